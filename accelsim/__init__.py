@@ -1,0 +1,1 @@
+"""accelsim: what selective recomputation costs a real accelerator, in cycles and joules."""
