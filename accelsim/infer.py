@@ -1,0 +1,183 @@
+"""Run a workload under a policy: accuracy, and the trace that a machine is charged for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import AccelsimError
+from accelsim.networks import DenseLayer, Network, Workload, activate
+from accelsim.numerics import Accumulator, FloatFormat, matmul, matmul_at, round_to
+from accelsim.policies import LayerValues, LayerView, Policy
+from accelsim.trace import LayerTrace, Mask, Trace
+
+FP32 = FloatFormat.parse("fp32")
+_FP32_ACCUMULATOR = Accumulator(FP32)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What all policies share: operands, reference outputs, constants of the layers.
+
+    `reference` (samples, classes) are the outputs of the float32 network, operands unrounded.
+    `mean_abs_sums` holds the mean of S = |W||h| of each layer over the training set.
+    """
+
+    workload: Workload
+    weights: tuple[NDArray[np.float32], ...] = ()
+    reference: NDArray[np.float32] | None = None
+    mean_abs_sums: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What a policy gave.
+
+    Accuracy and KL divergence (nats, mean over samples, from the float32 network's class
+    probabilities to these) are None for a workload without weights.
+    """
+
+    trace: Trace
+    outputs: NDArray[np.float32] | None = None
+    accuracy: float | None = None
+    kl_divergence: float | None = None
+
+
+def prepare(workload: Workload) -> Prepared:
+    """Compute what does not depend on the policy."""
+    network, dataset = workload.network, workload.dataset
+    if network is None or dataset is None:
+        return Prepared(workload)
+    weights = tuple(
+        np.ascontiguousarray(_operands(layer.weight, network.operand_format).T)
+        for layer in network.layers
+    )
+    reference = dataset.test_inputs
+    for layer in network.layers:
+        reference = activate(layer.activation, _pre_activation(layer, reference, layer.weight.T))
+    mean_abs_sums = []
+    h = dataset.train_inputs
+    for layer, weight in zip(network.layers, weights, strict=True):
+        h = _operands(h, network.operand_format)
+        total = matmul(np.abs(h), np.abs(weight), _FP32_ACCUMULATOR)
+        mean_abs_sums.append(float(np.mean(total, dtype=np.float64)))
+        h = activate(layer.activation, _pre_activation(layer, h, weight))
+    return Prepared(workload, weights, reference, tuple(mean_abs_sums))
+
+
+def infer(prepared: Prepared, policy: Policy) -> Inference:
+    """Run the workload under `policy`. Raises AccelsimError if the policy needs values it lacks."""
+    workload = prepared.workload
+    network, dataset = workload.network, workload.dataset
+    if network is None or dataset is None:
+        return Inference(_trace_of_shapes(workload, policy))
+    h = dataset.test_inputs
+    layers = []
+    for index, layer in enumerate(network.layers):
+        h, trace = _run_layer(prepared, network, index, h, policy)
+        layers.append(trace)
+    assert prepared.reference is not None
+    return Inference(
+        Trace(tuple(layers), samples=len(h)),
+        outputs=h,
+        accuracy=accuracy(h, dataset.test_labels),
+        kl_divergence=kl_divergence(prepared.reference, h),
+    )
+
+
+def accuracy(outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Return the fraction of rows whose largest output is at the label; a NaN row is wrong."""
+    predicted = np.argmax(outputs, axis=1)
+    correct = (predicted == labels) & ~np.isnan(outputs).any(axis=1)
+    return float(np.mean(correct))
+
+
+def kl_divergence(reference: NDArray[np.float32], outputs: NDArray[np.float32]) -> float:
+    """Return the mean over rows of KL(softmax(reference) ‖ softmax(outputs)), in nats.
+
+    Infinite if an output is not finite.
+    """
+    if not np.isfinite(outputs).all():
+        return float("inf")
+    log_p, log_q = _log_softmax(reference), _log_softmax(outputs)
+    # Rounding may leave the divergence of equal rows a hair below zero.
+    return max(0.0, float(np.mean(np.sum(np.exp(log_p) * (log_p - log_q), axis=1))))
+
+
+def _run_layer(
+    prepared: Prepared, network: Network, index: int, h: NDArray[np.float32], policy: Policy
+) -> tuple[NDArray[np.float32], LayerTrace]:
+    layer, weight = network.layers[index], prepared.weights[index]
+    inputs = _operands(h, network.operand_format)
+    sums = matmul(inputs, weight, policy.first)
+    v = sums + layer.bias
+    values = LayerValues(
+        inputs, weight, sums, v, layer.activation, prepared.mean_abs_sums[index]
+    )
+    m, k, n = len(inputs), layer.inputs, layer.outputs
+    mask = policy.select(LayerView(index, m, k, n, values))
+    if mask is not None and policy.second is not None:
+        rows, columns = np.nonzero(mask)
+        again = matmul_at(inputs, weight, rows, columns, policy.second)
+        v[rows, columns] = again + layer.bias[columns]
+    last = index == len(network.layers) - 1
+    output_format = FP32 if last else network.operand_format
+    trace = _layer_trace(
+        layer.name, (m, k, n), network.operand_format, output_format, policy, mask
+    )
+    return activate(layer.activation, v), trace
+
+
+def _trace_of_shapes(workload: Workload, policy: Policy) -> Trace:
+    if policy.needs_values:
+        raise AccelsimError(
+            f"policy {policy.name} looks at values, but workload {workload.name} has no weights:"
+            " use a uniform or chunked policy, or random:rate=R"
+        )
+    operand_format = workload.operand_format
+    layers = []
+    for index, gemm in enumerate(workload.gemms):
+        mask = policy.select(LayerView(index, gemm.m, gemm.k, gemm.n))
+        shape = (gemm.m, gemm.k, gemm.n)
+        layers.append(_layer_trace(gemm.name, shape, operand_format, operand_format, policy, mask))
+    return Trace(tuple(layers), samples=1)
+
+
+def _layer_trace(
+    name: str,
+    shape: tuple[int, int, int],
+    operand_format: FloatFormat,
+    output_format: FloatFormat,
+    policy: Policy,
+    mask: Mask | None,
+) -> LayerTrace:
+    m, k, n = shape
+    return LayerTrace(
+        name=name,
+        m=m,
+        k=k,
+        n=n,
+        operand_format=operand_format,
+        output_format=output_format,
+        accumulator=policy.first,
+        recompute_accumulator=policy.second,
+        detector=policy.detector,
+        recomputed=mask,
+    )
+
+
+def _operands(x: NDArray[np.float32], fmt: FloatFormat) -> NDArray[np.float32]:
+    return round_to(fmt, x, overflow="saturate").astype(np.float32, copy=False)
+
+
+def _pre_activation(
+    layer: DenseLayer, h: NDArray[np.float32], weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    return matmul(h, weight, _FP32_ACCUMULATOR) + layer.bias
+
+
+def _log_softmax(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    shifted = x.astype(np.float64) - x.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True)))

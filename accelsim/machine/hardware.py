@@ -1,0 +1,98 @@
+"""What a machine is: the keys of a hardware file, validated."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1, le=2**40)]
+Quantity = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Duration = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Array(_Part):
+    """A systolic array of rows × cols multiply-accumulate units.
+
+    `os` is output stationary: each PE accumulates one output. With `overlap_folds` a fold enters
+    while the one before it drains.
+    """
+
+    rows: Count
+    cols: Count
+    dataflow: Literal["os"]
+    overlap_folds: bool
+
+
+class Dram(_Part):
+    """Main memory: one channel, in order; reads arrive `latency_ns` after their transfer."""
+
+    type: Literal["ddr3", "lpddr4", "hbm2"] = "lpddr4"
+    bandwidth_gbytes_per_s: Quantity = 25.6
+    latency_ns: Duration = 100.0
+
+
+class Scratchpad(_Part):
+    """A memory on the chip, used as two halves: one is filled while the other is read."""
+
+    capacity_bytes: Count = 2 * 2**20
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Size of one half."""
+        return self.capacity_bytes // 2
+
+
+class Scratchpads(_Part):
+    """Scratchpads for the left operand (a), the right operand (b), and the outputs (c)."""
+
+    a: Scratchpad = Scratchpad()
+    b: Scratchpad = Scratchpad()
+    c: Scratchpad = Scratchpad()
+
+
+class Lanes(_Part):
+    """Separate wide lanes: each recomputes one output at one MAC a cycle, beside the array.
+
+    Flagged outputs wait in a queue of `queue_capacity` entries; when it is full the array stalls.
+    """
+
+    unit: Literal["lanes"]
+    lanes: Count
+    queue_capacity: Count
+
+
+class Rerun(_Part):
+    """The array again, in high precision: a fold's time, with only the flagged PEs active."""
+
+    unit: Literal["array"]
+
+
+class Hardware(_Part):
+    """A machine. The parts after `array` have defaults, which a report prints."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    clock_mhz: Quantity
+    array: Array
+    dram: Dram = Dram()
+    scratchpads: Scratchpads = Scratchpads()
+    recompute: Annotated[Lanes | Rerun, Field(discriminator="unit")] = Rerun(unit="array")
+    energy_table: Annotated[str, Field(min_length=1)] = "45nm"
+
+    def transfer_cycles(self, size_bytes: int) -> int:
+        """Cycles that `size_bytes` occupy the DRAM channel."""
+        return math.ceil(size_bytes * self.clock_mhz / (self.dram.bandwidth_gbytes_per_s * 1e3))
+
+    @property
+    def dram_latency_cycles(self) -> int:
+        """Cycles between the end of a read on the channel and its arrival."""
+        return math.ceil(self.dram.latency_ns * self.clock_mhz / 1e3)
+
+    def seconds(self, cycles: int) -> float:
+        """Time of a number of cycles."""
+        return cycles / (self.clock_mhz * 1e6)

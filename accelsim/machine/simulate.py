@@ -1,0 +1,223 @@
+"""The discrete-event model, fold by fold: the only door to SimPy.
+
+Units: the DRAM channel, the array, the recompute unit. A fold
+  1. waits for a free operand buffer (there are two) and is loaded over the DRAM channel;
+  2. keeps the array for its interval; inside a fold time is closed form;
+  3. drains into a free output buffer (there are two), where the detector flags outputs;
+  4. has its flagged outputs redone, on lanes through a queue or by the array again;
+  5. is stored over the DRAM channel.
+A fold with flagged outputs keeps its operand buffer until they are redone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from accelsim.machine.hardware import Hardware, Lanes
+from accelsim.machine.lower import Fold, LoweredLayer
+from accelsim.machine.timeline import Interval, Timeline
+
+Behaviour = Generator[simpy.Event, Any, None]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """The time of one layer. total = compute + all stalls; `timeline` says who did what when.
+
+    Stall causes: `dram` (the array waits for operands, or for outputs to leave) and `recompute`
+    (it waits for the recompute unit, or redoes outputs itself).
+    """
+
+    total_cycles: int
+    compute_cycles: int
+    stall_cycles: dict[str, int]
+    timeline: Timeline
+
+
+def simulate(layer: LoweredLayer, hardware: Hardware) -> Simulation:
+    """Run one layer from an empty machine until its last output is in DRAM."""
+    return _Machine(layer, hardware).run()
+
+
+class _Machine:
+    def __init__(self, layer: LoweredLayer, hardware: Hardware) -> None:
+        self.layer = layer
+        self.hardware = hardware
+        self.env = env = simpy.Environment()
+        self.channel = simpy.Resource(env)
+        self.loaded = simpy.Store(env)
+        # A free buffer carries the time until which recomputation held it.
+        self.operand_buffers = simpy.Store(env)
+        self.output_buffers = simpy.Store(env)
+        for buffers in (self.operand_buffers, self.output_buffers):
+            buffers.items = [0, 0]
+        # Folds that may be in the array or draining: as many as overlap when nothing waits.
+        in_flight = 1 + -(-layer.drain_cycles // layer.interval_cycles)
+        self.drains = simpy.Container(env, capacity=in_flight, init=in_flight)
+        self.drain_port = simpy.Resource(env)
+        unit = hardware.recompute
+        self.lanes = unit if isinstance(unit, Lanes) else None
+        if self.lanes is not None:
+            self.queue = simpy.Container(env, capacity=self.lanes.queue_capacity)
+            self.rounds = simpy.Store(env)
+        self.drained = [env.event() for _ in layer.folds]
+        self.redone = [env.event() for _ in layer.folds]
+        self.stored = [env.event() for _ in layer.folds]
+        # When the loader, and the drain port, waited for recomputation.
+        self.load_blocked: deque[tuple[int, int]] = deque()
+        self.drain_blocked: deque[tuple[int, int]] = deque()
+        self.intervals: list[Interval] = []
+        self.stalls = {"dram": 0, "recompute": 0}
+        self.array_end = 0
+        self.last_redone = 0
+
+    def run(self) -> Simulation:
+        env = self.env
+        env.process(self.load())
+        env.process(self.compute())
+        if self.lanes is not None:
+            env.process(self.recompute_on_lanes(self.lanes))
+        env.run(until=env.all_of(self.stored))
+        total = int(env.now)
+        tail = max(0, self.last_redone - self.array_end)
+        self.stalls["recompute"] += tail
+        self.stalls["dram"] += total - self.array_end - tail
+        return Simulation(
+            total_cycles=total,
+            compute_cycles=self.layer.compute_cycles,
+            stall_cycles=self.stalls,
+            timeline=Timeline(self.layer.trace.name, total, tuple(self.intervals)),
+        )
+
+    def load(self) -> Behaviour:
+        """Fetch the operands of each fold, one buffer ahead of the array."""
+        env = self.env
+        for number, fold in enumerate(self.layer.folds):
+            since = env.now
+            held_until = yield self.operand_buffers.get()
+            if held_until > since:
+                self.load_blocked.append((since, held_until))
+            if fold.load_bytes:
+                yield from self.transfer(fold.load_bytes, f"load fold {number}")
+                env.process(self.arrive(number))
+            else:
+                yield self.loaded.put(number)
+
+    def arrive(self, number: int) -> Behaviour:
+        """Deliver operands to the scratchpads, the latency after their transfer."""
+        yield self.env.timeout(self.hardware.dram_latency_cycles)
+        yield self.loaded.put(number)
+
+    def compute(self) -> Behaviour:
+        """Run the folds in order, and on a machine without lanes redo what was flagged."""
+        env, layer = self.env, self.layer
+        for number, fold in enumerate(layer.folds):
+            since = env.now
+            yield self.drains.get(1)
+            self.attribute_stall(since, self.drain_blocked)
+            since = env.now
+            yield self.loaded.get()
+            self.attribute_stall(since, self.load_blocked)
+            start = env.now
+            yield env.timeout(layer.interval_cycles)
+            self.note("array", start, f"fold {number}")
+            self.array_end = env.now + layer.drain_cycles
+            if not fold.flagged:
+                yield self.operand_buffers.put(0)
+            env.process(self.drain(number, fold))
+            if fold.flagged and self.lanes is None:
+                yield from self.rerun(number)
+
+    def rerun(self, number: int) -> Behaviour:
+        """Redo the flagged outputs of a fold on the array, once it is drained: a fold's time."""
+        env, layer = self.env, self.layer
+        last = number == len(layer.folds) - 1
+        yield env.timeout(layer.drain_cycles)
+        if not last:  # the drain of the last fold is already part of the compute cycles
+            self.stalls["recompute"] += layer.drain_cycles
+        since = env.now
+        yield self.drained[number]
+        self.attribute_stall(since, self.drain_blocked)
+        start = env.now
+        yield env.timeout(layer.fold_cycles)
+        self.note("recompute", start, f"redo fold {number}")
+        self.stalls["recompute"] += layer.fold_cycles
+        self.array_end = env.now
+        self.finish_redoing(number)
+
+    def drain(self, number: int, fold: Fold) -> Behaviour:
+        """Move a fold's outputs to an output buffer, hand on what is flagged, store the rest."""
+        env = self.env
+        yield env.timeout(self.layer.drain_cycles)
+        with self.drain_port.request() as turn:
+            yield turn
+            since = env.now
+            held_until = yield self.output_buffers.get()
+            if held_until > since:
+                self.drain_blocked.append((since, held_until))
+            since = env.now
+            if self.lanes is not None:
+                yield from self.enqueue(number, fold.flagged, self.lanes)
+            if env.now > since:
+                self.drain_blocked.append((since, env.now))
+        self.drained[number].succeed()
+        yield self.drains.put(1)
+        if fold.flagged:
+            yield self.redone[number]
+        redone_at = env.now if fold.flagged else 0
+        yield from self.transfer(fold.store_bytes, f"store fold {number}")
+        yield self.output_buffers.put(redone_at)
+        self.stored[number].succeed()
+
+    def enqueue(self, number: int, flagged: int, unit: Lanes) -> Behaviour:
+        """Put flagged outputs in the queue, as many at a time as the lanes take."""
+        width = min(unit.lanes, unit.queue_capacity)
+        for taken in range(0, flagged, width):
+            size = min(width, flagged - taken)
+            yield self.queue.put(size)
+            yield self.rounds.put((number, size, taken + size == flagged))
+
+    def recompute_on_lanes(self, unit: Lanes) -> Behaviour:
+        """Redo the outputs of one round side by side, each lane one MAC a cycle."""
+        env, terms = self.env, self.layer.trace.k
+        while True:
+            number, size, last = yield self.rounds.get()
+            yield self.queue.get(size)
+            start = env.now
+            yield env.timeout(terms)
+            self.note("recompute", start, f"redo {size} of fold {number}")
+            if last:
+                self.finish_redoing(number)
+
+    def finish_redoing(self, number: int) -> None:
+        """Free the operands of a fold whose flagged outputs are all redone."""
+        self.last_redone = self.env.now
+        self.operand_buffers.put(self.env.now)
+        self.redone[number].succeed()
+
+    def transfer(self, size_bytes: int, label: str) -> Behaviour:
+        """Occupy the DRAM channel for `size_bytes`."""
+        with self.channel.request() as turn:
+            yield turn
+            start = self.env.now
+            yield self.env.timeout(self.hardware.transfer_cycles(size_bytes))
+            self.note("dram", start, label)
+
+    def attribute_stall(self, since: int, blocked: deque[tuple[int, int]]) -> None:
+        """Book the array's wait until now: to `recompute` while that blocked, else to `dram`."""
+        now = self.env.now
+        while blocked and blocked[0][1] <= since:
+            blocked.popleft()
+        recompute = sum(max(0, min(end, now) - max(start, since)) for start, end in blocked)
+        self.stalls["recompute"] += recompute
+        self.stalls["dram"] += now - since - recompute
+
+    def note(self, unit: str, start: int, label: str) -> None:
+        """Record that a unit was busy until now."""
+        if self.env.now > start:
+            self.intervals.append(Interval(unit, int(start), int(self.env.now), label))

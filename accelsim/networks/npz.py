@@ -1,0 +1,69 @@
+"""Weights in NumPy archives: `<layer>.weight` (outputs, inputs) and `<layer>.bias` (outputs,)."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+_MAX_HEADER_BYTES = 10_000
+
+
+def read_weights(
+    path: Path, shapes: dict[str, tuple[int, ...]]
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+    """Read the arrays named by `shapes` from the archive at `path`, as float32.
+
+    Returns the arrays, and for each array that could not be taken one line saying why. Headers
+    are compared with `shapes` before anything is unpacked, so that an archive cannot claim more
+    memory than the network needs. Raises OSError or ValueError if there is no such archive.
+    """
+    arrays: dict[str, NDArray[np.float32]] = {}
+    problems: dict[str, str] = {}
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        raise ValueError("not a NumPy archive (npz)") from None
+    with archive:
+        members = set(archive.namelist())
+        for name, shape in shapes.items():
+            if f"{name}.npy" not in members:
+                problems[name] = f"no array {name!r} in it, expected one of shape {shape}"
+                continue
+            try:
+                arrays[name] = _read_array(archive, name, shape)
+            except ValueError as error:
+                problems[name] = str(error)
+            except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError):
+                problems[name] = f"array {name!r} is damaged"
+    return arrays, problems
+
+
+def _read_array(
+    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    with archive.open(f"{name}.npy") as stream:
+        if npy.read_magic(stream) != (1, 0):
+            raise ValueError(f"array {name!r} has an unknown header")
+        given, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_MAX_HEADER_BYTES)
+        if dtype.kind != "f" or dtype.itemsize > 8:
+            raise ValueError(f"array {name!r} holds {dtype}, expected floating-point numbers")
+        if given != shape:
+            raise ValueError(f"array {name!r} has shape {given}, expected {shape}")
+        size = math.prod(shape) * dtype.itemsize
+        data = stream.read(size)
+        if len(data) != size:
+            raise ValueError(f"array {name!r} is cut short")
+        archive_order = "F" if fortran else "C"
+        values = np.frombuffer(data, dtype).reshape(shape, order=archive_order)
+    if not np.isfinite(values).all():
+        raise ValueError(f"array {name!r} holds NaN or infinite values")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(values, np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(f"array {name!r} holds values beyond float32")
+    return array

@@ -1,0 +1,84 @@
+"""What a workload file says: layers as shapes, or layers with weights and data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from accelsim.networks.datasets import Dataset
+from accelsim.networks.network import Activation, Network
+from accelsim.numerics import FloatFormat
+
+Size = Annotated[int, Field(ge=1, le=2**31)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class GemmSpec(BaseModel):
+    """A matrix product of shape m×k by k×n: m samples or pixels, n output features."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Name
+    kind: Literal["gemm"]
+    m: Size
+    k: Size
+    n: Size
+
+
+class DenseSpec(BaseModel):
+    """A layer h' = φ(W h + b) whose weights lie in the workload's archive."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Name
+    kind: Literal["dense"]
+    inputs: Size
+    outputs: Size
+    activation: Activation
+
+
+LayerSpec = Annotated[GemmSpec | DenseSpec, Field(discriminator="kind")]
+
+
+class WorkloadSpec(BaseModel):
+    """The keys of a workload file.
+
+    With `weights` (an npz archive beside the file) and `dataset`, every layer is `dense` and the
+    network is run; without, every layer is `gemm` and only shapes are known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Name
+    layers: Annotated[list[LayerSpec], Field(min_length=1)]
+    operand_format: str = "e4m3fn"
+    weights: Annotated[str, Field(min_length=1)] | None = None
+    dataset: Literal["digits"] | None = None
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """A matrix product known by its shape alone."""
+
+    name: str
+    m: int
+    k: int
+    n: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is asked of a machine: a network with data, or a list of matrix products."""
+
+    name: str
+    operand_format: FloatFormat
+    gemms: tuple[Gemm, ...] = ()
+    network: Network | None = None
+    dataset: Dataset | None = None
+
+    def __post_init__(self) -> None:
+        if (self.network is None) != (self.dataset is None) or bool(self.gemms) == bool(
+            self.network
+        ):
+            raise ValueError(
+                f"workload {self.name}: expected either a network and a dataset, or gemms"
+            )

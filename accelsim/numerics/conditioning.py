@@ -1,0 +1,81 @@
+"""Condition numbers: how much a layer magnifies the rounding errors of its accumulation.
+
+For `h' = φ(v)`, `v = W h + b` with the bias added after the sum, the computed sum satisfies
+`|v̂ - v| ≤ γ_n S`, `S = |W| |h|`. The relative error of v is therefore at most γ_n κ_v with
+`κ_v = S / |v|`, and φ multiplies it by `κ_φ = |v φ'(v) / φ(v)|`.
+Source: El Arar, Filip, Mary, Riccietti, arXiv:2503.15568; N. J. Higham, Accuracy and Stability of
+Numerical Algorithms, 2nd ed., SIAM 2002, section 3.1 (γ_n).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def gamma(terms: int, unit_roundoff: float) -> float:
+    """Return γ_n = n·u / (1 - n·u), or infinity where n·u ≥ 1 and there is no bound."""
+    nu = terms * unit_roundoff
+    return nu / (1.0 - nu) if nu < 1.0 else np.inf
+
+
+def activation_condition(activation: str, v: ArrayLike) -> Array:
+    """Return κ_φ(v), element by element; `activation` is `identity`, `relu` or `tanh`.
+
+    For ReLU this is 1 above zero and 0 below: see `condition_number` for why the latter may only
+    be used where the sign of v is certain.
+    """
+    return _KAPPA_PHI[activation](np.asarray(v, np.float64))
+
+
+def condition_number(
+    activation: str,
+    v: ArrayLike,
+    numerator: ArrayLike,
+    gamma_n: float,
+) -> Array:
+    """Return κ = κ_v·κ_φ from computed pre-activations `v`, bias included.
+
+    `numerator` is S or an estimate of it (it broadcasts against `v`), `gamma_n` the bound of
+    `gamma` for the accumulator that gave v. The cases a plain quotient gets wrong:
+
+    * v = 0 with S > 0 is infinitely ill-conditioned; with S = 0 nothing was rounded, and κ is 0;
+    * ReLU with v < 0: the sign is certain, and κ is 0, only if v < -γ_n S. Otherwise rounding
+      alone may have made v negative, and κ is S / |v|;
+    * where v is not finite, κ is infinite.
+    """
+    value = np.asarray(v, np.float64)
+    total = np.broadcast_to(np.asarray(numerator, np.float64), value.shape)
+    magnitude = np.abs(value)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        if activation == "tanh":
+            # κ_v·κ_φ = 2S / sinh(2|v|): the product, not the quotient, so that ∞·0 never occurs.
+            kappa = 2.0 * total / np.sinh(2.0 * magnitude)
+        else:
+            kappa = total / magnitude
+        if activation == "relu":
+            kappa = np.where(value < -gamma_n * total, 0.0, kappa)
+    kappa = np.where(total == 0.0, 0.0, kappa)
+    return np.where(np.isfinite(value) & np.isfinite(total), kappa, np.inf)
+
+
+def _relu(v: Array) -> Array:
+    return np.where(v > 0.0, 1.0, 0.0)
+
+
+def _tanh(v: Array) -> Array:
+    doubled = 2.0 * np.abs(v)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where(doubled == 0.0, 1.0, doubled / np.sinh(doubled))
+
+
+_KAPPA_PHI: dict[str, Callable[[Array], NDArray[Any]]] = {
+    "identity": np.ones_like,
+    "relu": _relu,
+    "tanh": _tanh,
+}

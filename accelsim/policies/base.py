@@ -1,0 +1,110 @@
+"""What a policy is: two accumulators and a rule that says which outputs need the second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from accelsim.numerics import Accumulator, FloatFormat
+from accelsim.trace import Detector, Mask
+
+Format = Annotated[FloatFormat, BeforeValidator(FloatFormat.parse)]
+Overflow = Literal["inf", "saturate"]
+
+LOW = FloatFormat.parse("e4m3fn")
+HIGH = FloatFormat.parse("fp32")
+
+THRESHOLD = Detector("threshold", None, multiplies_per_output=0, compares_per_output=1)
+"""One comparison an output: |v| against a constant known before the run."""
+
+
+@dataclass(frozen=True)
+class LayerValues:
+    """What a rule may look at, once the first pass over a layer is done."""
+
+    inputs: NDArray[np.float32]
+    """Operands of the layer (m,k)."""
+    weight: NDArray[np.float32]
+    """Operands of the layer (k,n)."""
+    sums: NDArray[np.float32]
+    """What the first accumulator gave (m,n)."""
+    pre_activation: NDArray[np.float32]
+    """`sums` plus bias."""
+    activation: str
+    mean_abs_sum: float
+    """Mean of S = |W||h| over the training set: known before the run."""
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """One layer as a rule sees it; `values` is None where only shapes are known."""
+
+    index: int
+    m: int
+    k: int
+    n: int
+    values: LayerValues | None = None
+
+
+class Policy(BaseModel):
+    """Which accumulator each output gets. Parameters are fields; a rule overrides `select`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    needs_values: ClassVar[bool] = False
+
+    @property
+    def first(self) -> Accumulator:
+        """The accumulator of the first pass, over all outputs."""
+        raise NotImplementedError
+
+    @property
+    def second(self) -> Accumulator | None:
+        """The accumulator that selected outputs are recomputed in, if any can be."""
+        return None
+
+    @property
+    def detector(self) -> Detector | None:
+        """What selecting costs a machine."""
+        return None
+
+    def select(self, layer: LayerView) -> Mask | None:
+        """Return which outputs (m,n) of the layer are recomputed; None if none ever is."""
+        return None
+
+    def __str__(self) -> str:
+        given = ",".join(f"{key}={_plain(getattr(self, key))}" for key in self._shown())
+        return f"{self.name}:{given}" if given else self.name
+
+    def _shown(self) -> list[str]:
+        """Names of the parameters that differ from their defaults."""
+        fields = type(self).model_fields
+        return [key for key in fields if getattr(self, key) != fields[key].default]
+
+
+class RecomputingPolicy(Policy):
+    """All in `low` first, then what the rule selects again in `high`."""
+
+    low: Format = LOW
+    high: Format = HIGH
+    overflow: Overflow = "saturate"
+
+    @property
+    def first(self) -> Accumulator:
+        """The low accumulator."""
+        return Accumulator(self.low, overflow=self.overflow)
+
+    @property
+    def second(self) -> Accumulator:
+        """The high accumulator."""
+        return Accumulator(self.high, overflow=self.overflow)
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,31 @@
+"""Low precision inside blocks, high precision between them, nothing recomputed."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from accelsim.numerics import Accumulator
+from accelsim.policies.base import HIGH, LOW, Format, Overflow, Policy
+
+
+class Chunked(Policy):
+    """Accumulate `chunk` terms in `low`, and the partial sums in `high`.
+
+    Source: Wang et al., Training deep neural networks with 8-bit floating point numbers, NeurIPS
+    2018.
+    """
+
+    name: ClassVar[str] = "chunked"
+    summary: ClassVar[str] = "low inside blocks of terms, high between blocks"
+
+    chunk: Annotated[int, Field(ge=1)] = 32
+    low: Format = LOW
+    high: Format = HIGH
+    overflow: Overflow = "saturate"
+
+    @property
+    def first(self) -> Accumulator:
+        """The chunked accumulator."""
+        return Accumulator(self.low, overflow=self.overflow, chunk=self.chunk, outer=self.high)

@@ -1,0 +1,61 @@
+"""Recompute what is ill-conditioned: the rule of arXiv:2503.15568."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from accelsim.numerics import Accumulator, matmul
+from accelsim.numerics.conditioning import condition_number, gamma
+from accelsim.policies.base import HIGH, THRESHOLD, LayerValues, LayerView, RecomputingPolicy
+from accelsim.trace import Detector, Mask
+
+EXACT_NUMERATOR = Detector("exact numerator", HIGH, multiplies_per_output=1, compares_per_output=1)
+"""S is accumulated beside the sum, multiplied by a function of v, and compared with τ."""
+
+
+class Selective(RecomputingPolicy):
+    """Recompute an output in `high` where its condition number κ = κ_v·κ_φ exceeds `tau`.
+
+    κ is taken from the low-precision result. `numerator` says where S = |W||h| in κ_v = S/|v|
+    comes from: `exact` accumulates it beside the sum; `constant` is the layer's mean of S over
+    the training set, which leaves one comparison of |v| with a constant.
+    Outputs that are not finite, or whose sum sits at the largest value of `low`, are always
+    recomputed. `tau=0` recomputes every output.
+    """
+
+    name: ClassVar[str] = "selective"
+    summary: ClassVar[str] = "low first, then outputs with condition number above tau in high"
+    needs_values: ClassVar[bool] = True
+
+    tau: Annotated[float, Field(ge=0.0)] = 16.0
+    numerator: Literal["exact", "constant"] = "constant"
+
+    @property
+    def detector(self) -> Detector:
+        """One comparison, or the second accumulation as well."""
+        return EXACT_NUMERATOR if self.numerator == "exact" else THRESHOLD
+
+    def select(self, layer: LayerView) -> Mask:
+        """Return κ > τ, or overflow, or everything for τ = 0."""
+        values = layer.values
+        if values is None:
+            raise TypeError("selective recomputation needs the values of the layer")
+        if self.tau == 0.0:
+            return np.ones((layer.m, layer.n), np.bool_)
+        kappa = condition_number(
+            values.activation,
+            values.pre_activation,
+            self._numerator(values),
+            gamma(layer.k, self.low.unit_roundoff),
+        )
+        # A sum at the end of the range may have been saturated on the way: its v says nothing.
+        overflowed = ~(np.abs(values.sums) < self.low.max)
+        return np.asarray((kappa > self.tau) | overflowed)
+
+    def _numerator(self, values: LayerValues) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        if self.numerator == "constant":
+            return np.full((1, 1), values.mean_abs_sum, np.float32)
+        return matmul(np.abs(values.inputs), np.abs(values.weight), Accumulator(HIGH))

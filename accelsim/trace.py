@@ -1,0 +1,104 @@
+"""All that passes from values to time: per layer the GEMM, its formats, what was recomputed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.numerics import Accumulator, FloatFormat
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The work of deciding which outputs are recomputed, which the machine charges.
+
+    `numerator_format`: if given, every MAC also adds |w·h| to a second accumulator in it.
+    `multiplies_per_output`, `compares_per_output`: fp32 multiplications and comparisons.
+    """
+
+    name: str
+    numerator_format: FloatFormat | None
+    multiplies_per_output: int
+    compares_per_output: int
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """One GEMM (m×k by k×n) as a policy ran it.
+
+    `accumulator` does the first pass and `recompute_accumulator` redoes the outputs where
+    `recomputed` (m,n) is True; both of the latter and `detector` are None if nothing can be.
+    `operand_format` and `output_format` decide the bytes moved.
+    """
+
+    name: str
+    m: int
+    k: int
+    n: int
+    operand_format: FloatFormat
+    output_format: FloatFormat
+    accumulator: Accumulator
+    recompute_accumulator: Accumulator | None = None
+    detector: Detector | None = None
+    recomputed: Mask | None = None
+
+    def __post_init__(self) -> None:
+        if (self.recomputed is None) != (self.recompute_accumulator is None):
+            raise ValueError(f"layer {self.name}: a mask and a second accumulator go together")
+        if self.recomputed is not None and self.recomputed.shape != (self.m, self.n):
+            raise ValueError(
+                f"layer {self.name}: the mask has shape {self.recomputed.shape},"
+                f" expected {(self.m, self.n)}"
+            )
+
+    @property
+    def outputs(self) -> int:
+        """Number of inner products."""
+        return self.m * self.n
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the first pass."""
+        return self.m * self.n * self.k
+
+    @property
+    def recomputed_outputs(self) -> int:
+        """Number of inner products done a second time."""
+        return 0 if self.recomputed is None else int(np.count_nonzero(self.recomputed))
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.name}: {self.m}x{self.k} by {self.k}x{self.n}, {self.operand_format} operands,"
+            f" accumulated in {self.accumulator}"
+        )
+        if self.recompute_accumulator is not None:
+            text += (
+                f"; {self.recomputed_outputs} of {self.outputs} outputs again in"
+                f" {self.recompute_accumulator}"
+            )
+        return text
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The layers of one run, in order. `samples` is the number of inferences in it."""
+
+    layers: tuple[LayerTrace, ...]
+    samples: int
+
+    @property
+    def outputs(self) -> int:
+        """Inner products of all layers."""
+        return sum(layer.outputs for layer in self.layers)
+
+    @property
+    def recompute_rate(self) -> float:
+        """Recomputed inner products as a fraction of all."""
+        return sum(layer.recomputed_outputs for layer in self.layers) / self.outputs
+
+    def __str__(self) -> str:
+        return "\n".join(str(layer) for layer in self.layers)
