@@ -60,11 +60,17 @@ class Lanes(_Part):
     """Separate wide lanes: each recomputes one output at one MAC a cycle, beside the array.
 
     Flagged outputs wait in a queue of `queue_capacity` entries; when it is full the array stalls.
+    The lanes go in lockstep through rounds of outputs of one fold, row by row.
     """
 
     unit: Literal["lanes"]
     lanes: Count
     queue_capacity: Count
+
+    @property
+    def width(self) -> int:
+        """Outputs in a full round."""
+        return min(self.lanes, self.queue_capacity)
 
 
 class Rerun(_Part):

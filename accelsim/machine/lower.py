@@ -84,7 +84,7 @@ def lower(trace: LayerTrace, hardware: Hardware) -> LoweredLayer:
     by_columns = sum(b_strips) + sum(a_strips) * (1 if a_resident else len(cols))
     order: Literal["rows", "columns"] = "rows" if by_rows <= by_columns else "columns"
 
-    flagged, flagged_rows, flagged_cols = _flagged(trace, array.rows, array.cols)
+    flagged = _flagged(trace, array.rows, array.cols)
     folds = []
     loaded = {"a": 0, "b": 0}
     for i, j in _visits(order, len(rows), len(cols)):
@@ -105,7 +105,7 @@ def lower(trace: LayerTrace, hardware: Hardware) -> LoweredLayer:
 
     fold_cycles = array.rows + array.cols + trace.k - 2
     interval = trace.k if array.overlap_folds else fold_cycles
-    redone = _redone_words(trace, hardware, flagged_rows, flagged_cols)
+    redone = _redone_words(trace, hardware)
     return LoweredLayer(
         trace=trace,
         order=order,
@@ -183,28 +183,35 @@ def _memory(
     return Counts(entries)
 
 
-def _redone_words(
-    trace: LayerTrace, hardware: Hardware, flagged_rows: int, flagged_cols: int
-) -> dict[str, int]:
-    """Return the operands that recomputation reads: all of both for every output on lanes; on
-    the array, each row and column of a fold that holds a flagged PE once.
+def _redone_words(trace: LayerTrace, hardware: Hardware) -> dict[str, int]:
+    """Return the operand words that recomputation reads from scratchpads a and b.
+
+    Outputs that are redone together, in the lanes of one round or in one fold of the array, read
+    a row or column that several of them need once, and share it.
     """
+    if trace.recomputed is None:
+        return {"a": 0, "b": 0}
+    row, col = np.nonzero(trace.recomputed)
+    fold = row // hardware.array.rows * -(-trace.n // hardware.array.cols)
+    fold += col // hardware.array.cols
+    order = np.argsort(fold, kind="stable")  # within a fold the order stays row by row
+    fold, row, col = fold[order], row[order], col[order]
+    together = fold
     if isinstance(hardware.recompute, Lanes):
-        flagged_rows = flagged_cols = trace.recomputed_outputs
-    return {"a": flagged_rows * trace.k, "b": flagged_cols * trace.k}
+        place = np.arange(fold.size) - np.searchsorted(fold, fold)
+        together = fold * trace.outputs + place // hardware.recompute.width
+    # Rows and columns of the whole product tell apart what a fold's own would confuse.
+    shared = {"a": together * trace.m + row, "b": together * trace.n + col}
+    return {key: np.unique(words).size * trace.k for key, words in shared.items()}
 
 
-def _flagged(trace: LayerTrace, height: int, width: int) -> tuple[NDArray[np.int64], int, int]:
-    """Return flagged outputs per fold (row strips, column strips), and how many rows and columns
-    of folds, summed over folds, hold at least one.
-    """
+def _flagged(trace: LayerTrace, height: int, width: int) -> NDArray[np.int64]:
+    """Return the flagged outputs of each fold (row strips, column strips)."""
     row_starts, col_starts = np.arange(0, trace.m, height), np.arange(0, trace.n, width)
     if trace.recomputed is None:
-        return np.zeros((row_starts.size, col_starts.size), np.int64), 0, 0
+        return np.zeros((row_starts.size, col_starts.size), np.int64)
     by_row = np.add.reduceat(trace.recomputed, col_starts, axis=1, dtype=np.int64)
-    by_col = np.add.reduceat(trace.recomputed, row_starts, axis=0, dtype=np.int64)
-    per_fold = np.add.reduceat(by_row, row_starts, axis=0)
-    return per_fold, int(np.count_nonzero(by_row)), int(np.count_nonzero(by_col))
+    return np.add.reduceat(by_row, row_starts, axis=0)
 
 
 def _visits(order: str, rows: int, cols: int) -> list[tuple[int, int]]:

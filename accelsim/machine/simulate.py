@@ -49,7 +49,7 @@ class _Machine:
         self.layer = layer
         self.hardware = hardware
         self.env = env = simpy.Environment()
-        self.channel = simpy.Resource(env)
+        self.channel_free_at = 0
         self.loaded = simpy.Store(env)
         # A free buffer carries the time until which recomputation held it.
         self.operand_buffers = simpy.Store(env)
@@ -103,15 +103,12 @@ class _Machine:
             if held_until > since:
                 self.load_blocked.append((since, held_until))
             if fold.load_bytes:
-                yield from self.transfer(fold.load_bytes, f"load fold {number}")
-                env.process(self.arrive(number))
+                yield self.transfer(fold.load_bytes, f"load fold {number}")
+                # The channel is free for the next transfer while this one is on its way.
+                arrival = env.timeout(self.hardware.dram_latency_cycles, number)
+                arrival.callbacks.append(lambda event: self.loaded.put(event.value))
             else:
                 yield self.loaded.put(number)
-
-    def arrive(self, number: int) -> Behaviour:
-        """Deliver operands to the scratchpads, the latency after their transfer."""
-        yield self.env.timeout(self.hardware.dram_latency_cycles)
-        yield self.loaded.put(number)
 
     def compute(self) -> Behaviour:
         """Run the folds in order, and on a machine without lanes redo what was flagged."""
@@ -170,15 +167,14 @@ class _Machine:
         if fold.flagged:
             yield self.redone[number]
         redone_at = env.now if fold.flagged else 0
-        yield from self.transfer(fold.store_bytes, f"store fold {number}")
+        yield self.transfer(fold.store_bytes, f"store fold {number}")
         yield self.output_buffers.put(redone_at)
         self.stored[number].succeed()
 
     def enqueue(self, number: int, flagged: int, unit: Lanes) -> Behaviour:
         """Put flagged outputs in the queue, as many at a time as the lanes take."""
-        width = min(unit.lanes, unit.queue_capacity)
-        for taken in range(0, flagged, width):
-            size = min(width, flagged - taken)
+        for taken in range(0, flagged, unit.width):
+            size = min(unit.width, flagged - taken)
             yield self.queue.put(size)
             yield self.rounds.put((number, size, taken + size == flagged))
 
@@ -200,13 +196,13 @@ class _Machine:
         self.operand_buffers.put(self.env.now)
         self.redone[number].succeed()
 
-    def transfer(self, size_bytes: int, label: str) -> Behaviour:
-        """Occupy the DRAM channel for `size_bytes`."""
-        with self.channel.request() as turn:
-            yield turn
-            start = self.env.now
-            yield self.env.timeout(self.hardware.transfer_cycles(size_bytes))
-            self.note("dram", start, label)
+    def transfer(self, size_bytes: int, label: str) -> simpy.Event:
+        """Occupy the DRAM channel for `size_bytes`, after the transfers asked for before."""
+        start = max(self.env.now, self.channel_free_at)
+        self.channel_free_at = end = start + self.hardware.transfer_cycles(size_bytes)
+        if end > start:
+            self.intervals.append(Interval("dram", start, end, label))
+        return self.env.timeout(end - self.env.now)
 
     def attribute_stall(self, since: int, blocked: deque[tuple[int, int]]) -> None:
         """Book the array's wait until now: to `recompute` while that blocked, else to `dram`."""
@@ -220,4 +216,4 @@ class _Machine:
     def note(self, unit: str, start: int, label: str) -> None:
         """Record that a unit was busy until now."""
         if self.env.now > start:
-            self.intervals.append(Interval(unit, int(start), int(self.env.now), label))
+            self.intervals.append(Interval(unit, start, int(self.env.now), label))

@@ -20,7 +20,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Timeline:
-    """All intervals of a layer, in the order in which they ended; prints as a log."""
+    """All intervals of a layer, in the order in which they were known; prints as a log."""
 
     layer: str
     total_cycles: int

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from accelsim.networks.datasets import Dataset
 from accelsim.networks.network import Activation, Network
 from accelsim.numerics import FloatFormat
 
+Format = Annotated[FloatFormat, BeforeValidator(FloatFormat.parse)]
 Size = Annotated[int, Field(ge=1, le=2**31)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -50,7 +51,7 @@ class WorkloadSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Name
     layers: Annotated[list[LayerSpec], Field(min_length=1)]
-    operand_format: str = "e4m3fn"
+    operand_format: Format = FloatFormat.parse("e4m3fn")
     weights: Annotated[str, Field(min_length=1)] | None = None
     dataset: Literal["digits"] | None = None
 

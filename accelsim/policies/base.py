@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
+from accelsim.networks.workload import Format
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.trace import Detector, Mask
 
-Format = Annotated[FloatFormat, BeforeValidator(FloatFormat.parse)]
 Overflow = Literal["inf", "saturate"]
 
 LOW = FloatFormat.parse("e4m3fn")
@@ -58,6 +58,7 @@ class Policy(BaseModel):
     name: ClassVar[str]
     summary: ClassVar[str]
     needs_values: ClassVar[bool] = False
+    always_shown: ClassVar[tuple[str, ...]] = ()
 
     @property
     def first(self) -> Accumulator:
@@ -83,9 +84,13 @@ class Policy(BaseModel):
         return f"{self.name}:{given}" if given else self.name
 
     def _shown(self) -> list[str]:
-        """Names of the parameters that differ from their defaults."""
+        """Names of the parameters that make the policy what it is, or differ from the default."""
         fields = type(self).model_fields
-        return [key for key in fields if getattr(self, key) != fields[key].default]
+        return [
+            key
+            for key in fields
+            if key in self.always_shown or getattr(self, key) != fields[key].default
+        ]
 
 
 class RecomputingPolicy(Policy):

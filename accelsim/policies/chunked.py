@@ -19,6 +19,7 @@ class Chunked(Policy):
 
     name: ClassVar[str] = "chunked"
     summary: ClassVar[str] = "low inside blocks of terms, high between blocks"
+    always_shown: ClassVar[tuple[str, ...]] = ("chunk",)
 
     chunk: Annotated[int, Field(ge=1)] = 32
     low: Format = LOW

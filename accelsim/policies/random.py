@@ -20,6 +20,7 @@ class Random(RecomputingPolicy):
 
     name: ClassVar[str] = "random"
     summary: ClassVar[str] = "low first, then a random fraction of the outputs in high"
+    always_shown: ClassVar[tuple[str, ...]] = ("rate",)
 
     rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     seed: Annotated[int, Field(ge=0)] = 0

@@ -28,6 +28,7 @@ class Selective(RecomputingPolicy):
 
     name: ClassVar[str] = "selective"
     summary: ClassVar[str] = "low first, then outputs with condition number above tau in high"
+    always_shown: ClassVar[tuple[str, ...]] = ("tau", "numerator")
     needs_values: ClassVar[bool] = True
 
     tau: Annotated[float, Field(ge=0.0)] = 16.0

@@ -1,0 +1,146 @@
+"""The command line: the only print, the only exit."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from tqdm import tqdm
+
+import accelsim
+from accelsim.config import check_file
+from accelsim.demo import run_demo
+from accelsim.errors import AccelsimError, InputError
+from accelsim.files import check_writable, write_whole
+from accelsim.policies import POLICIES
+from accelsim.result import Run
+from accelsim.run import run as run_point
+
+Item = TypeVar("Item")
+
+
+def main() -> None:
+    """Run the command line. Exit status 0, or 2 with a line per problem for bad input."""
+    try:
+        commands.main(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; nothing half done was kept", status=130)
+    except click.ClickException as error:
+        _fail(f"accelsim: {' '.join(error.format_message().split())}")
+    except InputError as error:
+        _fail(*error.problems)
+    except AccelsimError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(accelsim.__version__, message="accelsim %(version)s")
+def commands() -> None:
+    """What does selective recomputation cost a real accelerator, in cycles and joules?"""
+
+
+@commands.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+def check(files: tuple[Path, ...]) -> None:
+    """Check hardware, workload and energy table files, and say what is wrong with them."""
+    problems: list[str] = []
+    for path in files:
+        try:
+            click.echo(f"{path}: ok, {check_file(path)}")
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+
+
+_POLICY_HELP = "NAME or NAME:key=value,…  " + "; ".join(
+    f"{name}: {cls.summary}" for name, cls in POLICIES.items()
+)
+
+
+@commands.command()
+@click.argument("hardware", type=click.Path(path_type=Path))
+@click.argument("workload", type=click.Path(path_type=Path))
+@click.option("--policy", required=True, help=_POLICY_HELP)
+@click.option("--energy-table", help="Charge by this table instead of the hardware's.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all numbers here.")
+def run(
+    hardware: Path, workload: Path, policy: str, energy_table: str | None, json_path: Path | None
+) -> None:
+    """Run WORKLOAD on HARDWARE under a policy, and print cycles and energy per layer."""
+    if json_path is not None:
+        check_writable(json_path)
+    result = run_point(hardware, workload, policy, energy_table)
+    if json_path is not None:
+        write_whole(json_path, json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n")
+    click.echo(_table(result))
+
+
+@commands.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reports/demo"),
+    show_default=True,
+    help="Folder for the report.",
+)
+def demo(out: Path) -> None:
+    """Run the digit networks on three machines under every policy, and write a report."""
+    found = run_demo(out, _progress)
+    for paragraph in found.answer():
+        click.echo(paragraph)
+    click.echo(f"The report is {out / 'report.html'}")
+
+
+def _progress(items: Sequence[Item], description: str) -> Iterable[Item]:
+    """Show a bar on a terminal, and nothing elsewhere."""
+    bar: Iterable[Item] = tqdm(
+        items, desc=description, leave=False, disable=not sys.stdout.isatty(), dynamic_ncols=True
+    )
+    return bar
+
+
+def _table(result: Run) -> str:
+    lines = [str(result), ""]
+    header = (
+        f"{'layer':<16}{'MACs':>14}{'compute_cycles':>16}{'stall dram':>12}{'stall redo':>12}"
+        f"{'total_cycles':>14}{'utilization':>12}{'recomputed':>12}{'energy_pj':>14}"
+    )
+    lines.append(header)
+    for layer in result.layers:
+        row: dict[str, Any] = layer.as_dict(result.hardware, result.energy_table)
+        stalls = row["stall_cycles"]
+        lines.append(
+            f"{row['name']:<16.16}{row['macs']:>14}{row['compute_cycles']:>16}"
+            f"{stalls['dram']:>12}{stalls['recompute']:>12}{row['total_cycles']:>14}"
+            f"{row['utilization']:>12.3f}{row['recomputed_outputs']:>12}"
+            f"{sum(row['energy_pj'].values()):>14.6g}"
+        )
+    lines += ["", f"{'component':<14}{'action':<24}{'number':>14}{'pJ each':>12}{'pJ':>14}  source"]
+    lines += [
+        f"{line.component:<14}{line.action!s:<24}{line.number:>14}{line.cost.energy_pj:>12.5g}"
+        f"{line.energy_pj:>14.6g}  [{line.cost.kind}] {line.cost.source}"
+        for line in result.energy_lines
+    ]
+    lines.append(f"{'total':<64}{result.energy_pj:>14.6g}")
+    return "\n".join(lines)
+
+
+def _fail(*lines: str, status: int = 2) -> None:
+    for line in lines:
+        click.echo(line, err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""From files to the types of both wings."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from importlib import resources
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from accelsim.config.document import Document, read_document
+from accelsim.config.validate import did_you_mean, validate
+from accelsim.energy import EnergyTable
+from accelsim.errors import InputError
+from accelsim.machine import Hardware
+from accelsim.networks import DATASETS, DenseLayer, DenseSpec, Gemm, GemmSpec, Network, Workload
+from accelsim.networks.npz import read_weights
+from accelsim.networks.workload import WorkloadSpec
+from accelsim.numerics import FloatFormat
+
+Loaded = Hardware | Workload | EnergyTable
+
+_KINDS: dict[str, type[BaseModel]] = {
+    "hardware": Hardware,
+    "workload": WorkloadSpec,
+    "energy table": EnergyTable,
+}
+
+
+def energy_table_names() -> list[str]:
+    """Return the names of the shipped energy tables."""
+    folder = resources.files("accelsim.energy") / "tables"
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+@functools.cache
+def load_energy_table(name: str) -> EnergyTable:
+    """Return the shipped energy table called `name`."""
+    if name not in energy_table_names():
+        raise InputError(f"energy table {name!r}: unknown{did_you_mean(name, energy_table_names())}")
+    folder = resources.files("accelsim.energy") / "tables"
+    with resources.as_file(folder / f"{name}.yaml") as path:
+        return _finish(path, EnergyTable)
+
+
+def load_hardware(path: str | Path) -> Hardware:
+    """Read a hardware file. Raises InputError with a line for every problem."""
+    document = read_document(Path(path))
+    hardware = validate(document, Hardware)
+    if hardware is not None and hardware.energy_table not in energy_table_names():
+        document.report(
+            ("energy_table",),
+            f"unknown name {hardware.energy_table!r}"
+            + did_you_mean(hardware.energy_table, energy_table_names()),
+        )
+    if document.problems or hardware is None:
+        raise InputError(document.problems)
+    return hardware
+
+
+def load_workload(path: str | Path) -> Workload:
+    """Read a workload file and its weights. Raises InputError with a line for every problem."""
+    document = read_document(Path(path))
+    spec = validate(document, WorkloadSpec)
+    workload = None
+    if spec is not None:
+        workload = _network(document, spec) if spec.weights is not None else _gemms(document, spec)
+    if document.problems or workload is None:
+        raise InputError(document.problems)
+    return workload
+
+
+def check_file(path: str | Path) -> str:
+    """Check a file of any kind and describe it in a few words; raises InputError."""
+    document = read_document(Path(path))
+    kind = _kind_of(document)
+    if kind == "hardware":
+        return f"hardware {load_hardware(path).name}"
+    if kind == "workload":
+        return f"workload {load_workload(path).name}"
+    return f"energy table {_finish(Path(path), EnergyTable).name}"
+
+
+def _kind_of(document: Document) -> str:
+    """Return the kind whose keys the file's come closest to."""
+    keys = [str(key) for key in document.value] if isinstance(document.value, dict) else []
+
+    def score(model: type[BaseModel]) -> float:
+        return sum(
+            max(difflib.SequenceMatcher(None, key, field).ratio() for field in model.model_fields)
+            for key in keys
+        )
+
+    return max(_KINDS, key=lambda kind: score(_KINDS[kind]))
+
+
+def _finish(path: Path, model: type[EnergyTable]) -> EnergyTable:
+    document = read_document(path)
+    table = validate(document, model)
+    if document.problems or table is None:
+        raise InputError(document.problems)
+    return table
+
+
+def _gemms(document: Document, spec: WorkloadSpec) -> Workload | None:
+    gemms = []
+    for index, layer in enumerate(spec.layers):
+        if isinstance(layer, GemmSpec):
+            gemms.append(Gemm(layer.name, layer.m, layer.k, layer.n))
+        else:
+            document.report(
+                ("layers", index, "kind"), "got dense, expected gemm: the file names no weights"
+            )
+    if spec.dataset is not None:
+        document.report(("dataset",), "a workload without weights has no dataset; remove the key")
+    _check_names(document, spec)
+    if document.problems:
+        return None
+    return Workload(spec.name, spec.operand_format, gemms=tuple(gemms))
+
+
+def _network(document: Document, spec: WorkloadSpec) -> Workload | None:
+    dense = []
+    for index, layer in enumerate(spec.layers):
+        if isinstance(layer, DenseSpec):
+            dense.append((index, layer))
+        else:
+            document.report(
+                ("layers", index, "kind"), "got gemm, expected dense: the file names weights"
+            )
+    if spec.dataset is None:
+        document.report(("dataset",), f"key is missing, expected {', '.join(DATASETS)}")
+    _check_names(document, spec)
+    for (_, before), (index, after) in zip(dense, dense[1:], strict=False):
+        if before.outputs != after.inputs:
+            document.report(
+                ("layers", index, "inputs"),
+                f"got {after.inputs}, expected {before.outputs},"
+                f" the outputs of layer {before.name}",
+            )
+    layers = _read_layers(document, spec, dense)
+    if document.problems or spec.dataset is None:
+        return None
+    dataset = DATASETS[spec.dataset]()
+    _, features = dataset.test_inputs.shape
+    classes = int(dataset.test_labels.max()) + 1
+    for index, key, given, expected in (
+        (dense[0][0], "inputs", dense[0][1].inputs, features),
+        (dense[-1][0], "outputs", dense[-1][1].outputs, classes),
+    ):
+        if given != expected:
+            document.report(
+                ("layers", index, key), f"got {given}, expected {expected} for {spec.dataset}"
+            )
+    if document.problems:
+        return None
+    network = Network(tuple(layers), spec.operand_format)
+    return Workload(spec.name, spec.operand_format, network=network, dataset=dataset)
+
+
+def _read_layers(
+    document: Document, spec: WorkloadSpec, dense: list[tuple[int, DenseSpec]]
+) -> list[DenseLayer]:
+    assert spec.weights is not None
+    shapes: dict[str, tuple[int, ...]] = {}
+    for _, layer in dense:
+        shapes[f"{layer.name}.weight"] = (layer.outputs, layer.inputs)
+        shapes[f"{layer.name}.bias"] = (layer.outputs,)
+    try:
+        arrays, problems = read_weights(document.path.parent / spec.weights, shapes)
+    except FileNotFoundError:
+        document.report(("weights",), f"no such file: {spec.weights}")
+        return []
+    except OSError as error:
+        document.report(("weights",), f"{spec.weights} cannot be read: {error.strerror}")
+        return []
+    except ValueError as error:
+        document.report(("weights",), f"{spec.weights}: {error}")
+        return []
+    for index, layer in dense:
+        for part in ("weight", "bias"):
+            if (name := f"{layer.name}.{part}") in problems:
+                document.report(("layers", index), f"{spec.weights}: {problems[name]}")
+    if problems or document.problems:
+        return []
+    return [
+        DenseLayer(
+            layer.name,
+            arrays[f"{layer.name}.weight"],
+            arrays[f"{layer.name}.bias"],
+            layer.activation,
+        )
+        for _, layer in dense
+    ]
+
+
+def _check_names(document: Document, spec: WorkloadSpec) -> None:
+    first: dict[str, int] = {}
+    for index, layer in enumerate(spec.layers):
+        if layer.name in first:
+            document.report(
+                ("layers", index, "name"),
+                f"{layer.name!r} is the name of layers[{first[layer.name]}] already",
+            )
+        first.setdefault(layer.name, index)

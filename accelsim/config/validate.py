@@ -1,0 +1,181 @@
+"""A document against a pydantic model: every problem as one line with its place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from accelsim.config.document import Document, Location
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(document: Document, model: type[Model]) -> Model | None:
+    """Return the document as a `model`, or None after reporting every problem to it."""
+    if not isinstance(document.value, dict):
+        document.report((), f"got {document.given(())}, expected a mapping of keys to values")
+        return None
+    reported = {problem.split(": ")[0] for problem in document.problems}
+    try:
+        return model.model_validate(document.value)
+    except ValidationError as error:
+        found = Document(document.path, document.value, document.lines, document.texts)
+        for detail in error.errors(include_url=False):
+            _report(found, model, detail["loc"], detail["type"], detail.get("ctx", {}))
+        # A place that could not be read at all is reported once, for the better reason.
+        document.problems += [p for p in found.problems if p.split(": ")[0] not in reported]
+        document.problems.sort(key=_line_number)
+        return None
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` if something allowed is close, and what is allowed."""
+    names = list(allowed)
+    close = difflib.get_close_matches(given, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    return f"{hint} allowed: {', '.join(names)}"
+
+
+def _report(
+    document: Document,
+    model: type[BaseModel],
+    loc: Location,
+    kind: str,
+    context: dict[str, Any],
+) -> None:
+    place, owners = _resolve(document, model, loc)
+    key = str(place[-1]) if place else ""
+    if kind == "extra_forbidden":
+        allowed = [name for owner in owners for name in owner.model_fields]
+        document.report(place, f"unknown key{did_you_mean(key, dict.fromkeys(allowed))}")
+    elif kind == "missing":
+        document.report(place, f"key is missing, expected {_expected(owners, key)}")
+    elif kind == "union_tag_not_found":
+        discriminator = str(context["discriminator"]).strip("'")
+        tags = _tags(model, loc, document, discriminator)
+        document.report((*place, discriminator), f"key is missing, expected {tags}")
+    elif kind == "union_tag_invalid":
+        discriminator = str(context["discriminator"]).strip("'")
+        here = (*place, discriminator)
+        tags = _tags(model, loc, document, discriminator)
+        document.report(here, f"got {document.given(here)}, expected {tags}")
+    elif kind == "value_error":
+        document.report(place, str(context["error"]))
+    else:
+        document.report(place, f"got {document.given(place)}, expected {_expected(owners, key)}")
+
+
+def _resolve(
+    document: Document, model: type[BaseModel], loc: Location
+) -> tuple[Location, list[type[BaseModel]]]:
+    """Return the place in the document, without pydantic's union tags, and the models that could
+    own its last key.
+    """
+    place: list[str | int] = []
+    owners: list[type[BaseModel]] = [model]
+    inner: list[type[BaseModel]] = [model]
+    for index, part in enumerate(loc):
+        if isinstance(part, int):
+            place.append(part)
+            continue
+        tagged = [owner for owner in inner if _has_tag(owner, part)]
+        is_tag = (
+            tagged and (*place, part) not in document.lines and index < len(loc) - 1
+        ) and not any(part in owner.model_fields for owner in inner)
+        if is_tag:
+            inner = tagged
+            continue
+        place.append(part)
+        owners = inner
+        fields = [owner.model_fields[part] for owner in owners if part in owner.model_fields]
+        if index < len(loc) - 1:
+            inner = [found for info in fields for found in _models_in(info.annotation)]
+    return tuple(place), owners
+
+
+def _expected(owners: list[type[BaseModel]], key: str) -> str:
+    for owner in owners:
+        if key in owner.model_fields:
+            return _describe(owner.model_fields[key])
+    return "an entry as in the documentation"
+
+
+def _describe(info: FieldInfo) -> str:
+    """Say in words what a field takes."""
+    models = _models_in(info.annotation)
+    annotation: Any = info.annotation
+    for item in info.metadata:
+        annotation = _annotated(annotation, item)
+    try:
+        schema = TypeAdapter(annotation).json_schema()
+    except Exception:  # noqa: BLE001  a type without a schema is described by its models
+        schema = {}
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    option = options[0] if options else {}
+    if "const" in option or "enum" in option:
+        return _one_of(str(value) for value in option.get("enum", [option.get("const")]))
+    kind = option.get("type")
+    if kind == "array":
+        return "a list that is not empty" if option.get("minItems") else "a list"
+    if models or kind == "object" or "$ref" in option:
+        keys = dict.fromkeys(name for found in models for name in found.model_fields)
+        return f"a mapping with the keys {', '.join(keys)}" if keys else "a mapping"
+    if kind == "boolean":
+        return "true or false"
+    if kind == "string":
+        return "text"
+    if kind in {"integer", "number"}:
+        return _number(kind, option)
+    return "another value"
+
+
+def _number(kind: str, schema: dict[str, Any]) -> str:
+    text = "an integer" if kind == "integer" else "a finite number"
+    if "exclusiveMinimum" in schema:
+        text += f" above {schema['exclusiveMinimum']:g}"
+    if "minimum" in schema:
+        text += f" of at least {schema['minimum']:g}"
+    if "maximum" in schema:
+        text += f" and at most {schema['maximum']}"
+    return text
+
+
+def _one_of(values: Iterable[str]) -> str:
+    names = list(values)
+    return names[0] if len(names) == 1 else "one of " + ", ".join(names)
+
+
+def _tags(model: type[BaseModel], loc: Location, document: Document, discriminator: str) -> str:
+    _, owners = _resolve(document, model, (*loc, discriminator))
+    values = [
+        str(value)
+        for owner in owners
+        if discriminator in owner.model_fields
+        for value in get_args(owner.model_fields[discriminator].annotation)
+    ]
+    return _one_of(values)
+
+
+def _has_tag(owner: type[BaseModel], tag: str) -> bool:
+    return any(tag in get_args(info.annotation) for info in owner.model_fields.values())
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]
+
+
+def _annotated(annotation: Any, item: Any) -> Any:
+    from typing import Annotated
+
+    return Annotated[annotation, item]
+
+
+def _line_number(problem: str) -> int:
+    parts = problem.split(":")
+    return next((int(part) for part in parts[1:] if part.isdigit()), 0)

@@ -1,0 +1,227 @@
+"""Figures: the only door to matplotlib. Each function returns a PNG file as bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from accelsim.energy import by_component
+from accelsim.policies import Chunked, Random, UniformHigh, UniformLow
+from accelsim.report.findings import Case, Demo, shown_runs
+from accelsim.result import COMPONENTS, LayerRun, Run
+from accelsim.study import pareto_front
+
+# Okabe and Ito's palette, which stays apart without colour vision.
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+COMPONENT_STYLES = dict(
+    zip(
+        COMPONENTS,
+        [(BLUE, ""), (RED, "//"), (YELLOW, "xx"), (BLACK, ""), (PINK, ".."),
+         (GREEN, ""), (GREEN, "//"), (GREEN, "xx"), ("#BBBBBB", "")],
+        strict=True,
+    )
+)  # fmt: skip
+DPI = 130
+
+
+def recompute_rate(demo: Demo) -> bytes:
+    """Draw accuracy and KL divergence against recompute rate, a column per workload."""
+    figure = Figure(figsize=(5.2 * len(demo.workloads), 7.0), layout="constrained")
+    axes = figure.subplots(2, len(demo.workloads), squeeze=False)
+    for column, workload in enumerate(demo.workloads):
+        case = demo.case(demo.machines[0], workload)
+        for row, (value, label) in enumerate(((_accuracy, "accuracy"), (_kl, "KL divergence (nats)"))):
+            axis = axes[row, column]
+            _rate_panel(axis, case, value)
+            axis.set_ylabel(label)
+            axis.set_xlabel("recompute rate")
+        axes[0, column].set_title(workload)
+        axes[1, column].set_yscale("log")
+    axes[0, 0].legend(fontsize=8, loc="lower right")
+    return _png(figure)
+
+
+def energy_front(demo: Demo, workload: str) -> bytes:
+    """Draw accuracy and KL divergence against energy with the Pareto front, a column a machine."""
+    figure = Figure(figsize=(4.4 * len(demo.machines), 7.6), layout="constrained")
+    axes = figure.subplots(2, len(demo.machines), squeeze=False)
+    for column, machine in enumerate(demo.machines):
+        case = demo.case(machine, workload)
+        for row, (value, label, sign) in enumerate(
+            ((_accuracy, "accuracy", -1.0), (_kl, "KL divergence (nats)", 1.0))
+        ):
+            axis = axes[row, column]
+            _front_panel(axis, case, value, sign)
+            axis.set_xlabel(f"energy per inference (nJ, {case.table.name} table)")
+            axis.set_ylabel(label)
+        axes[0, column].set_title(machine)
+        axes[1, column].set_yscale("log")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=4, loc="outside lower center", fontsize=9)
+    figure.suptitle(workload)
+    return _png(figure)
+
+
+def energy_by_component(demo: Demo, workload: str) -> bytes:
+    """Draw stacked bars of energy by component, a panel a machine, a bar a policy."""
+    figure = Figure(figsize=(4.6 * len(demo.machines), 6.2), layout="constrained")
+    axes = figure.subplots(1, len(demo.machines), squeeze=False)[0]
+    for axis, machine in zip(axes, demo.machines, strict=True):
+        case = demo.case(machine, workload)
+        runs = shown_runs(case)[::-1]
+        left = np.zeros(len(runs))
+        for component in COMPONENTS:
+            colour, hatch = COMPONENT_STYLES[component]
+            widths = np.array(
+                [
+                    by_component(run.energy_lines).get(component, 0.0)
+                    / run.inference.trace.samples
+                    / 1e3
+                    for run in runs
+                ]
+            )
+            axis.barh(
+                range(len(runs)), widths, left=left, color=colour, hatch=hatch,
+                edgecolor="white", linewidth=0.3,
+            )  # fmt: skip
+            left += widths
+        axis.axvline(
+            case.high.energy_per_inference_pj / 1e3, color=BLACK, linestyle=":", linewidth=1
+        )
+        axis.set_yticks(range(len(runs)), [_short(run) for run in runs], fontsize=7)
+        if machine != demo.machines[0]:
+            axis.set_yticklabels([])
+        axis.set_xlabel(f"energy per inference (nJ, {case.table.name} table)")
+        axis.set_title(machine)
+    handles = [
+        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=name)
+        for name, (colour, hatch) in COMPONENT_STYLES.items()
+    ]
+    figure.legend(handles=handles, ncols=len(handles), loc="outside lower center", fontsize=8)
+    figure.suptitle(f"{workload}; dotted: uniform-high")
+    return _png(figure)
+
+
+def timelines(picked: Sequence[tuple[Run, LayerRun]], folds: int) -> bytes:
+    """Draw who is busy when, for the first folds of one layer on each machine."""
+    figure = Figure(figsize=(11.0, 2.5 * len(picked)), layout="constrained")
+    axes = figure.subplots(len(picked), 1, squeeze=False)[:, 0]
+    units = {"dram": "#888888", "array": BLUE, "recompute": RED}
+    for axis, (run, layer) in zip(axes, picked, strict=True):
+        intervals = layer.simulation.timeline.intervals
+        passes = sorted(i.end_cycles for i in intervals if i.unit == "array")
+        end = passes[min(folds, len(passes)) - 1]
+        for row, (unit, colour) in enumerate(units.items()):
+            spans = [
+                (i.start_cycles, i.end_cycles - i.start_cycles)
+                for i in intervals
+                if i.unit == unit and i.start_cycles < end
+            ]
+            axis.broken_barh(
+                spans, (row - 0.38, 0.76), facecolor=colour, edgecolor="white", linewidth=0.6
+            )
+        axis.set_yticks(range(len(units)), list(units))
+        axis.set_ylim(len(units) - 0.5, -0.5)
+        axis.set_xlim(0, end)
+        axis.set_xlabel("cycles")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        shown = min(folds, len(passes))
+        axis.set_title(
+            f"{run.hardware.name}: {run.workload}, {layer.lowered.trace.name}, {run.policy};"
+            f" first {shown} of {len(passes)} folds",
+            fontsize=9,
+        )
+    return _png(figure)
+
+
+def _rate_panel(axis: Axes, case: Case, value: Callable[[Run], float]) -> None:
+    for run, style, label in _levels(case):
+        axis.axhline(value(run), label=label, linewidth=1, **style)
+    rates = sorted({round(run.policy.rate, 12) for run in case.of(Random)})  # type: ignore[attr-defined]
+    groups = [
+        [run for run in case.of(Random) if round(run.policy.rate, 12) == rate]  # type: ignore[attr-defined]
+        for rate in rates
+    ]
+    values = np.array([[value(run) for run in group] for group in groups])
+    axis.plot(rates, values.mean(axis=1), color=ORANGE, marker="x", label="random (mean of seeds)")
+    axis.fill_between(rates, values.min(axis=1), values.max(axis=1), color=ORANGE, alpha=0.3)
+    for numerator, colour, marker in (("constant", BLUE, "o"), ("exact", RED, "s")):
+        runs = case.selective(numerator)
+        axis.plot(
+            [run.recompute_rate for run in runs],
+            [value(run) for run in runs],
+            color=colour, marker=marker, markersize=4, label=f"κ, {numerator} numerator",
+        )  # fmt: skip
+    axis.grid(alpha=0.3)
+
+
+def _front_panel(axis: Axes, case: Case, value: Callable[[Run], float], sign: float) -> None:
+    def energy(run: Run) -> float:
+        return run.energy_per_inference_pj / 1e3
+
+    for runs, style, label in (
+        (case.of(Random), {"color": ORANGE, "marker": "x"}, "random"),
+        (case.selective("constant"), {"color": BLUE, "marker": "o"}, "κ, constant numerator"),
+        (case.selective("exact"), {"color": RED, "marker": "s"}, "κ, exact numerator"),
+        (case.of(Chunked), {"color": GREEN, "marker": "^"}, "chunked"),
+    ):
+        axis.scatter([energy(r) for r in runs], [value(r) for r in runs], s=18, label=label, **style)
+    for run in case.without_recomputation:
+        if isinstance(run.policy, Chunked):
+            continue
+        axis.scatter([energy(run)], [value(run)], color=BLACK, marker="D", s=22, zorder=3)
+        axis.annotate(
+            str(run.policy.first.format), (energy(run), value(run)), fontsize=7,
+            xytext=(3, 4), textcoords="offset points",
+        )  # fmt: skip
+    axis.scatter([], [], color=BLACK, marker="D", s=22, label="uniform")
+    losses = [(energy(run), sign * value(run)) for run in case.runs]
+    front = sorted(
+        (energy(run), value(run))
+        for run, on_front in zip(case.runs, pareto_front(losses), strict=True)
+        if on_front
+    )
+    axis.plot(*zip(*front, strict=True), color=BLACK, linewidth=1, linestyle="--", label="Pareto front")
+    axis.grid(alpha=0.3)
+
+
+def _levels(case: Case) -> list[tuple[Run, dict[str, Any], str]]:
+    levels: list[tuple[Run, dict[str, Any], str]] = []
+    for run in case.without_recomputation:
+        if isinstance(run.policy, UniformHigh):
+            levels.append((run, {"color": BLACK, "linestyle": "-"}, f"uniform {run.policy.first.format}"))
+        elif isinstance(run.policy, UniformLow):
+            levels.append((run, {"color": BLACK, "linestyle": ":"}, f"uniform {run.policy.first.format}"))
+        elif isinstance(run.policy, Chunked):
+            dash = "--" if run.policy.chunk <= 16 else "-."
+            levels.append((run, {"color": GREEN, "linestyle": dash}, f"chunks of {run.policy.chunk}"))
+    return levels
+
+
+def _short(run: Run) -> str:
+    return str(run.policy).replace("numerator=", "").replace("selective:tau=", "κ, τ=").replace(
+        "uniform:format=", "uniform "
+    ).replace("chunked:chunk=", "chunked ")
+
+
+def _accuracy(run: Run) -> float:
+    return run.accuracy if run.accuracy is not None else float("nan")
+
+
+def _kl(run: Run) -> float:
+    return run.kl_divergence if run.kl_divergence is not None else float("nan")
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": "accelsim"})
+    return stream.getvalue()

@@ -1,0 +1,309 @@
+"""What the demo found, as numbers and as sentences that carry them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from accelsim.energy import EnergyTable, by_component
+from accelsim.policies import Policy, Random, Selective, Uniform, UniformHigh, UniformLow
+from accelsim.result import COMPONENTS, Run
+
+TOLERANCE = 0.005
+"""As accurate as uniform-high means: at most this much less accuracy."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """All policies of one workload on one machine, under one energy table."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def hardware(self) -> str:
+        """Name of the machine."""
+        return self.runs[0].hardware.name
+
+    @property
+    def workload(self) -> str:
+        """Name of the workload."""
+        return self.runs[0].workload
+
+    @property
+    def table(self) -> EnergyTable:
+        """The energy table."""
+        return self.runs[0].energy_table
+
+    def under(self, table: EnergyTable) -> Case:
+        """Return the same runs charged by another table."""
+        return Case(tuple(run.with_table(table) for run in self.runs))
+
+    def of(self, kind: type[Policy]) -> list[Run]:
+        """Return the runs whose policy is a `kind`."""
+        return [run for run in self.runs if isinstance(run.policy, kind)]
+
+    def selective(self, numerator: str) -> list[Run]:
+        """Return the κ runs with this numerator, by falling recompute rate."""
+        found = [
+            run
+            for run in self.of(Selective)
+            if isinstance(run.policy, Selective) and run.policy.numerator == numerator
+        ]
+        return sorted(found, key=lambda run: -run.recompute_rate)
+
+    @cached_property
+    def low(self) -> Run:
+        """The uniform-low run."""
+        return self.of(UniformLow)[0]
+
+    @cached_property
+    def high(self) -> Run:
+        """The uniform-high run."""
+        return self.of(UniformHigh)[0]
+
+    @cached_property
+    def without_recomputation(self) -> list[Run]:
+        """Runs whose policy never recomputes."""
+        return [run for run in self.runs if run.policy.second is None]
+
+    def controls(self, rate: float) -> list[Run]:
+        """Return the random runs, one a seed, at exactly this requested rate."""
+        return [
+            run
+            for run in self.of(Random)
+            if isinstance(run.policy, Random) and run.policy.rate == rate
+        ]
+
+    def accurate(self, runs: Iterable[Run]) -> list[Run]:
+        """Return the runs as accurate as uniform-high, cheapest first."""
+        needed = _accuracy(self.high) - TOLERANCE
+        return sorted(
+            (run for run in runs if _accuracy(run) >= needed), key=lambda run: run.energy_pj
+        )
+
+    @cached_property
+    def best_selective(self) -> Run:
+        """The cheapest κ run as accurate as uniform-high; τ = 0 always is."""
+        return self.accurate(self.of(Selective))[0]
+
+    @cached_property
+    def best_alternative(self) -> Run:
+        """The cheapest run as accurate as uniform-high that recomputes nothing."""
+        return self.accurate(self.without_recomputation)[0]
+
+    @property
+    def pays_against_high(self) -> bool:
+        """Whether κ saves energy against high precision everywhere, at its accuracy."""
+        return self.best_selective.energy_pj < self.high.energy_pj
+
+    @property
+    def pays(self) -> bool:
+        """Whether κ is the cheapest way to the accuracy of uniform-high."""
+        return self.best_selective.energy_pj < self.best_alternative.energy_pj
+
+    def kl_ratios(self, lowest: float, highest: float) -> list[float]:
+        """Return the KL divergence of κ over that of chance at the same rate, a value a point.
+
+        The points are the κ runs with a recompute rate strictly between the two.
+        """
+        ratios = []
+        for run in self.of(Selective):
+            if lowest < run.recompute_rate < highest:
+                chance = float(np.mean([_kl(c) for c in self.controls(run.recompute_rate)]))
+                ratios.append(_kl(run) / chance)
+        return ratios
+
+    def sentences(self) -> list[str]:
+        """Return the findings of this case, one sentence each."""
+        high, low, best, other = self.high, self.low, self.best_selective, self.best_alternative
+        ceiling = 1.0 - low.energy_pj / high.energy_pj
+        lines = [
+            f"Accumulating everything in {high.policy.first.format} takes {_nj(high)} per"
+            f" inference, in {low.policy.first.format} {_nj(low)}: no choice of outputs to redo can"
+            f" save more than {ceiling:.0%} of the energy. The low run has an accuracy of"
+            f" {_percent(low)}, the high one {_percent(high)}.",
+        ]
+        change = best.energy_pj / high.energy_pj - 1.0
+        slower = best.total_cycles / high.total_cycles
+        verdict = "saves" if change < 0 else "costs"
+        lines.append(
+            f"The cheapest κ run within {TOLERANCE * 100:g} points of that accuracy is {best.policy},"
+            f" which redoes {best.recompute_rate:.1%} of the outputs, reaches {_percent(best)} and"
+            f" takes {_nj(best)} and {slower:.2f} times the cycles: it {verdict} {abs(change):.1%}"
+            f" of the energy of uniform-high. {self._where_it_goes()}"
+        )
+        against = best.energy_pj / other.energy_pj - 1.0
+        lines.append(
+            f"The cheapest run of that accuracy without recomputation is {other.policy}:"
+            f" {_percent(other)} for {_nj(other)}. Selective recomputation "
+            + (
+                f"beats it by {-against:.1%}: here it pays."
+                if against < 0
+                else f"takes {against:.1%} more energy than that: here it does not pay."
+            )
+        )
+        lines.append(self._control_sentence())
+        return lines
+
+    def _where_it_goes(self) -> str:
+        """Say which components make the best κ run dearer than uniform-low."""
+        best, low = by_component(self.best_selective.energy_lines), by_component(
+            self.low.energy_lines
+        )
+        extra = {name: best.get(name, 0.0) - low.get(name, 0.0) for name in COMPONENTS}
+        total = sum(extra.values())
+        if total <= 0.0:
+            return ""
+        groups = {
+            "reading and writing scratchpads again": sum(
+                value for name, value in extra.items() if name.startswith("scratchpad")
+            ),
+            "the second MACs": extra["recompute"],
+            "the detector": extra["detector"],
+            "the queue": extra["queue"],
+        }
+        shares = sorted(groups.items(), key=lambda item: -item[1])
+        parts = [f"{share / total:.0%} to {name}" for name, share in shares if share / total > 0.01]
+        return f"Of what it adds to uniform-low, {_listing(parts)}."
+
+    def _control_sentence(self) -> str:
+        parts = [
+            f"{words} {_ratio_words(ratios)}"
+            for words, ratios in (
+                ("where less than half of the outputs are redone,", self.kl_ratios(0.0, 0.5)),
+                ("where more than half are,", self.kl_ratios(0.5, 1.0)),
+            )
+            if ratios
+        ]
+        return f"Against chance at equal rates: {'; '.join(parts)}." if parts else ""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The runs of the demo, the tables they can be charged by, and the files they came from."""
+
+    runs: tuple[Run, ...]
+    tables: tuple[EnergyTable, ...]
+    inputs: tuple[Path, ...]
+    seeds: tuple[int, ...]
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """The runs by machine and workload, each under its machine's own table."""
+        groups: dict[tuple[str, str], list[Run]] = {}
+        for run in self.runs:
+            groups.setdefault((run.hardware.name, run.workload), []).append(run)
+        return [Case(tuple(group)) for _, group in sorted(groups.items(), key=self._order)]
+
+    @cached_property
+    def machines(self) -> list[str]:
+        """Names of the machines, in the order they were run."""
+        return list(dict.fromkeys(run.hardware.name for run in self.runs))
+
+    @cached_property
+    def workloads(self) -> list[str]:
+        """Names of the workloads, in the order they were run."""
+        return list(dict.fromkeys(run.workload for run in self.runs))
+
+    def case(self, machine: str, workload: str) -> Case:
+        """Return the runs of one workload on one machine."""
+        return next(
+            case for case in self.cases if (case.hardware, case.workload) == (machine, workload)
+        )
+
+    @cached_property
+    def under_all_tables(self) -> list[Case]:
+        """Every case under every table."""
+        return [case.under(table) for case in self.cases for table in self.tables]
+
+    def answer(self) -> list[str]:
+        """Return the answer in short: does selective recomputation save energy here?"""
+        cases = self.under_all_tables
+        against_high = sum(case.pays_against_high for case in cases)
+        pays = sum(case.pays for case in cases)
+        machine = self.machines[0]  # values do not depend on it
+        ratios = [
+            ratio for w in self.workloads for ratio in self.case(machine, w).kl_ratios(0.0, 0.5)
+        ]
+        winners = {str(case.best_alternative.policy) for case in cases if not case.pays}
+        return [
+            f"Of {len(cases)} cases ({len(self.machines)} machines, {len(self.workloads)} networks,"
+            f" {len(self.tables)} energy tables), selective recomputation by κ saves energy against"
+            f" uniform high precision at its accuracy in {against_high}, and is the cheapest way to"
+            f" that accuracy in {pays}."
+            + (f" Cheaper without recomputing anything: {_listing(sorted(winners))}." if winners else ""),
+            f"Against recomputing as many outputs at random, where less than half are redone,"
+            f" {_ratio_words(ratios)}.",
+        ]
+
+    def tables_sentences(self) -> list[str]:
+        """Return, for each machine and workload, whether the verdict survives every table."""
+        lines = []
+        for case in self.cases:
+            verdicts = []
+            for table in self.tables:
+                charged = case.under(table)
+                change = charged.best_selective.energy_pj / charged.high.energy_pj - 1.0
+                against = charged.best_selective.energy_pj / charged.best_alternative.energy_pj - 1.0
+                verdicts.append(
+                    f"under {table.name}, {charged.best_selective.policy} takes {change:+.1%} against"
+                    f" uniform-high and {against:+.1%} against {charged.best_alternative.policy}"
+                )
+            lines.append(f"{case.workload} on {case.hardware}: {'; '.join(verdicts)}.")
+        return lines
+
+    def _order(self, item: tuple[tuple[str, str], list[Run]]) -> tuple[int, int]:
+        (machine, workload), _ = item
+        return self.machines.index(machine), self.workloads.index(workload)
+
+
+def shown_runs(case: Case) -> list[Run]:
+    """Return the runs that tables and bars show: all but the controls, κ at six rates."""
+    runs = sorted(case.without_recomputation, key=lambda run: run.energy_pj)
+    if case.high in runs:
+        runs.sort(key=lambda run: not isinstance(run.policy, Uniform))
+    for numerator in ("constant", "exact"):
+        runs += [
+            run
+            for run in case.selective(numerator)
+            if isinstance(run.policy, Selective) and run.policy.tau in {0.0, 2.0, 4.0, 8.0, 16.0, 64.0}
+        ]
+    return runs
+
+
+def _ratio_words(ratios: list[float]) -> str:
+    better = sum(ratio < 1.0 for ratio in ratios)
+    mean = float(np.exp(np.mean(np.log(ratios))))
+    return (
+        f"κ has the lower KL divergence in {better} of {len(ratios)} points, and {mean:.2f} times"
+        f" that of chance in the geometric mean ({'better' if mean < 1.0 else 'worse'} than chance)"
+    )
+
+
+def _accuracy(run: Run) -> float:
+    assert run.accuracy is not None
+    return run.accuracy
+
+
+def _kl(run: Run) -> float:
+    assert run.kl_divergence is not None
+    return run.kl_divergence
+
+
+def _nj(run: Run) -> str:
+    return f"{run.energy_per_inference_pj / 1e3:.2f} nJ"
+
+
+def _percent(run: Run) -> str:
+    return f"{_accuracy(run):.2%}"
+
+
+def _listing(parts: list[str]) -> str:
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"

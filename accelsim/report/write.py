@@ -1,0 +1,227 @@
+"""The report as files: HTML in one piece, Markdown, CSV, figures, and a manifest."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import platform
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from accelsim.energy import EnergyLine, charge, total_pj
+from accelsim.errors import AccelsimError
+from accelsim.files import write_whole
+from accelsim.policies import Selective
+from accelsim.report import figures
+from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
+from accelsim.result import LayerRun, Run
+
+PACKAGES = (
+    "accelsim", "jinja2", "matplotlib", "numba", "numpy", "pydantic", "pyyaml", "scikit-learn", "simpy",
+)  # fmt: skip
+TIMELINE_FOLDS = 14
+WORKED_TAU = 8.0
+
+
+def write_report(demo: Demo, folder: Path) -> None:
+    """Write the report of `demo` into `folder`: every file whole, the figures first."""
+    pictures = _figures(demo)
+    worked_run, worked_layer = _worked(demo)
+    context = {
+        "demo": demo,
+        "answer": demo.answer(),
+        "machines": [(name, _cases(demo, name)) for name in demo.machines],
+        "survives": demo.tables_sentences(),
+        "tolerance": TOLERANCE,
+        "figures": {name: caption for name, (caption, _) in pictures.items()},
+        "worked": _worked_context(worked_run, worked_layer),
+        "manifest": _manifest(demo),
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("accelsim.report"),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["nj"] = lambda pj: f"{pj / 1e3:.3f}"
+    images = {
+        name: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+        for name, (_, png) in pictures.items()
+    }
+    contents: dict[str, bytes | str] = {
+        f"figures/{name}.png": png for name, (_, png) in pictures.items()
+    }
+    contents["results.csv"] = _csv(_result_rows(demo))
+    contents["layers.csv"] = _csv(_layer_rows(demo))
+    contents["counts.csv"] = _csv(_count_rows(demo))
+    contents["report.md"] = environment.get_template("report.md.j2").render(context)
+    contents["report.html"] = environment.get_template("report.html.j2").render(
+        context, images=images
+    )
+    contents["manifest.json"] = json.dumps(context["manifest"], indent=2, ensure_ascii=False) + "\n"
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AccelsimError(f"{folder}: cannot be made: {error.strerror}") from None
+    for name, content in contents.items():
+        write_whole(folder / name, content)
+
+
+def _figures(demo: Demo) -> dict[str, tuple[str, bytes]]:
+    """Return name -> (caption, PNG)."""
+    pictures = {
+        "recompute-rate": (
+            "Accuracy and KL divergence from the float32 outputs against recompute rate. The band"
+            " of the random control spans its seeds. Values do not depend on the machine.",
+            figures.recompute_rate(demo),
+        )
+    }
+    for workload in demo.workloads:
+        pictures[f"energy-front-{workload}"] = (
+            f"{workload}: accuracy (up is better) and KL divergence (down is better) against energy"
+            " per inference. Dashed: the Pareto front over all policies.",
+            figures.energy_front(demo, workload),
+        )
+    for workload in demo.workloads:
+        pictures[f"energy-components-{workload}"] = (
+            f"{workload}: energy per inference by component, for each policy and machine.",
+            figures.energy_by_component(demo, workload),
+        )
+    picked = []
+    for machine in demo.machines[:2]:
+        run = _selective(demo.case(machine, demo.workloads[0]))
+        picked.append((run, run.layers[0]))
+    pictures["timeline"] = (
+        "One layer on two machines. Above, the array itself redoes a fold whenever one of its"
+        " outputs is flagged; below, separate lanes redo outputs while the array goes on, until"
+        " both operand buffers are held by folds that wait for them.",
+        figures.timelines(picked, TIMELINE_FOLDS),
+    )
+    return pictures
+
+
+def _cases(demo: Demo, machine: str) -> list[dict[str, Any]]:
+    cases = [demo.case(machine, workload) for workload in demo.workloads]
+    return [
+        {
+            "name": case.workload,
+            "sentences": case.sentences(),
+            "table": case.table.name,
+            "runs": shown_runs(case),
+            "high": case.high,
+            "hardware": case.runs[0].hardware,
+        }
+        for case in cases
+    ]
+
+
+def _selective(case: Case) -> Run:
+    return next(
+        run
+        for run in case.selective("constant")
+        if isinstance(run.policy, Selective) and run.policy.tau == WORKED_TAU
+    )
+
+
+def _worked(demo: Demo) -> tuple[Run, LayerRun]:
+    run = _selective(demo.case(demo.machines[0], demo.workloads[0]))
+    return run, run.layers[0]
+
+
+def _worked_context(run: Run, layer: LayerRun) -> dict[str, Any]:
+    lines = charge(layer.lowered.counts, run.energy_table)
+    return {
+        "run": run,
+        "trace": layer.lowered.trace,
+        "lowered": layer.lowered,
+        "simulation": layer.simulation,
+        "lines": lines,
+        "total_pj": total_pj(lines),
+    }
+
+
+def _result_rows(demo: Demo) -> Iterable[dict[str, Any]]:
+    for run in demo.runs:
+        for table in demo.tables:
+            yield run.with_table(table).as_row()
+
+
+def _layer_rows(demo: Demo) -> Iterable[dict[str, Any]]:
+    for run, layer in _shown_layers(demo):
+        trace, simulation = layer.lowered.trace, layer.simulation
+        yield {
+            "hardware": run.hardware.name,
+            "workload": run.workload,
+            "policy": str(run.policy),
+            "layer": trace.name,
+            "m": trace.m,
+            "k": trace.k,
+            "n": trace.n,
+            "order": layer.lowered.order,
+            "folds": len(layer.lowered.folds),
+            "fold_cycles": layer.lowered.fold_cycles,
+            "interval_cycles": layer.lowered.interval_cycles,
+            "recomputed_outputs": trace.recomputed_outputs,
+            "compute_cycles": simulation.compute_cycles,
+            "stall_dram_cycles": simulation.stall_cycles["dram"],
+            "stall_recompute_cycles": simulation.stall_cycles["recompute"],
+            "total_cycles": simulation.total_cycles,
+        }
+
+
+def _count_rows(demo: Demo) -> Iterable[dict[str, Any]]:
+    for run, layer in _shown_layers(demo):
+        lines: tuple[EnergyLine, ...] = charge(layer.lowered.counts, run.energy_table)
+        for line in lines:
+            yield {
+                "hardware": run.hardware.name,
+                "workload": run.workload,
+                "policy": str(run.policy),
+                "layer": layer.lowered.trace.name,
+                "component": line.component,
+                "action": str(line.action),
+                "number": line.number,
+                "unit": line.action.unit,
+                "energy_table": run.energy_table.name,
+                "energy_pj_each": line.cost.energy_pj,
+                "energy_pj": line.energy_pj,
+            }
+
+
+def _shown_layers(demo: Demo) -> Iterable[tuple[Run, LayerRun]]:
+    for case in demo.cases:
+        for run in shown_runs(case):
+            for layer in run.layers:
+                yield run, layer
+
+
+def _csv(rows: Iterable[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    records = list(rows)
+    writer = csv.DictWriter(stream, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return stream.getvalue()
+
+
+def _manifest(demo: Demo) -> dict[str, Any]:
+    return {
+        "command": "accelsim demo",
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "seeds": {"random control": list(demo.seeds), "train and test split": 0},
+        "inputs_sha256": {
+            f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in demo.inputs
+        },
+        "energy_tables": [table.name for table in demo.tables],
+    }

@@ -1,0 +1,69 @@
+"""One point: a workload under a policy on a machine. The table of contents of the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from accelsim.config import load_energy_table, load_hardware, load_workload
+from accelsim.energy import EnergyTable
+from accelsim.errors import AccelsimError, InputError
+from accelsim.infer import Inference, infer, prepare
+from accelsim.machine import Hardware, lower, simulate
+from accelsim.networks import Workload
+from accelsim.policies import Policy, parse_policy
+from accelsim.result import LayerRun, Run
+
+
+def run(
+    hardware: str | Path | Hardware,
+    workload: str | Path | Workload,
+    policy: str | Policy,
+    energy_table: str | EnergyTable | None = None,
+) -> Run:
+    """Run `workload` under `policy` on `hardware`, each a file or an object.
+
+    `policy` is text such as `selective:tau=8`; `energy_table` replaces the one the hardware
+    names. Raises InputError, with a line for every problem in the files, or AccelsimError.
+    """
+    machine, load, rule = load_inputs(hardware, workload, policy)
+    return measure(machine, load.name, rule, infer(prepare(load), rule), energy_table)
+
+
+def measure(
+    hardware: Hardware,
+    workload_name: str,
+    policy: Policy,
+    inference: Inference,
+    energy_table: str | EnergyTable | None = None,
+) -> Run:
+    """Charge `hardware` for an inference that has been done."""
+    if not isinstance(energy_table, EnergyTable):
+        energy_table = load_energy_table(energy_table or hardware.energy_table)
+    layers = []
+    for trace in inference.trace.layers:
+        lowered = lower(trace, hardware)
+        layers.append(LayerRun(lowered, simulate(lowered, hardware)))
+    return Run(hardware, workload_name, policy, inference, tuple(layers), energy_table)
+
+
+def load_inputs(
+    hardware: str | Path | Hardware, workload: str | Path | Workload, policy: str | Policy
+) -> tuple[Hardware, Workload, Policy]:
+    """Load whatever is not an object yet, and report the problems of all three at once."""
+    problems: list[str] = []
+    machine, load, rule = None, None, None
+    try:
+        machine = hardware if isinstance(hardware, Hardware) else load_hardware(hardware)
+    except InputError as error:
+        problems += error.problems
+    try:
+        load = workload if isinstance(workload, Workload) else load_workload(workload)
+    except InputError as error:
+        problems += error.problems
+    try:
+        rule = parse_policy(policy)
+    except AccelsimError as error:
+        problems.append(str(error))
+    if machine is None or load is None or rule is None:
+        raise InputError(problems)
+    return machine, load, rule

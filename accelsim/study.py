@@ -1,0 +1,63 @@
+"""A grid of points: every policy on every machine, one inference for all machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accelsim.infer import Inference, Prepared, infer
+from accelsim.machine import Hardware
+from accelsim.policies import Policy
+from accelsim.result import Run
+from accelsim.run import measure
+
+Item = TypeVar("Item")
+Progress = Callable[[Sequence[Item], str], Iterable[Item]]
+"""Passes items on, and may show how far it is; the text says what the items are."""
+
+
+def silent(items: Sequence[Item], description: str) -> Iterable[Item]:
+    """Show nothing."""
+    return items
+
+
+def infer_all(
+    prepared: Prepared, policies: Sequence[Policy], progress: Progress[Policy] = silent
+) -> list[Inference]:
+    """Run one workload under every policy, in order."""
+    name = prepared.workload.name
+    return [infer(prepared, policy) for policy in progress(policies, f"infer {name}")]
+
+
+def measure_all(
+    machines: Sequence[Hardware],
+    workload_name: str,
+    policies: Sequence[Policy],
+    inferences: Sequence[Inference],
+    progress: Progress[tuple[Hardware, Policy, Inference]] = silent,
+) -> list[Run]:
+    """Charge every machine for every inference, machine by machine."""
+    points = [
+        (machine, policy, inference)
+        for machine in machines
+        for policy, inference in zip(policies, inferences, strict=True)
+    ]
+    return [
+        measure(machine, workload_name, policy, inference)
+        for machine, policy, inference in progress(points, f"simulate {workload_name}")
+    ]
+
+
+def pareto_front(losses: ArrayLike) -> NDArray[np.bool_]:
+    """Return which rows of `losses` (points, objectives) no other row beats.
+
+    Smaller is better. A row is beaten by one that is nowhere larger and somewhere smaller, so
+    that equal rows are on the front together.
+    """
+    values = np.asarray(losses, np.float64)
+    no_worse = (values[:, None, :] <= values[None, :, :]).all(axis=2)
+    better = (values[:, None, :] < values[None, :, :]).any(axis=2)
+    return ~np.asarray((no_worse & better).any(axis=0))
