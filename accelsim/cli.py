@@ -73,14 +73,16 @@ _POLICY_HELP = "NAME or NAME:key=value,…  " + "; ".join(
 @click.argument("workload", type=click.Path(path_type=Path))
 @click.option("--policy", required=True, help=_POLICY_HELP)
 @click.option("--energy-table", help="Charge by this table instead of the hardware's.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all numbers here.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write all numbers here."
+)
 def run(
     hardware: Path, workload: Path, policy: str, energy_table: str | None, json_path: Path | None
 ) -> None:
     """Run WORKLOAD on HARDWARE under a policy, and print cycles and energy per layer."""
     if json_path is not None:
         check_writable(json_path)
-    result = run_point(hardware, workload, policy, energy_table)
+    result = run_point(hardware, workload, policy, energy_table, _progress)
     if json_path is not None:
         write_whole(json_path, json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n")
     click.echo(_table(result))
@@ -105,13 +107,13 @@ def demo(out: Path) -> None:
 def _progress(items: Sequence[Item], description: str) -> Iterable[Item]:
     """Show a bar on a terminal, and nothing elsewhere."""
     bar: Iterable[Item] = tqdm(
-        items, desc=description, leave=False, disable=not sys.stdout.isatty(), dynamic_ncols=True
+        items, desc=description, leave=False, disable=not sys.stdout.isatty(), delay=0.5
     )
     return bar
 
 
 def _table(result: Run) -> str:
-    lines = [str(result), ""]
+    lines = [str(result.hardware), str(result), ""]
     header = (
         f"{'layer':<16}{'MACs':>14}{'compute_cycles':>16}{'stall dram':>12}{'stall redo':>12}"
         f"{'total_cycles':>14}{'utilization':>12}{'recomputed':>12}{'energy_pj':>14}"

@@ -9,8 +9,9 @@ from pathlib import Path
 from accelsim.config import energy_table_names, load_energy_table, load_hardware, load_workload
 from accelsim.infer import prepare
 from accelsim.policies import Policy, Random, parse_policy
+from accelsim.progress import Progress, silent
 from accelsim.report import Demo, write_report
-from accelsim.study import Progress, infer_all, measure_all, silent
+from accelsim.study import infer_all, measure_all
 
 MACHINES = ("edge-16x16", "mid-32x32", "datacentre-128x128")
 WORKLOADS = ("digits-relu", "digits-tanh")
@@ -26,7 +27,7 @@ TAUS = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, math.inf)
 SEEDS = (0, 1, 2)
 
 
-def run_demo(folder: Path, progress: Progress = silent) -> Demo:  # type: ignore[type-arg]
+def run_demo(folder: Path, progress: Progress = silent) -> Demo:
     """Run the demo and write its report into `folder`. Returns what was found."""
     machines = {name: load_hardware(shipped("hwconfigs", name)) for name in MACHINES}
     runs = []

@@ -14,6 +14,8 @@ from accelsim.policies import LayerValues, LayerView, Policy
 from accelsim.trace import LayerTrace, Mask, Trace
 
 FP32 = FloatFormat.parse("fp32")
+MAX_MASKED_OUTPUTS = 2**28
+"""A mask takes a byte an output, and drawing it nine times that."""
 _FP32_ACCUMULATOR = Accumulator(FP32)
 
 
@@ -75,7 +77,7 @@ def infer(prepared: Prepared, policy: Policy) -> Inference:
         return Inference(_trace_of_shapes(workload, policy))
     h = dataset.test_inputs
     layers = []
-    for index, layer in enumerate(network.layers):
+    for index in range(len(network.layers)):
         h, trace = _run_layer(prepared, network, index, h, policy)
         layers.append(trace)
     assert prepared.reference is not None
@@ -113,9 +115,7 @@ def _run_layer(
     inputs = _operands(h, network.operand_format)
     sums = matmul(inputs, weight, policy.first)
     v = sums + layer.bias
-    values = LayerValues(
-        inputs, weight, sums, v, layer.activation, prepared.mean_abs_sums[index]
-    )
+    values = LayerValues(inputs, weight, sums, v, layer.activation, prepared.mean_abs_sums[index])
     m, k, n = len(inputs), layer.inputs, layer.outputs
     mask = policy.select(LayerView(index, m, k, n, values))
     if mask is not None and policy.second is not None:
@@ -124,9 +124,7 @@ def _run_layer(
         v[rows, columns] = again + layer.bias[columns]
     last = index == len(network.layers) - 1
     output_format = FP32 if last else network.operand_format
-    trace = _layer_trace(
-        layer.name, (m, k, n), network.operand_format, output_format, policy, mask
-    )
+    trace = _layer_trace(layer.name, (m, k, n), network.operand_format, output_format, policy, mask)
     return activate(layer.activation, v), trace
 
 
@@ -139,6 +137,11 @@ def _trace_of_shapes(workload: Workload, policy: Policy) -> Trace:
     operand_format = workload.operand_format
     layers = []
     for index, gemm in enumerate(workload.gemms):
+        if policy.second is not None and gemm.m * gemm.n > MAX_MASKED_OUTPUTS:
+            raise AccelsimError(
+                f"layer {gemm.name}: {gemm.m}x{gemm.n} outputs, and recomputation can be drawn for"
+                f" at most {MAX_MASKED_OUTPUTS}"
+            )
         mask = policy.select(LayerView(index, gemm.m, gemm.k, gemm.n))
         shape = (gemm.m, gemm.k, gemm.n)
         layers.append(_layer_trace(gemm.name, shape, operand_format, operand_format, policy, mask))

@@ -108,9 +108,7 @@ class Run:
 
     def with_table(self, table: EnergyTable) -> Run:
         """Return the same run under other costs; nothing is simulated again."""
-        return Run(
-            self.hardware, self.workload, self.policy, self.inference, self.layers, table
-        )
+        return Run(self.hardware, self.workload, self.policy, self.inference, self.layers, table)
 
     def as_row(self) -> dict[str, Any]:
         """Return one flat record, units in the names, for a table of runs."""

@@ -11,6 +11,7 @@ from accelsim.infer import Inference, infer, prepare
 from accelsim.machine import Hardware, lower, simulate
 from accelsim.networks import Workload
 from accelsim.policies import Policy, parse_policy
+from accelsim.progress import Progress, silent
 from accelsim.result import LayerRun, Run
 
 
@@ -19,6 +20,7 @@ def run(
     workload: str | Path | Workload,
     policy: str | Policy,
     energy_table: str | EnergyTable | None = None,
+    progress: Progress = silent,
 ) -> Run:
     """Run `workload` under `policy` on `hardware`, each a file or an object.
 
@@ -26,7 +28,7 @@ def run(
     names. Raises InputError, with a line for every problem in the files, or AccelsimError.
     """
     machine, load, rule = load_inputs(hardware, workload, policy)
-    return measure(machine, load.name, rule, infer(prepare(load), rule), energy_table)
+    return measure(machine, load.name, rule, infer(prepare(load), rule), energy_table, progress)
 
 
 def measure(
@@ -35,6 +37,7 @@ def measure(
     policy: Policy,
     inference: Inference,
     energy_table: str | EnergyTable | None = None,
+    progress: Progress = silent,
 ) -> Run:
     """Charge `hardware` for an inference that has been done."""
     if not isinstance(energy_table, EnergyTable):
@@ -42,7 +45,7 @@ def measure(
     layers = []
     for trace in inference.trace.layers:
         lowered = lower(trace, hardware)
-        layers.append(LayerRun(lowered, simulate(lowered, hardware)))
+        layers.append(LayerRun(lowered, simulate(lowered, hardware, progress)))
     return Run(hardware, workload_name, policy, inference, tuple(layers), energy_table)
 
 

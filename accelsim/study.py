@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,21 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from accelsim.infer import Inference, Prepared, infer
 from accelsim.machine import Hardware
 from accelsim.policies import Policy
+from accelsim.progress import Progress, silent
 from accelsim.result import Run
 from accelsim.run import measure
 
-Item = TypeVar("Item")
-Progress = Callable[[Sequence[Item], str], Iterable[Item]]
-"""Passes items on, and may show how far it is; the text says what the items are."""
-
-
-def silent(items: Sequence[Item], description: str) -> Iterable[Item]:
-    """Show nothing."""
-    return items
-
 
 def infer_all(
-    prepared: Prepared, policies: Sequence[Policy], progress: Progress[Policy] = silent
+    prepared: Prepared, policies: Sequence[Policy], progress: Progress = silent
 ) -> list[Inference]:
     """Run one workload under every policy, in order."""
     name = prepared.workload.name
@@ -37,7 +28,7 @@ def measure_all(
     workload_name: str,
     policies: Sequence[Policy],
     inferences: Sequence[Inference],
-    progress: Progress[tuple[Hardware, Policy, Inference]] = silent,
+    progress: Progress = silent,
 ) -> list[Run]:
     """Charge every machine for every inference, machine by machine."""
     points = [

@@ -6,7 +6,6 @@ versions of NumPy and scikit-learn give the same weights.
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def train(activation: str) -> None:
     path = Path(__file__).parent / f"digits-{activation}.npz"
     temporary = path.with_suffix(".tmp.npz")
     np.savez_compressed(temporary, **arrays)
-    os.replace(temporary, path)
+    temporary.replace(path)
     score = model.score(data.test_inputs, data.test_labels)
     print(f"{path.name}: test accuracy {score:.4f} in float32 arithmetic")
 

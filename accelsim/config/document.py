@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -46,6 +46,13 @@ class Document:
         key = dotted(location)
         self.problems.append(f"{self.path}:{line}: {key + ': ' if key else ''}{message}")
 
+    def fail(self) -> NoReturn:
+        """Raise an InputError with all problems, in the order of their lines."""
+        raise InputError(sorted(self.problems, key=self._line))
+
+    def _line(self, problem: str) -> int:
+        return int(problem.removeprefix(f"{self.path}:").partition(":")[0])
+
     def given(self, location: Location) -> str:
         """Describe the value at `location` as it was written, for `got …`."""
         value: Any = self.value
@@ -62,7 +69,7 @@ class Document:
             if text is not None and _NUMBER_AS_TEXT.fullmatch(text):
                 number = float(text)
                 plain = f"{number:.0f}" if number.is_integer() and number < 1e16 else f"{number!r}"
-                return f"the string {value!r} (YAML wants {plain} for the number)"
+                return f"{value!r} (a string in YAML; for the number write {plain})"
             return f"the string {value!r}"
         if isinstance(value, bool) and text is not None and text.lower() in _YAML_BOOLEANS:
             return f"the boolean {text} (quote it if it is a name)"
@@ -162,7 +169,11 @@ def _scalar(node: yaml.Node, location: Location, document: Document) -> Any:
         if not _PLAIN_NUMBER.fullmatch(text):
             document.report(location, f"got {text}, expected a plain decimal number")
             return None
-        return int(text) if tag == "int" else float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        return (
+            int(text)
+            if tag == "int"
+            else float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        )
     if tag in {"str", "timestamp", "value", "merge"}:
         return text
     document.report(location, f"tag {node.tag!r} is not allowed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 from importlib import resources
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from accelsim.machine import Hardware
 from accelsim.networks import DATASETS, DenseLayer, DenseSpec, Gemm, GemmSpec, Network, Workload
 from accelsim.networks.npz import read_weights
 from accelsim.networks.workload import WorkloadSpec
-from accelsim.numerics import FloatFormat
 
 Loaded = Hardware | Workload | EnergyTable
 
@@ -42,7 +42,9 @@ def energy_table_names() -> list[str]:
 def load_energy_table(name: str) -> EnergyTable:
     """Return the shipped energy table called `name`."""
     if name not in energy_table_names():
-        raise InputError(f"energy table {name!r}: unknown{did_you_mean(name, energy_table_names())}")
+        raise InputError(
+            f"energy table {name!r}: unknown{did_you_mean(name, energy_table_names())}"
+        )
     folder = resources.files("accelsim.energy") / "tables"
     with resources.as_file(folder / f"{name}.yaml") as path:
         return _finish(path, EnergyTable)
@@ -52,14 +54,13 @@ def load_hardware(path: str | Path) -> Hardware:
     """Read a hardware file. Raises InputError with a line for every problem."""
     document = read_document(Path(path))
     hardware = validate(document, Hardware)
-    if hardware is not None and hardware.energy_table not in energy_table_names():
+    table = document.value.get("energy_table") if isinstance(document.value, dict) else None
+    if isinstance(table, str) and table not in energy_table_names():
         document.report(
-            ("energy_table",),
-            f"unknown name {hardware.energy_table!r}"
-            + did_you_mean(hardware.energy_table, energy_table_names()),
+            ("energy_table",), f"unknown name {table!r}{did_you_mean(table, energy_table_names())}"
         )
     if document.problems or hardware is None:
-        raise InputError(document.problems)
+        document.fail()
     return hardware
 
 
@@ -71,7 +72,7 @@ def load_workload(path: str | Path) -> Workload:
     if spec is not None:
         workload = _network(document, spec) if spec.weights is not None else _gemms(document, spec)
     if document.problems or workload is None:
-        raise InputError(document.problems)
+        document.fail()
     return workload
 
 
@@ -103,7 +104,7 @@ def _finish(path: Path, model: type[EnergyTable]) -> EnergyTable:
     document = read_document(path)
     table = validate(document, model)
     if document.problems or table is None:
-        raise InputError(document.problems)
+        document.fail()
     return table
 
 
@@ -136,7 +137,7 @@ def _network(document: Document, spec: WorkloadSpec) -> Workload | None:
     if spec.dataset is None:
         document.report(("dataset",), f"key is missing, expected {', '.join(DATASETS)}")
     _check_names(document, spec)
-    for (_, before), (index, after) in zip(dense, dense[1:], strict=False):
+    for (_, before), (index, after) in itertools.pairwise(dense):
         if before.outputs != after.inputs:
             document.report(
                 ("layers", index, "inputs"),

@@ -28,7 +28,6 @@ def validate(document: Document, model: type[Model]) -> Model | None:
             _report(found, model, detail["loc"], detail["type"], detail.get("ctx", {}))
         # A place that could not be read at all is reported once, for the better reason.
         document.problems += [p for p in found.problems if p.split(": ")[0] not in reported]
-        document.problems.sort(key=_line_number)
         return None
 
 
@@ -47,7 +46,7 @@ def _report(
     kind: str,
     context: dict[str, Any],
 ) -> None:
-    place, owners = _resolve(document, model, loc)
+    place, owners, inner = _resolve(model, loc)
     key = str(place[-1]) if place else ""
     if kind == "extra_forbidden":
         allowed = [name for owner in owners for name in owner.model_fields]
@@ -56,12 +55,12 @@ def _report(
         document.report(place, f"key is missing, expected {_expected(owners, key)}")
     elif kind == "union_tag_not_found":
         discriminator = str(context["discriminator"]).strip("'")
-        tags = _tags(model, loc, document, discriminator)
+        tags = _tags(inner, discriminator)
         document.report((*place, discriminator), f"key is missing, expected {tags}")
     elif kind == "union_tag_invalid":
         discriminator = str(context["discriminator"]).strip("'")
         here = (*place, discriminator)
-        tags = _tags(model, loc, document, discriminator)
+        tags = _tags(inner, discriminator)
         document.report(here, f"got {document.given(here)}, expected {tags}")
     elif kind == "value_error":
         document.report(place, str(context["error"]))
@@ -70,31 +69,26 @@ def _report(
 
 
 def _resolve(
-    document: Document, model: type[BaseModel], loc: Location
-) -> tuple[Location, list[type[BaseModel]]]:
-    """Return the place in the document, without pydantic's union tags, and the models that could
-    own its last key.
+    model: type[BaseModel], loc: Location
+) -> tuple[Location, list[type[BaseModel]], list[type[BaseModel]]]:
+    """Return the place in the document, without pydantic's union tags, the models that own its
+    last key, and the models that its value may be.
     """
     place: list[str | int] = []
     owners: list[type[BaseModel]] = [model]
     inner: list[type[BaseModel]] = [model]
-    for index, part in enumerate(loc):
+    for part in loc:
         if isinstance(part, int):
             place.append(part)
             continue
-        tagged = [owner for owner in inner if _has_tag(owner, part)]
-        is_tag = (
-            tagged and (*place, part) not in document.lines and index < len(loc) - 1
-        ) and not any(part in owner.model_fields for owner in inner)
-        if is_tag:
-            inner = tagged
+        if len(inner) > 1:  # every union here has a tag, which pydantic puts into the location
+            inner = [owner for owner in inner if _has_tag(owner, part)]
             continue
         place.append(part)
         owners = inner
         fields = [owner.model_fields[part] for owner in owners if part in owner.model_fields]
-        if index < len(loc) - 1:
-            inner = [found for info in fields for found in _models_in(info.annotation)]
-    return tuple(place), owners
+        inner = [found for info in fields for found in _models_in(info.annotation)]
+    return tuple(place), owners, inner
 
 
 def _expected(owners: list[type[BaseModel]], key: str) -> str:
@@ -112,7 +106,7 @@ def _describe(info: FieldInfo) -> str:
         annotation = _annotated(annotation, item)
     try:
         schema = TypeAdapter(annotation).json_schema()
-    except Exception:  # noqa: BLE001  a type without a schema is described by its models
+    except Exception:  # a type without a schema is described by its models
         schema = {}
     options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
     option = options[0] if options else {}
@@ -135,12 +129,12 @@ def _describe(info: FieldInfo) -> str:
 
 def _number(kind: str, schema: dict[str, Any]) -> str:
     text = "an integer" if kind == "integer" else "a finite number"
+    if "minimum" in schema and "maximum" in schema:
+        return f"{text} from {schema['minimum']} to {schema['maximum']}"
     if "exclusiveMinimum" in schema:
         text += f" above {schema['exclusiveMinimum']:g}"
     if "minimum" in schema:
         text += f" of at least {schema['minimum']:g}"
-    if "maximum" in schema:
-        text += f" and at most {schema['maximum']}"
     return text
 
 
@@ -149,15 +143,12 @@ def _one_of(values: Iterable[str]) -> str:
     return names[0] if len(names) == 1 else "one of " + ", ".join(names)
 
 
-def _tags(model: type[BaseModel], loc: Location, document: Document, discriminator: str) -> str:
-    _, owners = _resolve(document, model, (*loc, discriminator))
-    values = [
+def _tags(union: list[type[BaseModel]], discriminator: str) -> str:
+    return _one_of(
         str(value)
-        for owner in owners
-        if discriminator in owner.model_fields
-        for value in get_args(owner.model_fields[discriminator].annotation)
-    ]
-    return _one_of(values)
+        for member in union
+        for value in get_args(member.model_fields[discriminator].annotation)
+    )
 
 
 def _has_tag(owner: type[BaseModel], tag: str) -> bool:
@@ -174,8 +165,3 @@ def _annotated(annotation: Any, item: Any) -> Any:
     from typing import Annotated
 
     return Annotated[annotation, item]
-
-
-def _line_number(problem: str) -> int:
-    parts = problem.split(":")
-    return next((int(part) for part in parts[1:] if part.isdigit()), 0)

@@ -110,9 +110,7 @@ class EnergyTable(BaseModel):
         if low.capacity_bytes == high.capacity_bytes:
             exact = low.capacity_bytes == capacity_bytes
             source = low.source if exact else f"as {low.capacity_bytes} B: {low.source}"
-            return Cost(
-                low.energy_pj_per_64_bits / 8, source, low.kind if exact else "estimated"
-            )
+            return Cost(low.energy_pj_per_64_bits / 8, source, low.kind if exact else "estimated")
         share = math.log(capacity_bytes / low.capacity_bytes) / math.log(
             high.capacity_bytes / low.capacity_bytes
         )
@@ -128,6 +126,4 @@ class EnergyTable(BaseModel):
             if entry.type == kind:
                 return Cost(entry.energy_pj_per_bit * 8, entry.source, entry.kind)
         known = ", ".join(entry.type for entry in self.dram)
-        raise AccelsimError(
-            f"energy table {self.name} has no DRAM type {kind!r}; it knows {known}"
-        )
+        raise AccelsimError(f"energy table {self.name} has no DRAM type {kind!r}; it knows {known}")

@@ -102,3 +102,25 @@ class Hardware(_Part):
     def seconds(self, cycles: int) -> float:
         """Time of a number of cycles."""
         return cycles / (self.clock_mhz * 1e6)
+
+    def __str__(self) -> str:
+        array, dram, pads = self.array, self.dram, self.scratchpads
+        folds = "overlapping" if array.overlap_folds else "separate"
+        unit = self.recompute
+        if isinstance(unit, Lanes):
+            redo = f"{unit.lanes} lanes behind a queue of {unit.queue_capacity}"
+        else:
+            redo = "the array again"
+        parts = {
+            "clock_mhz": f"{self.clock_mhz:g} MHz",
+            "array": f"{array.rows}x{array.cols} array, {array.dataflow}, {folds} folds",
+            "dram": f"{dram.type} at {dram.bandwidth_gbytes_per_s:g} GB/s and {dram.latency_ns:g} ns",
+            "scratchpads": f"scratchpads of {pads.a.capacity_bytes}, {pads.b.capacity_bytes} and"
+            f" {pads.c.capacity_bytes} bytes",
+            "recompute": f"recomputation by {redo}",
+            "energy_table": f"energy table {self.energy_table}",
+        }
+        given = self.model_fields_set
+        return f"{self.name}: " + ", ".join(
+            text if key in given else f"{text} (default)" for key, text in parts.items()
+        )

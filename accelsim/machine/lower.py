@@ -26,6 +26,8 @@ QUEUE_ENTRY_BYTES = 8
 """Two 16-bit indices and a 32-bit partial result or address."""
 QUEUE_SRAM_BYTES = 8192
 """The queue is charged as the smallest memory the tables know."""
+MAX_FOLDS = 2_000_000
+"""Folds are simulated one by one: more would take minutes and gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ def lower(trace: LayerTrace, hardware: Hardware) -> LoweredLayer:
     scratchpad.
     """
     array, pads = hardware.array, hardware.scratchpads
+    count = -(-trace.m // array.rows) * -(-trace.n // array.cols)
+    if count > MAX_FOLDS:
+        raise AccelsimError(
+            f"layer {trace.name} on {hardware.name}: {trace.m}x{trace.n} outputs are {count} folds"
+            f" of {array.rows}x{array.cols}, and at most {MAX_FOLDS} can be simulated"
+        )
     rows = _extents(trace.m, array.rows)
     cols = _extents(trace.n, array.cols)
     a_strips = [_bytes(int(r) * trace.k, trace.operand_format) for r in rows]

@@ -21,6 +21,7 @@ import simpy
 from accelsim.machine.hardware import Hardware, Lanes
 from accelsim.machine.lower import Fold, LoweredLayer
 from accelsim.machine.timeline import Interval, Timeline
+from accelsim.progress import Progress, silent
 
 Behaviour = Generator[simpy.Event, Any, None]
 
@@ -39,14 +40,15 @@ class Simulation:
     timeline: Timeline
 
 
-def simulate(layer: LoweredLayer, hardware: Hardware) -> Simulation:
+def simulate(layer: LoweredLayer, hardware: Hardware, progress: Progress = silent) -> Simulation:
     """Run one layer from an empty machine until its last output is in DRAM."""
-    return _Machine(layer, hardware).run()
+    return _Machine(layer, hardware, progress).run()
 
 
 class _Machine:
-    def __init__(self, layer: LoweredLayer, hardware: Hardware) -> None:
+    def __init__(self, layer: LoweredLayer, hardware: Hardware, progress: Progress) -> None:
         self.layer = layer
+        self.progress = progress
         self.hardware = hardware
         self.env = env = simpy.Environment()
         self.channel_free_at = 0
@@ -83,7 +85,7 @@ class _Machine:
         if self.lanes is not None:
             env.process(self.recompute_on_lanes(self.lanes))
         env.run(until=env.all_of(self.stored))
-        total = int(env.now)
+        total = self.now
         tail = max(0, self.last_redone - self.array_end)
         self.stalls["recompute"] += tail
         self.stalls["dram"] += total - self.array_end - tail
@@ -94,11 +96,16 @@ class _Machine:
             timeline=Timeline(self.layer.trace.name, total, tuple(self.intervals)),
         )
 
+    @property
+    def now(self) -> int:
+        """The cycle it is; SimPy itself also allows fractions."""
+        return int(self.env.now)
+
     def load(self) -> Behaviour:
         """Fetch the operands of each fold, one buffer ahead of the array."""
         env = self.env
         for number, fold in enumerate(self.layer.folds):
-            since = env.now
+            since = self.now
             held_until = yield self.operand_buffers.get()
             if held_until > since:
                 self.load_blocked.append((since, held_until))
@@ -106,24 +113,29 @@ class _Machine:
                 yield self.transfer(fold.load_bytes, f"load fold {number}")
                 # The channel is free for the next transfer while this one is on its way.
                 arrival = env.timeout(self.hardware.dram_latency_cycles, number)
-                arrival.callbacks.append(lambda event: self.loaded.put(event.value))
+                arrival.callbacks.append(self.deliver)
             else:
                 yield self.loaded.put(number)
+
+    def deliver(self, arrival: simpy.Event) -> None:
+        """Tell the array that operands have arrived."""
+        self.loaded.put(arrival.value)
 
     def compute(self) -> Behaviour:
         """Run the folds in order, and on a machine without lanes redo what was flagged."""
         env, layer = self.env, self.layer
-        for number, fold in enumerate(layer.folds):
-            since = env.now
+        folds = self.progress(layer.folds, f"simulate {layer.trace.name}")
+        for number, fold in enumerate(folds):
+            since = self.now
             yield self.drains.get(1)
             self.attribute_stall(since, self.drain_blocked)
-            since = env.now
+            since = self.now
             yield self.loaded.get()
             self.attribute_stall(since, self.load_blocked)
-            start = env.now
+            start = self.now
             yield env.timeout(layer.interval_cycles)
             self.note("array", start, f"fold {number}")
-            self.array_end = env.now + layer.drain_cycles
+            self.array_end = self.now + layer.drain_cycles
             if not fold.flagged:
                 yield self.operand_buffers.put(0)
             env.process(self.drain(number, fold))
@@ -137,14 +149,14 @@ class _Machine:
         yield env.timeout(layer.drain_cycles)
         if not last:  # the drain of the last fold is already part of the compute cycles
             self.stalls["recompute"] += layer.drain_cycles
-        since = env.now
+        since = self.now
         yield self.drained[number]
         self.attribute_stall(since, self.drain_blocked)
-        start = env.now
+        start = self.now
         yield env.timeout(layer.fold_cycles)
         self.note("recompute", start, f"redo fold {number}")
         self.stalls["recompute"] += layer.fold_cycles
-        self.array_end = env.now
+        self.array_end = self.now
         self.finish_redoing(number)
 
     def drain(self, number: int, fold: Fold) -> Behaviour:
@@ -153,20 +165,20 @@ class _Machine:
         yield env.timeout(self.layer.drain_cycles)
         with self.drain_port.request() as turn:
             yield turn
-            since = env.now
+            since = self.now
             held_until = yield self.output_buffers.get()
             if held_until > since:
                 self.drain_blocked.append((since, held_until))
-            since = env.now
+            since = self.now
             if self.lanes is not None:
                 yield from self.enqueue(number, fold.flagged, self.lanes)
-            if env.now > since:
-                self.drain_blocked.append((since, env.now))
+            if self.now > since:
+                self.drain_blocked.append((since, self.now))
         self.drained[number].succeed()
         yield self.drains.put(1)
         if fold.flagged:
             yield self.redone[number]
-        redone_at = env.now if fold.flagged else 0
+        redone_at = self.now if fold.flagged else 0
         yield self.transfer(fold.store_bytes, f"store fold {number}")
         yield self.output_buffers.put(redone_at)
         self.stored[number].succeed()
@@ -184,7 +196,7 @@ class _Machine:
         while True:
             number, size, last = yield self.rounds.get()
             yield self.queue.get(size)
-            start = env.now
+            start = self.now
             yield env.timeout(terms)
             self.note("recompute", start, f"redo {size} of fold {number}")
             if last:
@@ -192,21 +204,21 @@ class _Machine:
 
     def finish_redoing(self, number: int) -> None:
         """Free the operands of a fold whose flagged outputs are all redone."""
-        self.last_redone = self.env.now
-        self.operand_buffers.put(self.env.now)
+        self.last_redone = self.now
+        self.operand_buffers.put(self.now)
         self.redone[number].succeed()
 
     def transfer(self, size_bytes: int, label: str) -> simpy.Event:
         """Occupy the DRAM channel for `size_bytes`, after the transfers asked for before."""
-        start = max(self.env.now, self.channel_free_at)
+        start = max(self.now, self.channel_free_at)
         self.channel_free_at = end = start + self.hardware.transfer_cycles(size_bytes)
         if end > start:
             self.intervals.append(Interval("dram", start, end, label))
-        return self.env.timeout(end - self.env.now)
+        return self.env.timeout(end - self.now)
 
     def attribute_stall(self, since: int, blocked: deque[tuple[int, int]]) -> None:
         """Book the array's wait until now: to `recompute` while that blocked, else to `dram`."""
-        now = self.env.now
+        now = self.now
         while blocked and blocked[0][1] <= since:
             blocked.popleft()
         recompute = sum(max(0, min(end, now) - max(start, since)) for start, end in blocked)
@@ -215,5 +227,5 @@ class _Machine:
 
     def note(self, unit: str, start: int, label: str) -> None:
         """Record that a unit was busy until now."""
-        if self.env.now > start:
-            self.intervals.append(Interval(unit, start, int(self.env.now), label))
+        if self.now > start:
+            self.intervals.append(Interval(unit, start, self.now, label))

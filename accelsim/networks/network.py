@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -51,12 +52,12 @@ class DenseLayer:
     @property
     def inputs(self) -> int:
         """Number of inputs: the length of its inner products."""
-        return self.weight.shape[1]
+        return int(self.weight.shape[1])
 
     @property
     def outputs(self) -> int:
         """Number of outputs."""
-        return self.weight.shape[0]
+        return int(self.weight.shape[0])
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Network:
     operand_format: FloatFormat
 
     def __post_init__(self) -> None:
-        for before, after in zip(self.layers, self.layers[1:], strict=False):
+        for before, after in itertools.pairwise(self.layers):
             if before.outputs != after.inputs:
                 raise ValueError(
                     f"layer {after.name} takes {after.inputs} inputs, but layer {before.name}"

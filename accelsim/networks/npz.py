@@ -43,9 +43,7 @@ def read_weights(
     return arrays, problems
 
 
-def _read_array(
-    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]
-) -> NDArray[np.float32]:
+def _read_array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     with archive.open(f"{name}.npy") as stream:
         if npy.read_magic(stream) != (1, 0):
             raise ValueError(f"array {name!r} has an unknown header")
@@ -58,8 +56,7 @@ def _read_array(
         data = stream.read(size)
         if len(data) != size:
             raise ValueError(f"array {name!r} is cut short")
-        archive_order = "F" if fortran else "C"
-        values = np.frombuffer(data, dtype).reshape(shape, order=archive_order)
+        values = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     if not np.isfinite(values).all():
         raise ValueError(f"array {name!r} holds NaN or infinite values")
     with np.errstate(over="ignore"):

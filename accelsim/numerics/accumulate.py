@@ -35,6 +35,7 @@ class Accumulator:
         are added, rounded, in the format `outer` (Wang et al., NeurIPS 2018).
 
     Raises ValueError, naming argument, value and what is allowed.
+
     """
 
     format: FloatFormat
@@ -258,7 +259,9 @@ def _index(argument: str, x: ArrayLike, size: int) -> NDArray[np.int64]:
     if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
         raise ValueError(f"{argument} has shape {index.shape}, expected a vector of integers")
     if index.size and not (index.min() >= 0 and index.max() < size):
-        raise ValueError(f"{argument} reaches {index.min()} to {index.max()}, allowed 0 to {size-1}")
+        raise ValueError(
+            f"{argument} reaches {index.min()} to {index.max()}, allowed 0 to {size - 1}"
+        )
     return index.astype(np.int64)
 
 

@@ -41,7 +41,7 @@ def parse_policy(text: str | Policy) -> Policy:
             raise AccelsimError(f"policy {name}: parameter {key!r} is given twice")
         parameters[key] = value
     try:
-        return cls(**parameters)  # type: ignore[arg-type]  # text is what pydantic converts from
+        return cls(**parameters)
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
@@ -49,7 +49,9 @@ def parse_policy(text: str | Policy) -> Policy:
             raise AccelsimError(
                 f"policy {name}: parameter {key!r} is missing, as in {name}:{key}=fp16"
             ) from None
-        reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        if first["type"] == "value_error":
+            raise AccelsimError(f"policy {name}: {key}: {first['ctx']['error']}") from None
+        reason = first["msg"].removeprefix("Input should be ")
         raise AccelsimError(
             f"policy {name}: {key} is {first['input']!r}, expected: {reason}"
         ) from None

@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from accelsim.networks.workload import Format
 from accelsim.numerics import Accumulator
-from accelsim.policies.base import HIGH, LOW, Format, Overflow, Policy
+from accelsim.policies.base import HIGH, LOW, Overflow, Policy
 
 
 class Chunked(Policy):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from accelsim.networks.workload import Format
 from accelsim.numerics import Accumulator
-from accelsim.policies.base import HIGH, LOW, Format, Overflow, Policy
+from accelsim.policies.base import HIGH, LOW, Overflow, Policy
 
 
 class Uniform(Policy):

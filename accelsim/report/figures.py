@@ -39,7 +39,9 @@ def recompute_rate(demo: Demo) -> bytes:
     axes = figure.subplots(2, len(demo.workloads), squeeze=False)
     for column, workload in enumerate(demo.workloads):
         case = demo.case(demo.machines[0], workload)
-        for row, (value, label) in enumerate(((_accuracy, "accuracy"), (_kl, "KL divergence (nats)"))):
+        for row, (value, label) in enumerate(
+            ((_accuracy, "accuracy"), (_kl, "KL divergence (nats)"))
+        ):
             axis = axes[row, column]
             _rate_panel(axis, case, value)
             axis.set_ylabel(label)
@@ -146,12 +148,8 @@ def timelines(picked: Sequence[tuple[Run, LayerRun]], folds: int) -> bytes:
 def _rate_panel(axis: Axes, case: Case, value: Callable[[Run], float]) -> None:
     for run, style, label in _levels(case):
         axis.axhline(value(run), label=label, linewidth=1, **style)
-    rates = sorted({round(run.policy.rate, 12) for run in case.of(Random)})  # type: ignore[attr-defined]
-    groups = [
-        [run for run in case.of(Random) if round(run.policy.rate, 12) == rate]  # type: ignore[attr-defined]
-        for rate in rates
-    ]
-    values = np.array([[value(run) for run in group] for group in groups])
+    rates = sorted({run.policy.rate for run in case.runs if isinstance(run.policy, Random)})
+    values = np.array([[value(run) for run in case.controls(rate)] for rate in rates])
     axis.plot(rates, values.mean(axis=1), color=ORANGE, marker="x", label="random (mean of seeds)")
     axis.fill_between(rates, values.min(axis=1), values.max(axis=1), color=ORANGE, alpha=0.3)
     for numerator, colour, marker in (("constant", BLUE, "o"), ("exact", RED, "s")):
@@ -168,20 +166,23 @@ def _front_panel(axis: Axes, case: Case, value: Callable[[Run], float], sign: fl
     def energy(run: Run) -> float:
         return run.energy_per_inference_pj / 1e3
 
-    for runs, style, label in (
+    groups: tuple[tuple[list[Run], dict[str, Any], str], ...] = (
         (case.of(Random), {"color": ORANGE, "marker": "x"}, "random"),
         (case.selective("constant"), {"color": BLUE, "marker": "o"}, "κ, constant numerator"),
         (case.selective("exact"), {"color": RED, "marker": "s"}, "κ, exact numerator"),
         (case.of(Chunked), {"color": GREEN, "marker": "^"}, "chunked"),
-    ):
-        axis.scatter([energy(r) for r in runs], [value(r) for r in runs], s=18, label=label, **style)
+    )
+    for runs, style, label in groups:
+        axis.scatter(
+            [energy(r) for r in runs], [value(r) for r in runs], s=18, label=label, **style
+        )
     for run in case.without_recomputation:
         if isinstance(run.policy, Chunked):
             continue
         axis.scatter([energy(run)], [value(run)], color=BLACK, marker="D", s=22, zorder=3)
         axis.annotate(
             str(run.policy.first.format), (energy(run), value(run)), fontsize=7,
-            xytext=(3, 4), textcoords="offset points",
+            xytext=(0, -11 if sign < 0 else 5), textcoords="offset points", ha="center",
         )  # fmt: skip
     axis.scatter([], [], color=BLACK, marker="D", s=22, label="uniform")
     losses = [(energy(run), sign * value(run)) for run in case.runs]
@@ -190,7 +191,9 @@ def _front_panel(axis: Axes, case: Case, value: Callable[[Run], float], sign: fl
         for run, on_front in zip(case.runs, pareto_front(losses), strict=True)
         if on_front
     )
-    axis.plot(*zip(*front, strict=True), color=BLACK, linewidth=1, linestyle="--", label="Pareto front")
+    axis.plot(
+        *zip(*front, strict=True), color=BLACK, linewidth=1, linestyle="--", label="Pareto front"
+    )
     axis.grid(alpha=0.3)
 
 
@@ -198,19 +201,29 @@ def _levels(case: Case) -> list[tuple[Run, dict[str, Any], str]]:
     levels: list[tuple[Run, dict[str, Any], str]] = []
     for run in case.without_recomputation:
         if isinstance(run.policy, UniformHigh):
-            levels.append((run, {"color": BLACK, "linestyle": "-"}, f"uniform {run.policy.first.format}"))
+            levels.append(
+                (run, {"color": BLACK, "linestyle": "-"}, f"uniform {run.policy.first.format}")
+            )
         elif isinstance(run.policy, UniformLow):
-            levels.append((run, {"color": BLACK, "linestyle": ":"}, f"uniform {run.policy.first.format}"))
+            levels.append(
+                (run, {"color": BLACK, "linestyle": ":"}, f"uniform {run.policy.first.format}")
+            )
         elif isinstance(run.policy, Chunked):
             dash = "--" if run.policy.chunk <= 16 else "-."
-            levels.append((run, {"color": GREEN, "linestyle": dash}, f"chunks of {run.policy.chunk}"))
+            levels.append(
+                (run, {"color": GREEN, "linestyle": dash}, f"chunks of {run.policy.chunk}")
+            )
     return levels
 
 
 def _short(run: Run) -> str:
-    return str(run.policy).replace("numerator=", "").replace("selective:tau=", "κ, τ=").replace(
-        "uniform:format=", "uniform "
-    ).replace("chunked:chunk=", "chunked ")
+    return (
+        str(run.policy)
+        .replace("numerator=", "")
+        .replace("selective:tau=", "κ, τ=")
+        .replace("uniform:format=", "uniform ")
+        .replace("chunked:chunk=", "chunked ")
+    )
 
 
 def _accuracy(run: Run) -> float:

@@ -24,8 +24,16 @@ from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
 from accelsim.result import LayerRun, Run
 
 PACKAGES = (
-    "accelsim", "jinja2", "matplotlib", "numba", "numpy", "pydantic", "pyyaml", "scikit-learn", "simpy",
-)  # fmt: skip
+    "accelsim",
+    "jinja2",
+    "matplotlib",
+    "numba",
+    "numpy",
+    "pydantic",
+    "pyyaml",
+    "scikit-learn",
+    "simpy",
+)
 TIMELINE_FOLDS = 14
 WORKED_TAU = 8.0
 
