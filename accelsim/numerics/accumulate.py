@@ -23,8 +23,6 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 class Accumulator:
     """How an inner product is accumulated: k = 0 … K-1 in order, rounded after every step.
 
-    Parameters
-    ----------
     format: what the running sum is rounded to after each step (a name or a FloatFormat).
     rounding: `nearest-even`.
     product: None if the product enters the sum exactly (a fused multiply-add), or the format
@@ -239,11 +237,13 @@ def _as_float(argument: str, array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """Return `array` as contiguous `dtype`, or raise if that would change a value."""
     if array.dtype.kind not in "fiub":
         try:
+            if array.dtype.kind == "c":
+                raise TypeError
             array = array.astype(np.float64)  # ml_dtypes and the like
         except (TypeError, ValueError):
             raise ValueError(f"{argument} holds {array.dtype}, expected real numbers") from None
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        values = np.ascontiguousarray(array, dtype)
+        values = np.asarray(array, dtype, order="C")
         if array.dtype != values.dtype and not np.array_equal(
             values.astype(array.dtype, copy=False), array, equal_nan=array.dtype.kind == "f"
         ):
