@@ -114,7 +114,8 @@ class Hardware(_Part):
         parts = {
             "clock_mhz": f"{self.clock_mhz:g} MHz",
             "array": f"{array.rows}x{array.cols} array, {array.dataflow}, {folds} folds",
-            "dram": f"{dram.type} at {dram.bandwidth_gbytes_per_s:g} GB/s and {dram.latency_ns:g} ns",
+            "dram": f"{dram.type} at {dram.bandwidth_gbytes_per_s:g} GB/s,"
+            f" {dram.latency_ns:g} ns away",
             "scratchpads": f"scratchpads of {pads.a.capacity_bytes}, {pads.b.capacity_bytes} and"
             f" {pads.c.capacity_bytes} bytes",
             "recompute": f"recomputation by {redo}",

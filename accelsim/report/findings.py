@@ -134,7 +134,8 @@ class Case:
             f"The cheapest κ run within {TOLERANCE * 100:g} points of that accuracy is"
             f" {best.policy}, which redoes {best.recompute_rate:.1%} of the outputs, reaches"
             f" {_percent(best)} and takes {_nj(best)} and {slower:.2f} times the"
-            f" cycles: {abs(change):.1%} {verdict} energy than uniform-high. {self._where_it_goes()}"
+            f" cycles: {abs(change):.1%} {verdict} energy than uniform-high."
+            f" {self._where_it_goes()}"
         )
         against = best.energy_pj / other.energy_pj - 1.0
         lines.append(
