@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def one_line(text: str) -> str:
+    """Return text with everything a terminal would not print as itself escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
 class AccelsimError(ValueError):
     """Bad input, described in one line per problem; the command line exits with status 2."""
 
@@ -16,5 +24,6 @@ class InputError(AccelsimError):
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:
-        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        given = (problems,) if isinstance(problems, str) else problems
+        self.problems = tuple(one_line(problem) for problem in given)
         super().__init__("\n".join(self.problems))

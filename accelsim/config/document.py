@@ -6,74 +6,92 @@ equal keys wins. All of these are caught here or where the value is used, never 
 
 from __future__ import annotations
 
+import math
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from yaml.reader import ReaderError
 
 from accelsim.errors import InputError
 
 Location = tuple[str | int, ...]
 
-MAX_FILE_BYTES = 16 * 2**20
+MAX_FILE_BYTES = 2**20
+_MAX_SHOWN = 80
+_MAX_DIGITS = 300
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)(\.\d*)?([eE][-+]?\d+)?|[-+]?\.(\d+|inf|nan)", re.I)
 _NUMBER_AS_TEXT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
-_YAML_BOOLEANS = {"yes", "no", "on", "off", "y", "n"}
+_YAML_BOOLEANS = {"yes", "no", "on", "off"}
+_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+_PLAIN_KEY = re.compile(r"[\w-]+")
+_RESOLVER = yaml.SafeLoader("")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong at a place of a file."""
+
+    line: int
+    location: Location
+    message: str
 
 
 @dataclass
 class Document:
-    """The content of one file, and for every value its line and how it was written.
-
-    `problems` collects lines of the form `file:line: key: what is wrong`.
-    """
+    """The content of one file, and for every value its line and how it was written."""
 
     path: Path
     value: Any = None
     lines: dict[Location, int] = field(default_factory=dict)
     texts: dict[Location, str] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def report(self, location: Location, message: str) -> None:
         """Add a problem with the value, or the missing key, at `location`."""
         known = location
         while known and known not in self.lines:
             known = known[:-1]
-        line = self.lines.get(known, 1)
-        key = dotted(location)
-        self.problems.append(f"{self.path}:{line}: {key + ': ' if key else ''}{message}")
+        self.problems.append(Problem(self.lines.get(known, 1), location, message))
 
     def fail(self) -> NoReturn:
-        """Raise an InputError with all problems, in the order of their lines."""
-        raise InputError(sorted(self.problems, key=self._line))
+        """Raise an InputError with all problems, in the order of their lines, as
+        `file:line: key: message`.
+        """
+        raise InputError(
+            f"{self.path}:{problem.line}: {dotted(problem.location)}{problem.message}"
+            for problem in sorted(self.problems, key=lambda problem: problem.line)
+        )
 
-    def _line(self, problem: str) -> int:
-        return int(problem.removeprefix(f"{self.path}:").partition(":")[0])
-
-    def given(self, location: Location) -> str:
-        """Describe the value at `location` as it was written, for `got …`."""
+    def at(self, location: Location) -> Any:
+        """Return the value at `location`."""
         value: Any = self.value
         for part in location:
             value = value[part]
+        return value
+
+    def given(self, location: Location) -> str:
+        """Describe the value at `location` as it was written, for `got …`."""
+        value = self.at(location)
         text = self.texts.get(location)
         if isinstance(value, dict):
-            return "a mapping"
+            return "a mapping" if value else "an empty mapping"
         if isinstance(value, list):
-            return "a list"
+            return "a list" if value else "an empty list"
         if value is None:
             return "nothing"
         if isinstance(value, str):
-            if text is not None and _NUMBER_AS_TEXT.fullmatch(text):
-                number = float(text)
+            if _NUMBER_AS_TEXT.fullmatch(value) and math.isfinite(number := float(value)):
                 plain = f"{number:.0f}" if number.is_integer() and number < 1e16 else f"{number!r}"
-                return f"{value!r} (a string in YAML; for the number write {plain})"
-            return f"the string {value!r}"
+                return f"{shown(value)} (a string in YAML; for the number write {plain})"
+            return f"the string {shown(value)}"
         if isinstance(value, bool) and text is not None and text.lower() in _YAML_BOOLEANS:
             return f"the boolean {text} (quote it if it is a name)"
-        return f"{text if text is not None else value}"
+        return _bare(str(value) if text is None else text)
 
 
 def read_document(path: Path) -> Document:
@@ -81,16 +99,18 @@ def read_document(path: Path) -> Document:
     if path.is_dir():
         raise InputError(f"{path}: is a directory, expected a YAML file")
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise InputError(f"{path}: has {size} bytes, expected at most {MAX_FILE_BYTES}")
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise InputError(f"{path}: is longer than {MAX_FILE_BYTES} bytes, expected a YAML file")
+        text = data.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8 text, expected a YAML file") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}: is not UTF-8 text, expected a YAML file") from None
     except ValueError:
         raise InputError(f"{str(path)!r}: is not a file name") from None
     try:
@@ -98,24 +118,44 @@ def read_document(path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise InputError(f"{path}:{line}: not YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        reason = error.problem or error.context or "it cannot be read"
+        if reason.startswith("but "):
+            reason = f"{error.context}, {reason}"
+        raise InputError(f"{path}:{line}: not YAML: {reason}") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        character = f"U+{ord(text[error.position]):04X}"
+        raise InputError(f"{path}:{line}: not YAML: character {character} is not allowed") from None
     except RecursionError:
-        raise InputError(f"{path}: not a file of ours: nested too deeply") from None
+        raise InputError(f"{path}: is nested too deeply") from None
     document = Document(path)
     if root is None:
-        raise InputError(f"{path}: is empty")
+        raise InputError(f"{path}: is empty, expected a mapping of keys to values")
     document.value = _convert(root, (), document, set())
     return document
 
 
 def dotted(location: Location) -> str:
-    """Return `layers[2].name` for ("layers", 2, "name")."""
+    """Return `layers[2].name: ` for ("layers", 2, "name"), and nothing for ()."""
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += "." if text else ""
+            text += part if _PLAIN_KEY.fullmatch(part) and len(part) <= _MAX_SHOWN else shown(part)
+    return f"{text}: " if text else ""
+
+
+def shown(value: object) -> str:
+    """Return a value as it stands in a message: quoted if it is text, and never long."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…{text[:1]}"
+
+
+def _bare(text: str) -> str:
+    """Return text without quotes, and never long."""
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
 
 
 def _convert(node: yaml.Node, location: Location, document: Document, seen: set[int]) -> Any:
@@ -124,6 +164,10 @@ def _convert(node: yaml.Node, location: Location, document: Document, seen: set[
         document.report(location, "aliases (*name) are not supported; write the value again")
         return None
     seen.add(id(node))
+    if node.tag != _implicit_tag(node):
+        tag = node.tag.replace(_TAG, "!!")
+        document.report(location, f"tag {shown(tag)} is not allowed")
+        return None
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, location, document, seen)
     if isinstance(node, yaml.SequenceNode):
@@ -141,16 +185,14 @@ def _mapping(
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
-            document.lines.setdefault((*location, "?"), line)
-            document.report((*location, "?"), "a key must be a word")
+            document.problems.append(Problem(line, location, "a key must be a word"))
             continue
         key = str(key_node.value)
         here = (*location, key)
         if key in values:
             first = document.lines[here]
-            document.problems.append(
-                f"{document.path}:{line}: {dotted(here)}: key is given twice, first on line {first}"
-            )
+            message = f"key is given twice, first on line {first}"
+            document.problems.append(Problem(line, here, message))
             continue
         document.lines[here] = line
         values[key] = _convert(value_node, here, document, seen)
@@ -160,21 +202,28 @@ def _mapping(
 def _scalar(node: yaml.Node, location: Location, document: Document) -> Any:
     text = str(node.value)
     document.texts[location] = text
-    tag = node.tag.removeprefix(_TAG)
-    if tag == "null":
-        return None
-    if tag == "bool":
-        return text.lower() in {"true", "yes", "on"}
-    if tag in {"int", "float"}:
-        if not _PLAIN_NUMBER.fullmatch(text):
-            document.report(location, f"got {text}, expected a plain decimal number")
+    match node.tag.removeprefix(_TAG):
+        case "null":
             return None
-        return (
-            int(text)
-            if tag == "int"
-            else float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        )
-    if tag in {"str", "timestamp", "value", "merge"}:
-        return text
-    document.report(location, f"tag {node.tag!r} is not allowed")
-    return None
+        case "bool":
+            return text.lower() in {"true", "yes", "on"}
+        case "int" | "float" if not _PLAIN_NUMBER.fullmatch(text) or len(text) > _MAX_DIGITS:
+            document.report(location, f"got {_bare(text)}, expected a plain decimal number")
+            return None
+        case "int":
+            return int(text)
+        case "float":
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if any(unicodedata.category(character) in _UNPRINTABLE for character in text):
+        document.report(location, f"got the string {shown(text)}, expected text on one line")
+        return None
+    return text
+
+
+def _implicit_tag(node: yaml.Node) -> str:
+    """Return the tag that the node has if none is written."""
+    if isinstance(node, yaml.ScalarNode):
+        plain = node.style is None
+        tag = _RESOLVER.resolve(yaml.ScalarNode, node.value, (plain, not plain))  # type: ignore[no-untyped-call]
+        return str(tag)
+    return f"{_TAG}map" if isinstance(node, yaml.MappingNode) else f"{_TAG}seq"

@@ -16,10 +16,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def validate(document: Document, model: type[Model]) -> Model | None:
     """Return the document as a `model`, or None after reporting every problem to it."""
+    reported = {problem.location for problem in document.problems}
     if not isinstance(document.value, dict):
-        document.report((), f"got {document.given(())}, expected a mapping of keys to values")
+        if () not in reported:
+            document.report((), f"got {document.given(())}, expected a mapping of keys to values")
         return None
-    reported = {problem.split(": ")[0] for problem in document.problems}
     try:
         return model.model_validate(document.value)
     except ValidationError as error:
@@ -27,7 +28,7 @@ def validate(document: Document, model: type[Model]) -> Model | None:
         for detail in error.errors(include_url=False):
             _report(found, model, detail["loc"], detail["type"], detail.get("ctx", {}))
         # A place that could not be read at all is reported once, for the better reason.
-        document.problems += [p for p in found.problems if p.split(": ")[0] not in reported]
+        document.problems += [p for p in found.problems if p.location not in reported]
         return None
 
 
@@ -62,9 +63,12 @@ def _report(
         here = (*place, discriminator)
         tags = _tags(inner, discriminator)
         document.report(here, f"got {document.given(here)}, expected {tags}")
-    elif kind == "value_error":
+    elif kind == "value_error" and isinstance(document.at(place), str):
         document.report(place, str(context["error"]))
+    elif kind == "value_error":
+        document.report(place, f"got {document.given(place)}, {context['error']}")
     else:
+        owners = inner if isinstance(place[-1], int) else owners
         document.report(place, f"got {document.given(place)}, expected {_expected(owners, key)}")
 
 
@@ -95,7 +99,7 @@ def _expected(owners: list[type[BaseModel]], key: str) -> str:
     for owner in owners:
         if key in owner.model_fields:
             return _describe(owner.model_fields[key])
-    return "an entry as in the documentation"
+    return _mapping_of(owners)
 
 
 def _describe(info: FieldInfo) -> str:
@@ -116,15 +120,21 @@ def _describe(info: FieldInfo) -> str:
     if kind == "array":
         return "a list that is not empty" if option.get("minItems") else "a list"
     if models or kind == "object" or "$ref" in option:
-        keys = dict.fromkeys(name for found in models for name in found.model_fields)
-        return f"a mapping with the keys {', '.join(keys)}" if keys else "a mapping"
+        return _mapping_of(models)
     if kind == "boolean":
         return "true or false"
+    if kind == "string" and "maxLength" in option:
+        return f"text of {option['minLength']} to {option['maxLength']} characters"
     if kind == "string":
-        return "text"
+        return "text that is not empty" if option.get("minLength") else "text"
     if kind in {"integer", "number"}:
         return _number(kind, option)
     return "another value"
+
+
+def _mapping_of(models: list[type[BaseModel]]) -> str:
+    keys = dict.fromkeys(name for found in models for name in found.model_fields)
+    return f"a mapping with the keys {', '.join(keys)}"
 
 
 def _number(kind: str, schema: dict[str, Any]) -> str:

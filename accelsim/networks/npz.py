@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from accelsim.errors import AccelsimError
 
 _MAX_HEADER_BYTES = 10_000
 
@@ -26,7 +29,9 @@ def read_weights(
     problems: dict[str, str] = {}
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
+    except OSError:
+        raise
+    except Exception:  # a damaged directory makes zipfile fail in many ways
         raise ValueError("not a NumPy archive (npz)") from None
     with archive:
         members = set(archive.namelist())
@@ -36,31 +41,40 @@ def read_weights(
                 continue
             try:
                 arrays[name] = _read_array(archive, name, shape)
-            except ValueError as error:
-                problems[name] = str(error)
-            except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError):
+            except AccelsimError as error:
+                problems[name] = f"array {name!r} {error}"
+            except Exception:  # so do damaged contents, and NumPy's reader of headers
                 problems[name] = f"array {name!r} is damaged"
     return arrays, problems
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    with archive.open(f"{name}.npy") as stream:
+    member = archive.getinfo(f"{name}.npy")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise AccelsimError("is compressed in a way that NumPy does not use")
+    with archive.open(member) as stream:
         if npy.read_magic(stream) != (1, 0):
-            raise ValueError(f"array {name!r} has an unknown header")
-        given, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_MAX_HEADER_BYTES)
+            raise AccelsimError("has a header that is not of version 1.0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that old versions of NumPy wrote
+            given, fortran, dtype = npy.read_array_header_1_0(
+                stream, max_header_size=_MAX_HEADER_BYTES
+            )
         if dtype.kind != "f" or dtype.itemsize > 8:
-            raise ValueError(f"array {name!r} holds {dtype}, expected floating-point numbers")
+            raise AccelsimError(f"holds {dtype}, expected float16, float32 or float64")
         if given != shape:
-            raise ValueError(f"array {name!r} has shape {given}, expected {shape}")
+            raise AccelsimError(f"has shape {given}, expected {shape}")
         size = math.prod(shape) * dtype.itemsize
         data = stream.read(size)
-        if len(data) != size:
-            raise ValueError(f"array {name!r} is cut short")
-        values = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+        if len(data) < size:
+            raise AccelsimError("is cut short")
+        if stream.read(1):  # the end of the member is where its checksum is compared
+            raise AccelsimError("has more data than its shape")
+    values = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     if not np.isfinite(values).all():
-        raise ValueError(f"array {name!r} holds NaN or infinite values")
+        raise AccelsimError("holds NaN or infinite values")
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(values, np.float32)
     if not np.isfinite(array).all():
-        raise ValueError(f"array {name!r} holds values beyond float32")
+        raise AccelsimError("holds values beyond float32")
     return array

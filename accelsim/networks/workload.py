@@ -11,7 +11,22 @@ from accelsim.networks.datasets import Dataset
 from accelsim.networks.network import Activation, Network
 from accelsim.numerics import FloatFormat
 
-Format = Annotated[FloatFormat, BeforeValidator(FloatFormat.parse)]
+
+def _format(value: object) -> FloatFormat:
+    if not isinstance(value, str | FloatFormat):
+        raise ValueError("expected the name of a format, such as e4m3fn")
+    return FloatFormat.parse(value)
+
+
+def _given(value: object) -> object:
+    if value is None:
+        raise ValueError("expected a value; without one, leave the key out")
+    return value
+
+
+Format = Annotated[FloatFormat, BeforeValidator(_format)]
+Optional = BeforeValidator(_given)
+"""For a key that may be left out, but not left empty."""
 Size = Annotated[int, Field(ge=1, le=2**31)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -52,8 +67,8 @@ class WorkloadSpec(BaseModel):
     name: Name
     layers: Annotated[list[LayerSpec], Field(min_length=1)]
     operand_format: Format = FloatFormat.parse("e4m3fn")
-    weights: Annotated[str, Field(min_length=1)] | None = None
-    dataset: Literal["digits"] | None = None
+    weights: Annotated[Annotated[str, Field(min_length=1)] | None, Optional] = None
+    dataset: Annotated[Literal["digits"] | None, Optional] = None
 
 
 @dataclass(frozen=True)

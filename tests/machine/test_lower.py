@@ -1,0 +1,183 @@
+"""Lowering: folds, transfers and counts, against hand-made numbers and slow definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from machines import E4M3, FP32, lanes, machine, random_mask, trace
+
+from accelsim.errors import AccelsimError
+from accelsim.machine import Arithmetic, DramAccess, Hardware, Lanes, Sram, lower
+from accelsim.numerics import Accumulator
+from accelsim.trace import Detector, LayerTrace
+
+SIZES = st.integers(1, 40)
+
+
+def ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+@given(SIZES, SIZES, SIZES, st.integers(1, 9), st.integers(1, 9), st.booleans())
+def test_folds_and_compute_cycles_are_the_closed_form(
+    m: int, k: int, n: int, rows: int, cols: int, overlap: bool
+) -> None:
+    lowered = lower(trace(m, k, n), machine(rows, cols, overlap))
+    folds = ceil(m, rows) * ceil(n, cols)
+    assert len(lowered.folds) == folds
+    assert lowered.fold_cycles == rows + cols + k - 2
+    expected = folds * k + rows + cols - 2 if overlap else folds * (rows + cols + k - 2)
+    assert lowered.compute_cycles == expected
+
+
+def redone_words(layer: LayerTrace, hardware: Hardware) -> tuple[int, int]:
+    """The definition: rounds of a fold, output by output, and the rows and columns in each."""
+    assert layer.recomputed is not None
+    array, unit = hardware.array, hardware.recompute
+    words_a = words_b = 0
+    for top in range(0, layer.m, array.rows):
+        for left in range(0, layer.n, array.cols):
+            flagged = [
+                (i, j)
+                for i in range(top, min(top + array.rows, layer.m))
+                for j in range(left, min(left + array.cols, layer.n))
+                if layer.recomputed[i, j]
+            ]
+            size = unit.width if isinstance(unit, Lanes) else max(len(flagged), 1)
+            for start in range(0, len(flagged), size):
+                together = flagged[start : start + size]
+                words_a += len({i for i, _ in together}) * layer.k
+                words_b += len({j for _, j in together}) * layer.k
+    return words_a, words_b
+
+
+@given(
+    SIZES,
+    st.integers(1, 8),
+    SIZES,
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    st.sampled_from([None, (1, 1), (3, 2), (4, 64)]),
+)
+def test_words_read_for_recomputation_are_those_of_the_definition(
+    m: int, k: int, n: int, rows: int, cols: int, rate: float, unit: tuple[int, int] | None
+) -> None:
+    hardware = machine(rows, cols, unit=None if unit is None else lanes(*unit))
+    layer = trace(m, k, n, random_mask(m, n, rate))
+    with_redoing, without = lower(layer, hardware).counts, lower(trace(m, k, n), hardware).counts
+    read = Sram("read", hardware.scratchpads.a.capacity_bytes)
+    extra = tuple(
+        with_redoing.number(pad, read) - without.number(pad, read)
+        for pad in ("scratchpad_a", "scratchpad_b")
+    )
+    assert extra == redone_words(layer, hardware)
+
+
+@given(SIZES, SIZES, SIZES, st.sampled_from([0.0, 0.3, 1.0]))
+def test_counts_are_conserved(m: int, k: int, n: int, rate: float) -> None:
+    mask = random_mask(m, n, rate)
+    hardware = machine(unit=lanes(2, 4))
+    lowered = lower(trace(m, k, n, mask), hardware)
+    counts, redone = lowered.counts, int(mask.sum())
+    multiply = Arithmetic("multiply", "e4m3fn")
+    assert counts.number("array", multiply) == m * n * k
+    assert counts.number("recompute", multiply) == redone * k
+    assert counts.number("recompute", Arithmetic("add", "fp32")) == redone * k
+    assert sum(fold.flagged for fold in lowered.folds) == redone
+    capacity = hardware.scratchpads.a.capacity_bytes
+    filled = sum(
+        counts.number(pad, Sram("write", capacity)) for pad in ("scratchpad_a", "scratchpad_b")
+    )
+    dram_read = counts.number("dram", DramAccess("read", "lpddr4"))
+    dram_written = counts.number("dram", DramAccess("write", "lpddr4"))
+    assert filled == dram_read == sum(fold.load_bytes for fold in lowered.folds)
+    assert dram_written == sum(fold.store_bytes for fold in lowered.folds) == m * n
+    assert counts.number("scratchpad_c", Sram("read", capacity)) == dram_written
+    assert counts.number("scratchpad_c", Sram("write", capacity)) == m * n + redone
+
+
+@given(SIZES, SIZES, SIZES, st.integers(1, 9), st.integers(1, 9))
+def test_scratchpad_words_of_the_first_pass_are_the_closed_form(
+    m: int, k: int, n: int, rows: int, cols: int
+) -> None:
+    hardware = machine(rows, cols)
+    counts = lower(trace(m, k, n), hardware).counts
+    read = Sram("read", hardware.scratchpads.a.capacity_bytes)
+    assert counts.number("scratchpad_a", read) == m * k * ceil(n, cols)
+    assert counts.number("scratchpad_b", read) == k * n * ceil(m, rows)
+
+
+def test_operands_that_fit_are_fetched_once() -> None:
+    counts = lower(trace(12, 5, 20), machine()).counts
+    assert counts.number("dram", DramAccess("read", "lpddr4")) == 12 * 5 + 5 * 20
+
+
+def test_the_order_with_less_dram_traffic_is_taken() -> None:
+    small = {"capacity_bytes": 2 * 4 * 10}  # two strips of four rows of ten terms
+    hardware = machine(scratchpads={"a": small, "b": small})
+    wide = lower(trace(8, 10, 40), hardware)  # 2 row strips, 10 column strips
+    tall = lower(trace(40, 10, 8), hardware)
+    assert (wide.order, tall.order) == ("columns", "rows")
+    # A (8x10) fits and stays; every strip of B is fetched once.
+    assert sum(fold.load_bytes for fold in wide.folds) == 8 * 10 + 10 * 40
+    big = lower(trace(16, 10, 16), hardware)  # neither fits: 160 + 160 per strip of the other
+    assert big.order == "rows"
+    assert sum(fold.load_bytes for fold in big.folds) == 16 * 10 + 4 * 10 * 16
+
+
+def test_each_policy_is_charged_for_the_work_it_causes() -> None:
+    detector = Detector("exact", FP32, multiplies_per_output=1, compares_per_output=1)
+    mask = np.zeros((6, 5), np.bool_)
+    mask[0, 0] = mask[5, 4] = True
+    counts = lower(trace(6, 7, 5, mask, detector), machine(unit=lanes(1, 1))).counts
+    assert counts.number("detector", Arithmetic("add", "fp32")) == 6 * 7 * 5
+    assert counts.number("detector", Arithmetic("compare", "fp32")) == 30
+    assert counts.number("detector", Arithmetic("multiply", "fp32")) == 30
+    assert counts.number("vector", Arithmetic("add", "fp32")) == 32
+    assert counts.number("queue", Sram("write", 8192)) == 16
+    assert counts.number("queue", Sram("read", 8192)) == 16
+
+
+def test_a_chunked_accumulator_adds_once_a_chunk_in_the_outer_format() -> None:
+    acc = Accumulator("e4m3fn", chunk=4, outer="fp32")
+    counts = lower(trace(3, 10, 2, accumulator=acc), machine()).counts
+    assert counts.number("array", Arithmetic("add", "e4m3fn")) == 60
+    assert counts.number("array", Arithmetic("add", "fp32")) == 6 * 3
+
+
+def test_wider_outputs_move_more_bytes() -> None:
+    counts = lower(trace(3, 10, 2, output_format=FP32), machine()).counts
+    assert counts.number("dram", DramAccess("write", "lpddr4")) == 24
+
+
+@pytest.mark.parametrize(
+    ("pad", "message"),
+    [
+        ("a", "4 rows of 10 terms take 40 bytes"),
+        ("b", "4 columns of 10 terms take 40 bytes"),
+    ],
+)
+def test_a_strip_that_does_not_fit_is_refused(pad: str, message: str) -> None:
+    hardware = machine(scratchpads={pad: {"capacity_bytes": 79}})
+    with pytest.raises(AccelsimError) as caught:
+        lower(trace(8, 10, 8), hardware)
+    assert str(caught.value) == (
+        f"layer layer on test: {message}, but half of scratchpads.{pad} holds 39;"
+        " capacity_bytes of at least 80 would fit"
+    )
+
+
+def test_too_many_folds_are_refused() -> None:
+    with pytest.raises(AccelsimError, match="are 4000000 folds of 4x4, and at most 2000000"):
+        lower(trace(8000, 1, 8000), machine())
+
+
+def test_a_trace_prints_itself() -> None:
+    layer = trace(6, 7, 5, np.eye(6, 5, dtype=np.bool_))
+    assert str(layer) == (
+        "layer: 6x7 by 7x5, e4m3fn operands, accumulated in e4m3fn; 5 of 30 outputs again in fp32"
+    )
+    assert E4M3.bits == 8

@@ -1,0 +1,223 @@
+"""The report: complete, self-contained, checkable by hand, and the same each time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import defaultdict
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accelsim.config import load_energy_table, load_hardware, load_workload
+from accelsim.demo import shipped
+from accelsim.infer import prepare
+from accelsim.networks import Dataset, Workload
+from accelsim.policies import Policy, Random, parse_policy
+from accelsim.report import Demo, write_report
+from accelsim.study import infer_all, measure_all, pareto_front
+
+POLICIES = (
+    "uniform-low",
+    "uniform-high",
+    "chunked:chunk=16",
+    "selective:tau=0,numerator=constant",
+    "selective:tau=8,numerator=constant",
+    "selective:tau=8,numerator=exact",
+)
+SEEDS = (0, 1)
+
+
+def few_images(name: str) -> Workload:
+    """A shipped workload with its first 40 test images only."""
+    workload = load_workload(shipped("workloads", name))
+    full = workload.dataset
+    assert full is not None
+    few = Dataset(
+        full.train_inputs, full.train_labels, full.test_inputs[:40], full.test_labels[:40]
+    )
+    return replace(workload, dataset=few)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Demo:
+    machines = [load_hardware(shipped("hwconfigs", m)) for m in ("edge-16x16", "mid-32x32")]
+    runs = []
+    for name in ("digits-relu", "digits-tanh"):
+        workload = few_images(name)
+        policies: list[Policy] = [parse_policy(text) for text in POLICIES]
+        inferences = infer_all(prepare(workload), policies)
+        rates = {i.trace.recompute_rate for i in inferences if i.trace.recompute_rate}
+        policies += [Random(rate=rate, seed=seed) for rate in sorted(rates) for seed in SEEDS]
+        inferences = infer_all(prepare(workload), policies)
+        runs += measure_all(machines, name, policies, inferences)
+    tables = (load_energy_table("45nm"), load_energy_table("7nm"))
+    inputs = (shipped("hwconfigs", "edge-16x16"), shipped("workloads", "digits-relu"))
+    return Demo(tuple(runs), tables, inputs, SEEDS)
+
+
+@pytest.fixture(scope="module")
+def folder(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report")
+    write_report(demo, path)
+    return path
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_report_is_complete(folder: Path) -> None:
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == {
+        "report.html",
+        "report.md",
+        "results.csv",
+        "layers.csv",
+        "counts.csv",
+        "manifest.json",
+        "figures/recompute-rate.png",
+        "figures/energy-front-digits-relu.png",
+        "figures/energy-front-digits-tanh.png",
+        "figures/energy-components-digits-relu.png",
+        "figures/energy-components-digits-tanh.png",
+        "figures/timeline.png",
+    }
+
+
+class Links(HTMLParser):
+    """Collects what a page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for key, value in attrs if key in {"src", "href"}]
+        assert tag != "script"
+
+
+def test_the_page_opens_offline(folder: Path) -> None:
+    parser = Links()
+    parser.feed((folder / "report.html").read_text(encoding="utf-8"))
+    assert len(parser.found) == 6
+    assert all(link.startswith("data:image/png;base64,") for link in parser.found)
+
+
+def test_markdown_refers_to_files_that_exist(folder: Path) -> None:
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"\]\((figures/[^)]+)\)", text)
+    assert len(pictures) == 6
+    assert all((folder / picture).is_file() for picture in pictures)
+
+
+def test_energy_can_be_added_up_by_hand_from_the_tables(folder: Path) -> None:
+    total: dict[tuple[str, str, str], float] = defaultdict(float)
+    for row in rows(folder / "counts.csv"):
+        product = int(row["number"]) * float(row["energy_pj_each"])
+        assert product == pytest.approx(float(row["energy_pj"]), rel=1e-12)
+        total[row["hardware"], row["workload"], row["policy"]] += product
+    checked = 0
+    for row in rows(folder / "results.csv"):
+        key = (row["hardware"], row["workload"], row["policy"])
+        if key in total and row["energy_table"] == "45nm":  # the table of both machines
+            assert total[key] == pytest.approx(float(row["energy_pj"]), rel=1e-12)
+            parts = [
+                float(value)
+                for name, value in row.items()
+                if name.endswith("_pj") and name not in {"energy_pj", "energy_per_inference_pj"}
+            ]
+            assert math.fsum(parts) == pytest.approx(total[key], rel=1e-12)
+            checked += 1
+    assert checked == len(total) == 2 * 2 * len(POLICIES)
+
+
+def test_cycles_can_be_added_up_by_hand_from_the_tables(folder: Path) -> None:
+    total: dict[tuple[str, str, str], int] = defaultdict(int)
+    for row in rows(folder / "layers.csv"):
+        folds, fold = int(row["folds"]), int(row["fold_cycles"])
+        interval = int(row["interval_cycles"])
+        assert int(row["compute_cycles"]) == folds * interval + (fold - interval)
+        stalls = int(row["stall_dram_cycles"]) + int(row["stall_recompute_cycles"])
+        assert int(row["total_cycles"]) == int(row["compute_cycles"]) + stalls
+        total[row["hardware"], row["workload"], row["policy"]] += int(row["total_cycles"])
+    for row in rows(folder / "results.csv"):
+        key = (row["hardware"], row["workload"], row["policy"])
+        if key in total:
+            assert total[key] == int(row["total_cycles"])
+
+
+def test_the_manifest_names_versions_seeds_and_inputs(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert {"accelsim", "numpy", "numba", "simpy"} <= set(manifest["versions"])
+    assert manifest["seeds"]["random control"] == [0, 1]
+    assert set(manifest["inputs_sha256"]) == {
+        "hwconfigs/edge-16x16.yaml",
+        "workloads/digits-relu.yaml",
+    }
+
+
+def test_written_twice_it_is_the_same_bytes(demo: Demo, folder: Path, tmp_path: Path) -> None:
+    write_report(demo, tmp_path)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes(), path
+
+
+def test_findings_are_computed_from_the_runs(demo: Demo) -> None:
+    case = demo.case("mid-32x32", "digits-relu")
+    best, high = case.best_selective, case.high
+    assert best.accuracy is not None
+    assert high.accuracy is not None
+    assert best.accuracy >= high.accuracy - 0.005
+    for run in case.runs:
+        if run.policy.name == "selective" and run.energy_pj < best.energy_pj:
+            assert run.accuracy is not None
+            assert run.accuracy < high.accuracy - 0.005
+    text = " ".join(case.sentences())
+    change = best.energy_pj / high.energy_pj - 1.0
+    assert f"{abs(change):.1%} {'less' if change < 0 else 'more'} energy than uniform-high" in text
+    assert f"{best.energy_per_inference_pj / 1e3:.2f} nJ" in text
+    against = best.energy_pj / case.best_alternative.energy_pj - 1.0
+    assert ("here it pays" in text) == (against < 0)
+    assert ("here it does not pay" in text) == (against >= 0)
+
+
+def test_controls_are_drawn_at_the_rates_of_the_selective_runs(demo: Demo) -> None:
+    case = demo.case("mid-32x32", "digits-tanh")
+    for run in case.runs:
+        if run.policy.name == "selective":
+            controls = case.controls(run.recompute_rate)
+            assert len(controls) == len(SEEDS)
+            for control in controls:
+                assert control.recompute_rate == pytest.approx(run.recompute_rate, abs=1e-3)
+
+
+def test_a_table_changes_the_energy_and_nothing_else(demo: Demo) -> None:
+    run = demo.runs[0]
+    other = run.with_table(load_energy_table("7nm"))
+    assert other.energy_pj < run.energy_pj
+    assert other.total_cycles == run.total_cycles
+    assert other.counts == run.counts
+    assert other.accuracy == run.accuracy
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_pareto_front_is_what_nothing_beats(seed: int) -> None:
+    losses = np.random.default_rng(seed).integers(0, 6, size=(40, 2))
+
+    def beats(a: np.ndarray, b: np.ndarray) -> bool:
+        return bool((a <= b).all() and (a < b).any())
+
+    expected = [not any(beats(other, point) for other in losses) for point in losses]
+    assert pareto_front(losses).tolist() == expected
+
+
+def test_equal_points_are_on_the_front_together() -> None:
+    assert pareto_front([[1, 2], [1, 2], [2, 2], [0, 3]]).tolist() == [True, True, False, True]
