@@ -33,7 +33,7 @@ def train(activation: str) -> None:
         arrays[f"{name}.bias"] = bias.astype(np.float32)
     path = Path(__file__).parent / f"digits-{activation}.npz"
     temporary = path.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, **arrays)
+    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # arrays are not options
     temporary.replace(path)
     score = model.score(data.test_inputs, data.test_labels)
     print(f"{path.name}: test accuracy {score:.4f} in float32 arithmetic")

@@ -147,8 +147,21 @@ class Case:
                 else f"takes {against:.1%} more energy than that: here it does not pay."
             )
         )
-        lines.append(self._control_sentence())
+        lines += [self._break_even_sentence(), self._control_sentence()]
         return lines
+
+    def _break_even_sentence(self) -> str:
+        """Say how much κ may redo below the energy of uniform-high, and what that buys."""
+        cheaper = [run for run in self.of(Selective) if run.energy_pj < self.high.energy_pj]
+        if not cheaper:
+            return "No κ run takes less energy than uniform-high, whatever its recompute rate."
+        most = max(cheaper, key=lambda run: run.recompute_rate)
+        other = self.best_alternative
+        return (
+            f"Of the κ runs that take less energy than uniform-high, {most.policy} redoes the most"
+            f" outputs, {most.recompute_rate:.1%}, and reaches {_percent(most)} and a KL divergence"
+            f" of {_kl(most):.4f}, where {other.policy} has {_kl(other):.4f}."
+        )
 
     def _where_it_goes(self) -> str:
         """Say which components make the best κ run dearer than uniform-low."""

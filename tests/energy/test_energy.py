@@ -162,7 +162,10 @@ def test_counts_add_up(
 
 
 def test_doubling_one_constant_doubles_its_term_and_nothing_else() -> None:
-    entries = [("dram", DramAccess("read", "lpddr4"), 7), ("array", Arithmetic("add", "fp16"), 5)]
+    entries: list[tuple[str, Action, int]] = [
+        ("dram", DramAccess("read", "lpddr4"), 7),
+        ("array", Arithmetic("add", "fp16"), 5),
+    ]
     doubled = table(
         dram=[
             entry.model_dump() | {"energy_pj_per_bit": entry.energy_pj_per_bit * 2}

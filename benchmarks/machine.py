@@ -1,0 +1,64 @@
+"""How fast folds are simulated, against bare SimPy timeouts in the same run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Generator
+
+import numpy as np
+import simpy
+
+from accelsim.machine import Hardware, Lanes, lower, simulate
+from accelsim.numerics import Accumulator, FloatFormat
+from accelsim.trace import LayerTrace
+
+TIMEOUTS = 200_000
+REPEATS = 5
+
+
+def main() -> None:
+    """Print folds a second, and the cost of a fold in bare SimPy timeouts."""
+    e4m3, fp32 = FloatFormat.parse("e4m3fn"), FloatFormat.parse("fp32")
+    mask = np.random.default_rng(0).random((4096, 512)) < 0.05
+    layer = LayerTrace(
+        "layer", 4096, 64, 512, e4m3, e4m3, Accumulator(e4m3), Accumulator(fp32), None, mask
+    )
+    hardware = Hardware.model_validate(
+        {
+            "name": "bench",
+            "clock_mhz": 1000.0,
+            "array": {"rows": 32, "cols": 32, "dataflow": "os", "overlap_folds": True},
+            "recompute": Lanes(unit="lanes", lanes=64, queue_capacity=256),
+        }
+    )
+    lowered = lower(layer, hardware)
+    assert simulate(lowered, hardware) == simulate(lowered, hardware)
+    bare = _seconds(_timeouts) / TIMEOUTS
+    fold = _seconds(lambda: simulate(lowered, hardware)) / len(lowered.folds)
+    print(
+        f"simulate: {1 / fold:,.0f} folds a second, 5 % flagged, lanes;"
+        f" a fold takes the time of {fold / bare:.1f} bare SimPy timeouts"
+    )
+
+
+def _timeouts() -> None:
+    env = simpy.Environment()
+
+    def tick() -> Generator[simpy.Event, None, None]:
+        for _ in range(TIMEOUTS):
+            yield env.timeout(1)
+
+    env.process(tick())
+    env.run()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return the median time of a few repeats, after one to warm up."""
+    work()
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
