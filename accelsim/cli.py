@@ -15,7 +15,7 @@ from tqdm import tqdm
 import accelsim
 from accelsim.config import check_file
 from accelsim.demo import run_demo
-from accelsim.errors import AccelsimError, InputError
+from accelsim.errors import AccelsimError, InputError, one_line
 from accelsim.files import check_writable, write_whole
 from accelsim.policies import POLICIES
 from accelsim.result import Run
@@ -28,22 +28,31 @@ def main() -> None:
     """Run the command line. Exit status 0, or 2 with a line per problem for bad input."""
     try:
         commands.main(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; nothing half done was kept", status=130)
-    except click.ClickException as error:
-        _fail(f"accelsim: {' '.join(error.format_message().split())}")
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "accelsim"
+        _fail(f"accelsim: {error.format_message()} Try '{command} --help'.")
     except InputError as error:
         _fail(*error.problems)
     except AccelsimError as error:
         _fail(str(error))
-    except BrokenPipeError:
+    except OSError as error:
+        # What stdout still holds must not be tried again on the way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        _fail(f"accelsim: cannot write the output: {error.strerror}")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=False,
+)
 @click.version_option(accelsim.__version__, message="accelsim %(version)s")
 def commands() -> None:
     """What does selective recomputation cost a real accelerator, in cycles and joules?"""
@@ -56,7 +65,7 @@ def check(files: tuple[Path, ...]) -> None:
     problems: list[str] = []
     for path in files:
         try:
-            click.echo(f"{path}: ok, {check_file(path)}")
+            click.echo(one_line(f"{path}: ok, {check_file(path)}"))
         except InputError as error:
             problems += error.problems
     if problems:
@@ -106,9 +115,8 @@ def demo(out: Path) -> None:
 
 def _progress(items: Sequence[Item], description: str) -> Iterable[Item]:
     """Show a bar on a terminal, and nothing elsewhere."""
-    bar: Iterable[Item] = tqdm(
-        items, desc=description, leave=False, disable=not sys.stdout.isatty(), delay=0.5
-    )
+    shown = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
+    bar: Iterable[Item] = tqdm(items, desc=description, leave=False, disable=not shown, delay=0.5)
     return bar
 
 
@@ -140,7 +148,7 @@ def _table(result: Run) -> str:
 
 def _fail(*lines: str, status: int = 2) -> None:
     for line in lines:
-        click.echo(line, err=True)
+        click.echo(one_line(line), err=True)
     sys.exit(status)
 
 

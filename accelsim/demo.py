@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from accelsim.config import energy_table_names, load_energy_table, load_hardware, load_workload
+from accelsim.files import make_folder
 from accelsim.infer import prepare
 from accelsim.policies import Policy, Random, parse_policy
 from accelsim.progress import Progress, silent
@@ -29,6 +30,7 @@ SEEDS = (0, 1, 2)
 
 def run_demo(folder: Path, progress: Progress = silent) -> Demo:
     """Run the demo and write its report into `folder`. Returns what was found."""
+    make_folder(folder)  # a place that cannot be written to is better known now than at the end
     machines = {name: load_hardware(shipped("hwconfigs", name)) for name in MACHINES}
     runs = []
     for name in WORKLOADS:

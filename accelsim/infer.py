@@ -48,7 +48,10 @@ class Inference:
 
 
 def prepare(workload: Workload) -> Prepared:
-    """Compute what does not depend on the policy."""
+    """Compute what does not depend on the policy.
+
+    Raises AccelsimError if the float32 network has outputs that are not finite.
+    """
     network, dataset = workload.network, workload.dataset
     if network is None or dataset is None:
         return Prepared(workload)
@@ -59,6 +62,11 @@ def prepare(workload: Workload) -> Prepared:
     reference = dataset.test_inputs
     for layer in network.layers:
         reference = activate(layer.activation, _pre_activation(layer, reference, layer.weight.T))
+    if not np.isfinite(reference).all():
+        raise AccelsimError(
+            f"workload {workload.name}: in float32 the network overflows, so that there is nothing"
+            " to compare with: its weights are too large"
+        )
     mean_abs_sums = []
     h = dataset.train_inputs
     for layer, weight in zip(network.layers, weights, strict=True):
@@ -114,14 +122,14 @@ def _run_layer(
     layer, weight = network.layers[index], prepared.weights[index]
     inputs = _operands(h, network.operand_format)
     sums = matmul(inputs, weight, policy.first)
-    v = sums + layer.bias
+    v = _add(sums, layer.bias)
     values = LayerValues(inputs, weight, sums, v, layer.activation, prepared.mean_abs_sums[index])
     m, k, n = len(inputs), layer.inputs, layer.outputs
     mask = policy.select(LayerView(index, m, k, n, values))
     if mask is not None and policy.second is not None:
         rows, columns = np.nonzero(mask)
         again = matmul_at(inputs, weight, rows, columns, policy.second)
-        v[rows, columns] = again + layer.bias[columns]
+        v[rows, columns] = _add(again, layer.bias[columns])
     last = index == len(network.layers) - 1
     output_format = FP32 if last else network.operand_format
     trace = _layer_trace(layer.name, (m, k, n), network.operand_format, output_format, policy, mask)
@@ -178,7 +186,12 @@ def _operands(x: NDArray[np.float32], fmt: FloatFormat) -> NDArray[np.float32]:
 def _pre_activation(
     layer: DenseLayer, h: NDArray[np.float32], weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    return matmul(h, weight, _FP32_ACCUMULATOR) + layer.bias
+    return _add(matmul(h, weight, _FP32_ACCUMULATOR), layer.bias)
+
+
+def _add(sums: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        return np.asarray(sums + bias)
 
 
 def _log_softmax(x: NDArray[np.float32]) -> NDArray[np.float64]:

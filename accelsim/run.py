@@ -27,8 +27,8 @@ def run(
     `policy` is text such as `selective:tau=8`; `energy_table` replaces the one the hardware
     names. Raises InputError, with a line for every problem in the files, or AccelsimError.
     """
-    machine, load, rule = load_inputs(hardware, workload, policy)
-    return measure(machine, load.name, rule, infer(prepare(load), rule), energy_table, progress)
+    machine, load, rule, table = load_inputs(hardware, workload, policy, energy_table)
+    return measure(machine, load.name, rule, infer(prepare(load), rule), table, progress)
 
 
 def measure(
@@ -36,12 +36,10 @@ def measure(
     workload_name: str,
     policy: Policy,
     inference: Inference,
-    energy_table: str | EnergyTable | None = None,
+    energy_table: EnergyTable,
     progress: Progress = silent,
 ) -> Run:
     """Charge `hardware` for an inference that has been done."""
-    if not isinstance(energy_table, EnergyTable):
-        energy_table = load_energy_table(energy_table or hardware.energy_table)
     layers = []
     for trace in inference.trace.layers:
         lowered = lower(trace, hardware)
@@ -50,11 +48,14 @@ def measure(
 
 
 def load_inputs(
-    hardware: str | Path | Hardware, workload: str | Path | Workload, policy: str | Policy
-) -> tuple[Hardware, Workload, Policy]:
-    """Load whatever is not an object yet, and report the problems of all three at once."""
+    hardware: str | Path | Hardware,
+    workload: str | Path | Workload,
+    policy: str | Policy,
+    energy_table: str | EnergyTable | None,
+) -> tuple[Hardware, Workload, Policy, EnergyTable]:
+    """Load whatever is not an object yet, and report the problems of all at once."""
     problems: list[str] = []
-    machine, load, rule = None, None, None
+    machine, load, rule, table = None, None, None, None
     try:
         machine = hardware if isinstance(hardware, Hardware) else load_hardware(hardware)
     except InputError as error:
@@ -67,6 +68,12 @@ def load_inputs(
         rule = parse_policy(policy)
     except AccelsimError as error:
         problems.append(str(error))
-    if machine is None or load is None or rule is None:
+    if energy_table is None and machine is not None:
+        energy_table = machine.energy_table
+    try:
+        table = load_energy_table(energy_table) if isinstance(energy_table, str) else energy_table
+    except InputError as error:
+        problems += error.problems
+    if machine is None or load is None or rule is None or table is None:
         raise InputError(problems)
-    return machine, load, rule
+    return machine, load, rule, table

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from accelsim.config import load_energy_table
 from accelsim.infer import Inference, Prepared, infer
 from accelsim.machine import Hardware
 from accelsim.policies import Policy
@@ -37,7 +38,7 @@ def measure_all(
         for policy, inference in zip(policies, inferences, strict=True)
     ]
     return [
-        measure(machine, workload_name, policy, inference)
+        measure(machine, workload_name, policy, inference, load_energy_table(machine.energy_table))
         for machine, policy, inference in progress(points, f"simulate {workload_name}")
     ]
 

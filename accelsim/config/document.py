@@ -29,7 +29,20 @@ _NUMBER_AS_TEXT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 _YAML_BOOLEANS = {"yes", "no", "on", "off"}
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 _PLAIN_KEY = re.compile(r"[\w-]+")
-_RESOLVER = yaml.SafeLoader("")
+_ALIAS = "alias"
+
+
+class _Loader(yaml.SafeLoader):
+    """Keeps an alias as a node of its own, with its own line, instead of what it stands for."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()  # type: ignore[no-untyped-call]
+            return yaml.ScalarNode(_ALIAS, event.anchor, event.start_mark, event.end_mark)
+        return super().compose_node(parent, index)
+
+
+_RESOLVER = _Loader("")
 
 
 @dataclass(frozen=True)
@@ -96,25 +109,26 @@ class Document:
 
 def read_document(path: Path) -> Document:
     """Read one YAML file. Raises InputError if it cannot be read as YAML at all."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory, expected a YAML file")
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise InputError(f"{path}: is longer than {MAX_FILE_BYTES} bytes, expected a YAML file")
-        text = data.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a directory, expected a YAML file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise InputError(f"{path}: is not a file name") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(f"{path}: is longer than {MAX_FILE_BYTES} bytes, expected a YAML file")
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}:{line}: is not UTF-8 text, expected a YAML file") from None
-    except ValueError:
-        raise InputError(f"{str(path)!r}: is not a file name") from None
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -131,7 +145,7 @@ def read_document(path: Path) -> Document:
     document = Document(path)
     if root is None:
         raise InputError(f"{path}: is empty, expected a mapping of keys to values")
-    document.value = _convert(root, (), document, set())
+    document.value = _convert(root, (), document)
     return document
 
 
@@ -158,33 +172,29 @@ def _bare(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
 
 
-def _convert(node: yaml.Node, location: Location, document: Document, seen: set[int]) -> Any:
+def _convert(node: yaml.Node, location: Location, document: Document) -> Any:
     document.lines[location] = document.lines.get(location, node.start_mark.line + 1)
-    if id(node) in seen:
+    if node.tag == _ALIAS:
         document.report(location, "aliases (*name) are not supported; write the value again")
         return None
-    seen.add(id(node))
     if node.tag != _implicit_tag(node):
         tag = node.tag.replace(_TAG, "!!")
         document.report(location, f"tag {shown(tag)} is not allowed")
         return None
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node, location, document, seen)
+        return _mapping(node, location, document)
     if isinstance(node, yaml.SequenceNode):
         return [
-            _convert(child, (*location, index), document, seen)
-            for index, child in enumerate(node.value)
+            _convert(child, (*location, index), document) for index, child in enumerate(node.value)
         ]
     return _scalar(node, location, document)
 
 
-def _mapping(
-    node: yaml.MappingNode, location: Location, document: Document, seen: set[int]
-) -> dict[str, Any]:
+def _mapping(node: yaml.MappingNode, location: Location, document: Document) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode):
+        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == _ALIAS:
             document.problems.append(Problem(line, location, "a key must be a word"))
             continue
         key = str(key_node.value)
@@ -195,7 +205,7 @@ def _mapping(
             document.problems.append(Problem(line, here, message))
             continue
         document.lines[here] = line
-        values[key] = _convert(value_node, here, document, seen)
+        values[key] = _convert(value_node, here, document)
     return values
 
 

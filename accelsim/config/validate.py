@@ -140,7 +140,11 @@ def _mapping_of(models: list[type[BaseModel]]) -> str:
 def _number(kind: str, schema: dict[str, Any]) -> str:
     text = "an integer" if kind == "integer" else "a finite number"
     if "minimum" in schema and "maximum" in schema:
-        return f"{text} from {schema['minimum']} to {schema['maximum']}"
+        low, high = (
+            f"{bound:g}" if isinstance(bound, float) else str(bound)
+            for bound in (schema["minimum"], schema["maximum"])
+        )
+        return f"{text} from {low} to {high}"
     if "exclusiveMinimum" in schema:
         text += f" above {schema['exclusiveMinimum']:g}"
     if "minimum" in schema:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from accelsim.errors import AccelsimError
-from accelsim.machine import Action, Arithmetic, DramAccess, Sram
+from accelsim.machine import Action, Arithmetic, DramAccess, DramType, Sram
 from accelsim.numerics import FloatFormat
 
 Kind = Literal["measured", "scaled", "estimated"]
 Picojoules = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Source = Annotated[str, Field(min_length=1)]
+Source = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+def _known(name: str) -> str:
+    FloatFormat.parse(name)
+    return name
+
+
+FormatName = Annotated[str, AfterValidator(_known)]
 
 
 class _Entry(BaseModel):
@@ -28,7 +37,7 @@ class ArithmeticCost(_Entry):
     """Energy of one operation in a format."""
 
     operation: Literal["multiply", "add", "compare"]
-    format: str
+    format: FormatName
     energy_pj: Picojoules
 
 
@@ -50,7 +59,7 @@ class SramCost(_Entry):
 class DramCost(_Entry):
     """Energy of moving one bit to or from main memory."""
 
-    type: Source
+    type: DramType
     energy_pj_per_bit: Picojoules
 
 
@@ -74,6 +83,17 @@ class EnergyTable(BaseModel):
     width_laws: list[WidthLaw]
     sram: Annotated[list[SramCost], Field(min_length=1)]
     dram: Annotated[list[DramCost], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> EnergyTable:
+        keys = [f"{entry.operation} {entry.format}" for entry in self.arithmetic]
+        keys += [f"width law {law.operation}" for law in self.width_laws]
+        keys += [f"sram {entry.capacity_bytes}" for entry in self.sram]
+        keys += [f"dram {entry.type}" for entry in self.dram]
+        twice = sorted(key for key, times in Counter(keys).items() if times > 1)
+        if twice:
+            raise ValueError(f"more than one cost for: {', '.join(twice)}")
+        return self
 
     def cost(self, action: Action) -> Cost:
         """Return what `action` costs once. Raises AccelsimError if the table does not say."""

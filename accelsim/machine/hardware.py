@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+DramType = Literal["ddr3", "lpddr4", "hbm2"]
 Count = Annotated[int, Field(ge=1, le=2**40)]
-Quantity = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Duration = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+# Bounds far outside any machine keep every product of two quantities finite.
+Quantity = Annotated[float, Field(ge=1e-9, le=1e15, allow_inf_nan=False)]
+Duration = Annotated[float, Field(ge=0.0, le=1e15, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -32,7 +34,7 @@ class Array(_Part):
 class Dram(_Part):
     """Main memory: one channel, in order; reads arrive `latency_ns` after their transfer."""
 
-    type: Literal["ddr3", "lpddr4", "hbm2"] = "lpddr4"
+    type: DramType = "lpddr4"
     bandwidth_gbytes_per_s: Quantity = 25.6
     latency_ns: Duration = 100.0
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from accelsim.networks.workload import Format
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.trace import Detector, Mask
 
 Overflow = Literal["inf", "saturate"]
+
+
+def _accumulates(fmt: FloatFormat) -> FloatFormat:
+    Accumulator(fmt)
+    return fmt
+
+
+AccumulatorFormat = Annotated[Format, AfterValidator(_accumulates)]
 
 LOW = FloatFormat.parse("e4m3fn")
 HIGH = FloatFormat.parse("fp32")
@@ -96,8 +104,8 @@ class Policy(BaseModel):
 class RecomputingPolicy(Policy):
     """All in `low` first, then what the rule selects again in `high`."""
 
-    low: Format = LOW
-    high: Format = HIGH
+    low: AccumulatorFormat = LOW
+    high: AccumulatorFormat = HIGH
     overflow: Overflow = "saturate"
 
     @property
@@ -112,4 +120,7 @@ class RecomputingPolicy(Policy):
 
 
 def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)

@@ -6,9 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from accelsim.networks.workload import Format
 from accelsim.numerics import Accumulator
-from accelsim.policies.base import HIGH, LOW, Overflow, Policy
+from accelsim.policies.base import HIGH, LOW, AccumulatorFormat, Overflow, Policy
 
 
 class Chunked(Policy):
@@ -22,9 +21,9 @@ class Chunked(Policy):
     summary: ClassVar[str] = "low inside blocks of terms, high between blocks"
     always_shown: ClassVar[tuple[str, ...]] = ("chunk",)
 
-    chunk: Annotated[int, Field(ge=1)] = 32
-    low: Format = LOW
-    high: Format = HIGH
+    chunk: Annotated[int, Field(ge=1, le=2**31)] = 32
+    low: AccumulatorFormat = LOW
+    high: AccumulatorFormat = HIGH
     overflow: Overflow = "saturate"
 
     @property

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from accelsim.networks.workload import Format
 from accelsim.numerics import Accumulator
-from accelsim.policies.base import HIGH, LOW, Overflow, Policy
+from accelsim.policies.base import HIGH, LOW, AccumulatorFormat, Overflow, Policy
 
 
 class Uniform(Policy):
@@ -15,7 +14,7 @@ class Uniform(Policy):
     name: ClassVar[str] = "uniform"
     summary: ClassVar[str] = "every output in one format"
 
-    format: Format
+    format: AccumulatorFormat
     overflow: Overflow = "saturate"
 
     @property
@@ -30,7 +29,7 @@ class UniformLow(Uniform):
     name: ClassVar[str] = "uniform-low"
     summary: ClassVar[str] = f"every output in {LOW}"
 
-    format: Format = LOW
+    format: AccumulatorFormat = LOW
 
 
 class UniformHigh(Uniform):
@@ -39,4 +38,4 @@ class UniformHigh(Uniform):
     name: ClassVar[str] = "uniform-high"
     summary: ClassVar[str] = f"every output in {HIGH}"
 
-    format: Format = HIGH
+    format: AccumulatorFormat = HIGH

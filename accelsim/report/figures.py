@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from accelsim.energy import by_component
-from accelsim.policies import Chunked, Random, UniformHigh, UniformLow
+from accelsim.policies import Chunked, Random, Uniform, UniformHigh, UniformLow
 from accelsim.report.findings import Case, Demo, shown_runs
 from accelsim.result import COMPONENTS, LayerRun, Run
 from accelsim.study import pareto_front
@@ -176,14 +176,14 @@ def _front_panel(axis: Axes, case: Case, value: Callable[[Run], float], sign: fl
         axis.scatter(
             [energy(r) for r in runs], [value(r) for r in runs], s=18, label=label, **style
         )
-    for run in case.without_recomputation:
-        if isinstance(run.policy, Chunked):
-            continue
+    uniform = [run for run in case.without_recomputation if isinstance(run.policy, Uniform)]
+    for place, run in enumerate(sorted(uniform, key=energy)):
         axis.scatter([energy(run)], [value(run)], color=BLACK, marker="D", s=22, zorder=3)
         axis.annotate(
             str(run.policy.first.format), (energy(run), value(run)), fontsize=7,
-            xytext=(0, -11 if sign < 0 else 5), textcoords="offset points", ha="center",
+            xytext=(0, (5, -11)[place % 2]), textcoords="offset points", ha="center",
         )  # fmt: skip
+    axis.margins(0.07)
     axis.scatter([], [], color=BLACK, marker="D", s=22, label="uniform")
     losses = [(energy(run), sign * value(run)) for run in case.runs]
     front = sorted(

@@ -16,8 +16,7 @@ from typing import Any
 import jinja2
 
 from accelsim.energy import EnergyLine, charge, total_pj
-from accelsim.errors import AccelsimError
-from accelsim.files import write_whole
+from accelsim.files import make_folder, write_whole
 from accelsim.policies import Selective
 from accelsim.report import figures
 from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
@@ -76,10 +75,7 @@ def write_report(demo: Demo, folder: Path) -> None:
         context, images=images
     )
     contents["manifest.json"] = json.dumps(context["manifest"], indent=2, ensure_ascii=False) + "\n"
-    try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AccelsimError(f"{folder}: cannot be made: {error.strerror}") from None
+    make_folder(folder / "figures")
     for name, content in contents.items():
         write_whole(folder / name, content)
 

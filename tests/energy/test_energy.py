@@ -135,6 +135,26 @@ def test_a_cost_without_a_source_does_not_load() -> None:
         table(arithmetic=[entry | {"source": ""}])
 
 
+def test_two_costs_for_one_action_do_not_load() -> None:
+    entry = {"operation": "add", "format": "fp16", "kind": "measured", "energy_pj": 0.1}
+    with pytest.raises(ValidationError, match="more than one cost for: add fp16"):
+        table(arithmetic=[entry | {"source": "here"}, entry | {"source": "there"}])
+
+
+@pytest.mark.parametrize(
+    ("section", "entry"),
+    [
+        ("arithmetic", {"operation": "add", "format": "fp17", "energy_pj": 0.1}),
+        ("dram", {"type": "dd3", "energy_pj_per_bit": 1.0}),
+    ],
+)
+def test_a_cost_of_what_does_not_exist_does_not_load(
+    section: str, entry: dict[str, object]
+) -> None:
+    with pytest.raises(ValidationError):
+        table(**{section: [entry | {"kind": "measured", "source": "here"}]})
+
+
 ACTIONS: st.SearchStrategy[Action] = st.sampled_from(list(CITED["45nm"]))
 ENTRIES: st.SearchStrategy[list[tuple[str, Action, int]]] = st.lists(
     st.tuples(

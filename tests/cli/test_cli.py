@@ -1,0 +1,420 @@
+"""The command line: what it prints where, how it exits, and what it leaves on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import accelsim
+from accelsim import cli
+from accelsim.errors import AccelsimError
+from accelsim.files import check_writable, write_whole
+from accelsim.policies import POLICIES
+
+ROOT = Path(__file__).parents[2]
+HARDWARE = """\
+name: tiny
+clock_mhz: 100
+array: {rows: 4, cols: 4, dataflow: os, overlap_folds: true}
+"""
+LANES = HARDWARE + "recompute: {unit: lanes, lanes: 3, queue_capacity: 5}\n"
+WORKLOAD = """\
+name: shapes
+layers:
+  - {name: first, kind: gemm, m: 40, k: 5, n: 60}
+  - {name: second, kind: gemm, m: 40, k: 60, n: 3}
+"""
+
+
+class Result(NamedTuple):
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def accelsim_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Run the command line in this process, in a folder with h.yaml and w.yaml."""
+    (tmp_path / "h.yaml").write_text(HARDWARE)
+    (tmp_path / "lanes.yaml").write_text(LANES)
+    (tmp_path / "w.yaml").write_text(WORKLOAD)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["accelsim", *arguments])
+        status: Any = 0
+        try:
+            cli.main()
+        except SystemExit as leave:
+            status = leave.code
+        return Result(status, *capsys.readouterr())
+
+    return command
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], ["accelsim: Missing command. Try 'accelsim --help'."]),
+        (["simulate"], ["accelsim: No such command 'simulate'. Try 'accelsim --help'."]),
+        (["--fast"], ["accelsim: No such option '--fast'. Try 'accelsim --help'."]),
+        (["check"], ["accelsim: Missing argument 'FILE…'. Try 'accelsim check --help'."]),
+        (["run"], ["accelsim: Missing argument 'HARDWARE'. Try 'accelsim run --help'."]),
+        (
+            ["run", "h.yaml", "w.yaml"],
+            ["accelsim: Missing option '--policy'. Try 'accelsim run --help'."],
+        ),
+        (
+            ["run", "h.yaml", "w.yaml", "--policy"],
+            ["accelsim: Option '--policy' requires an argument. Try 'accelsim --help'."],
+        ),
+        (
+            ["run", "no-h.yaml", "no-w.yaml", "--policy", "magic", "--json", "out.json"],
+            [
+                "no-h.yaml: no such file",
+                "no-w.yaml: no such file",
+                "policy: unknown name 'magic'; allowed are uniform-low, uniform-high, uniform,"
+                " chunked, selective, random",
+            ],
+        ),
+        (
+            ["run", "w.yaml", "h.yaml", "--policy", "uniform-low", "--json", "out.json"],
+            [
+                "w.yaml:1: clock_mhz: key is missing, expected a finite number from 1e-09 to 1e+15",
+                "w.yaml:1: array: key is missing, expected a mapping with the keys rows, cols,"
+                " dataflow, overlap_folds",
+                "w.yaml:2: layers: unknown key; allowed: name, clock_mhz, array, dram,"
+                " scratchpads, recompute, energy_table",
+                "h.yaml:1: layers: key is missing, expected a list that is not empty",
+                "h.yaml:2: clock_mhz: unknown key; allowed: name, layers, operand_format,"
+                " weights, dataset",
+                "h.yaml:3: array: unknown key; allowed: name, layers, operand_format,"
+                " weights, dataset",
+            ],
+        ),
+        (
+            ["run", "h.yaml", "w.yaml", "--policy", "selective", "--json", "out.json"],
+            [
+                "policy selective looks at values, but workload shapes has no weights:"
+                " use a uniform or chunked policy, or random:rate=R"
+            ],
+        ),
+        (
+            ["run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--energy-table", "45"],
+            ["energy table '45': unknown; did you mean '45nm'? allowed: 45nm, 7nm"],
+        ),
+        (
+            ["run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--energy-table", ""],
+            ["energy table '': unknown; allowed: 45nm, 7nm"],
+        ),
+        (
+            ["run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--json", "."],
+            [".: is a directory, expected a file to write"],
+        ),
+        (
+            ["run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--json", "h.yaml/x"],
+            ["h.yaml/x: cannot be written: h.yaml is not a directory"],
+        ),
+        (["check", "a\nb"], ["a\\nb: no such file"]),
+        (["check", "."], [".: is a directory, expected a YAML file"]),
+    ],
+)  # fmt: skip
+def test_bad_input_is_told_on_stderr_line_by_line_and_nothing_is_written(
+    tmp_path: Path, accelsim_command: Any, arguments: list[str], said: list[str]
+) -> None:
+    before = files(tmp_path)
+    result = accelsim_command(*arguments)
+    assert result == Result(2, "", "\n".join(said) + "\n")
+    assert files(tmp_path) == before
+
+
+def test_a_place_that_cannot_be_written_to_is_found_before_any_work(accelsim_command: Any) -> None:
+    for name, said in (
+        ("absent/out.json", "absent/out.json: cannot be written: absent is not a directory"),
+        ("x" * 300, f"{'x' * 300}: cannot be written: File name too long"),
+    ):
+        result = accelsim_command("run", "absent", "absent", "--policy", "x", "--json", name)
+        assert result == Result(2, "", said + "\n")
+
+
+def test_check_describes_good_files_and_tells_all_problems_of_bad_ones(
+    tmp_path: Path, accelsim_command: Any
+) -> None:
+    (tmp_path / "bad.yaml").write_text(HARDWARE.replace("os", "rs").replace("100", "-1"))
+    (tmp_path / "empty.yaml").write_text("")
+    table = str(ROOT / "accelsim/energy/tables/7nm.yaml")
+    result = accelsim_command("check", "h.yaml", "bad.yaml", "w.yaml", "empty.yaml", table)
+    assert result.status == 2
+    assert result.out.splitlines() == [
+        "h.yaml: ok, hardware tiny",
+        "w.yaml: ok, workload shapes",
+        f"{table}: ok, energy table 7nm",
+    ]
+    assert result.err.splitlines() == [
+        "bad.yaml:2: clock_mhz: got -1, expected a finite number from 1e-09 to 1e+15",
+        "bad.yaml:3: array.dataflow: got the string 'rs', expected os",
+        "empty.yaml: is empty, expected a mapping of keys to values",
+    ]
+
+
+def test_check_of_good_files_alone_succeeds(accelsim_command: Any) -> None:
+    assert accelsim_command("check", "h.yaml") == Result(0, "h.yaml: ok, hardware tiny\n", "")
+
+
+@pytest.mark.parametrize("policy", ["uniform-low", "uniform-high", "chunked", "random:rate=0.5"])
+@pytest.mark.parametrize("machine", ["h.yaml", "lanes.yaml"])
+def test_a_run_prints_a_line_for_every_layer_and_every_count(
+    accelsim_command: Any, machine: str, policy: str
+) -> None:
+    result = accelsim_command("run", machine, "w.yaml", "--policy", policy, "--json", "out.json")
+    assert (result.status, result.err) == (0, "")
+    written = json.loads(Path("out.json").read_text())
+    lines = result.out.splitlines()
+    for layer in written["layers"]:
+        (line,) = (line for line in lines if line.split()[:1] == [layer["name"]])
+        assert line.split()[1:7] == [
+            str(layer["macs"]),
+            str(layer["compute_cycles"]),
+            str(layer["stall_cycles"]["dram"]),
+            str(layer["stall_cycles"]["recompute"]),
+            str(layer["total_cycles"]),
+            f"{layer['utilization']:.3f}",
+        ]
+    for count in written["counts"]:
+        start = f"{count['component']:<14}{count['action']:<24}{count['number']:>14}"
+        assert sum(line.startswith(start) for line in lines) == 1
+    assert lines[-1].split() == ["total", f"{written['energy_pj']:.6g}"]
+
+
+RUN_KEYS = {"total_cycles", "energy_pj", "recompute_rate", "accuracy", "layers"}
+LAYER_KEYS = {
+    "name",
+    "macs",
+    "compute_cycles",
+    "stall_cycles",
+    "total_cycles",
+    "utilization",
+    "bytes",
+    "recomputed_outputs",
+    "energy_pj",
+}
+
+
+def assert_adds_up(run: dict[str, Any]) -> None:
+    """Check what must hold of any run's JSON."""
+    assert set(run) >= RUN_KEYS
+    layers = run["layers"]
+    for layer in layers:
+        assert set(layer) == LAYER_KEYS
+        stalls = sum(layer["stall_cycles"].values())
+        assert layer["total_cycles"] == layer["compute_cycles"] + stalls
+        assert 0.0 < layer["utilization"] <= 1.0
+        assert all(isinstance(size, int) for size in layer["bytes"].values())
+    assert run["total_cycles"] == sum(layer["total_cycles"] for layer in layers)
+    components = [pj for layer in layers for pj in layer["energy_pj"].values()]
+    assert run["energy_pj"] == pytest.approx(math.fsum(components), rel=1e-12)
+    for count in run["counts"]:
+        assert count["energy_pj"] == count["number"] * count["energy_pj_each"]
+        assert count["source"]
+    assert run["energy_pj"] == math.fsum(count["energy_pj"] for count in run["counts"])
+
+
+@pytest.mark.parametrize("policy", ["uniform-low", "uniform-high", "chunked", "random:rate=0.25"])
+@pytest.mark.parametrize("machine", ["h.yaml", "lanes.yaml"])
+def test_the_json_of_shapes_adds_up(accelsim_command: Any, machine: str, policy: str) -> None:
+    accelsim_command("run", machine, "w.yaml", "--policy", policy, "--json", "out.json")
+    run = json.loads(Path("out.json").read_text())
+    assert_adds_up(run)
+    assert (run["hardware"], run["workload"], run["samples"]) == ("tiny", "shapes", 1)
+    assert (run["accuracy"], run["kl_divergence_nats"]) == (None, None)
+    assert [layer["name"] for layer in run["layers"]] == ["first", "second"]
+    assert [layer["macs"] for layer in run["layers"]] == [40 * 5 * 60, 40 * 60 * 3]
+    redone = 630 if policy.startswith("random") else 0
+    assert sum(layer["recomputed_outputs"] for layer in run["layers"]) == redone
+    assert run["recompute_rate"] == redone / 2520
+
+
+def test_the_json_of_a_network_adds_up_and_has_its_accuracy(accelsim_command: Any) -> None:
+    result = accelsim_command(
+        "run",
+        str(ROOT / "hwconfigs/mid-32x32.yaml"),
+        str(ROOT / "workloads/digits-relu.yaml"),
+        *("--policy", "selective:tau=4,numerator=exact", "--json", "out.json"),
+    )
+    assert result.status == 0
+    run = json.loads(Path("out.json").read_text())
+    assert_adds_up(run)
+    assert run["policy"] == "selective:tau=4,numerator=exact"
+    assert run["samples"] == 899
+    assert 0.9 < run["accuracy"] <= 1.0
+    assert (run["accuracy"] * 899) == pytest.approx(round(run["accuracy"] * 899))
+    outputs = [899 * 256, 899 * 128, 899 * 10]
+    redone = sum(layer["recomputed_outputs"] for layer in run["layers"])
+    assert run["recompute_rate"] == redone / sum(outputs)
+    assert 0 < redone < sum(outputs)
+
+
+def test_another_energy_table_changes_joules_and_no_cycles(accelsim_command: Any) -> None:
+    runs = []
+    for table in ("45nm", "7nm"):
+        accelsim_command(
+            *("run", "h.yaml", "w.yaml", "--policy", "uniform-low"),
+            *("--energy-table", table, "--json", "out.json"),
+        )
+        runs.append(json.loads(Path("out.json").read_text()))
+    first, second = runs
+    assert (first["energy_table"], second["energy_table"]) == ("45nm", "7nm")
+    assert first["total_cycles"] == second["total_cycles"]
+    assert [c["number"] for c in first["counts"]] == [c["number"] for c in second["counts"]]
+    assert first["energy_pj"] != second["energy_pj"]
+
+
+def test_the_python_function_gives_the_same_numbers(accelsim_command: Any) -> None:
+    policy = "random:rate=0.25"
+    accelsim_command("run", "h.yaml", "w.yaml", "--policy", policy, "--json", "out.json")
+    run = accelsim.run("h.yaml", "w.yaml", policy)
+    assert json.loads(Path("out.json").read_text()) == json.loads(json.dumps(run.as_dict()))
+
+
+def test_an_old_file_is_replaced_when_writing_succeeds(accelsim_command: Any) -> None:
+    Path("out.json").write_text("old")
+    accelsim_command("run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--json", "out.json")
+    assert json.loads(Path("out.json").read_text())["workload"] == "shapes"
+    assert stat.S_IMODE(Path("out.json").stat().st_mode) == 0o644
+
+
+def test_an_old_file_is_kept_when_writing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accelsim_command: Any
+) -> None:
+    (tmp_path / "out.json").write_text("old")
+    before = files(tmp_path)
+
+    def no_space(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", no_space)
+    result = accelsim_command(
+        "run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--json", "out.json"
+    )
+    assert result.status == 2
+    assert result.out == ""
+    assert result.err == "out.json: cannot be written: No space left on device\n"
+    assert files(tmp_path) == before
+
+
+def test_an_old_file_is_kept_when_the_run_fails(tmp_path: Path, accelsim_command: Any) -> None:
+    (tmp_path / "out.json").write_text("old")
+    result = accelsim_command(
+        "run", "h.yaml", "w.yaml", "--policy", "selective", "--json", "out.json"
+    )
+    assert result.status == 2
+    assert (tmp_path / "out.json").read_text() == "old"
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    write_whole(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    check_writable(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_whole(pipe, "text")
+        assert os.read(reader, 100) == b"text"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_link_to_itself_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(AccelsimError) as caught:
+        check_writable(tmp_path / "loop")
+    assert str(caught.value).startswith(f"{tmp_path}/loop: cannot be written: ")
+
+
+def test_a_read_only_folder_cannot_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(AccelsimError) as caught:
+        check_writable(tmp_path / "x")
+    assert str(caught.value) == f"{tmp_path}/x: cannot be written: {tmp_path} is read-only"
+
+
+def test_help_names_the_commands_and_all_policies(accelsim_command: Any) -> None:
+    result = accelsim_command("--help")
+    assert (result.status, result.err) == (0, "")
+    assert all(name in result.out for name in ("check", "run", "demo"))
+    result = accelsim_command("run", "--help")
+    assert (result.status, result.err) == (0, "")
+    text = " ".join(result.out.split())
+    for name, policy in POLICIES.items():
+        assert f"{name}: {policy.summary}" in text
+
+
+def test_the_version_is_printed(accelsim_command: Any) -> None:
+    expected = Result(0, f"accelsim {accelsim.__version__}\n", "")
+    assert accelsim_command("--version") == expected
+
+
+def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "accelsim.cli", *arguments],
+        capture_output="stdout" not in options,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+def test_nothing_moves_on_the_screen_when_stdout_is_no_terminal(tmp_path: Path) -> None:
+    (tmp_path / "h.yaml").write_text(HARDWARE)
+    (tmp_path / "w.yaml").write_text(WORKLOAD.replace("m: 40, k: 5, n: 60", "m: 800, k: 5, n: 800"))
+    done = command("run", "h.yaml", "w.yaml", "--policy", "uniform-low", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\r" not in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_a_process_with_bad_input_exits_with_two_and_no_traceback(tmp_path: Path) -> None:
+    done = command("check", str(tmp_path), "absent.yaml")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"{tmp_path}: is a directory, expected a YAML file\nabsent.yaml: no such file\n"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="a device of Linux")
+def test_output_that_cannot_be_written_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = command("--version", stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert done.stderr == "accelsim: cannot write the output: No space left on device\n"

@@ -1,0 +1,76 @@
+"""One point from files to numbers: what must hold whatever the machine."""
+
+from __future__ import annotations
+
+import pytest
+
+import accelsim
+from accelsim.demo import MACHINES, shipped
+from accelsim.energy import by_component
+
+WORKLOAD = shipped("workloads", "digits-relu")
+
+
+def run(machine: str, policy: str) -> accelsim.Run:
+    return accelsim.run(shipped("hwconfigs", machine), WORKLOAD, policy)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(
+    "policy", ["random:rate=0", "selective:tau=inf", "selective:tau=inf,numerator=exact"]
+)
+def test_redoing_nothing_is_uniform_low_plus_the_detector(machine: str, policy: str) -> None:
+    low, nothing = run(machine, "uniform-low"), run(machine, policy)
+    assert nothing.recompute_rate == 0.0
+    assert nothing.total_cycles == low.total_cycles
+    for ours, theirs in zip(nothing.layers, low.layers, strict=True):
+        assert ours.simulation == theirs.simulation
+    energy = by_component(nothing.energy_lines)
+    assert energy.pop("detector") > 0.0
+    assert energy == by_component(low.energy_lines)
+    others = [entry for entry in nothing.counts if entry[0] != "detector"]
+    assert others == list(low.counts)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_tau_of_zero_redoes_everything(machine: str) -> None:
+    high, everything = run(machine, "uniform-high"), run(machine, "selective:tau=0")
+    assert everything.recompute_rate == 1.0
+    assert everything.accuracy == high.accuracy
+    assert everything.kl_divergence == high.kl_divergence
+    assert everything.energy_pj > high.energy_pj
+    assert everything.total_cycles > high.total_cycles
+    energy, alone = by_component(everything.energy_lines), by_component(high.energy_lines)
+    assert energy["recompute"] == alone["array"]
+
+
+def test_a_run_describes_itself() -> None:
+    result = run("edge-16x16", "uniform-low")
+    row = result.as_row()
+    assert row["energy_pj"] == result.energy_pj
+    assert (
+        row["total_cycles"]
+        == result.total_cycles
+        == sum(layer.simulation.total_cycles for layer in result.layers)
+    )
+    assert str(result).startswith("digits-relu on edge-16x16, uniform-low: 226884 cycles, ")
+
+
+def test_the_energy_table_can_be_replaced() -> None:
+    edge = shipped("hwconfigs", "edge-16x16")
+    own = accelsim.run(edge, WORKLOAD, "uniform-low")
+    other = accelsim.run(edge, WORKLOAD, "uniform-low", energy_table="7nm")
+    assert (own.energy_table.name, other.energy_table.name) == ("45nm", "7nm")
+    assert other.energy_pj < own.energy_pj
+    assert other.total_cycles == own.total_cycles
+
+
+def test_every_problem_of_every_file_is_named_at_once() -> None:
+    with pytest.raises(accelsim.InputError) as caught:
+        accelsim.run("missing.yaml", "absent.yaml", "chunky")
+    assert caught.value.problems == (
+        "missing.yaml: no such file",
+        "absent.yaml: no such file",
+        "policy: unknown name 'chunky'; did you mean 'chunked'? allowed are uniform-low,"
+        " uniform-high, uniform, chunked, selective, random",
+    )
