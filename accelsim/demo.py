@@ -59,7 +59,7 @@ def run_demo(folder: Path, progress: Progress = silent) -> Demo:
     inputs += [path.with_suffix(".npz") for path in inputs if path.parent.name == "workloads"]
     tables = tuple(load_energy_table(name) for name in energy_table_names())
     demo = Demo(tuple(runs), tables, tuple(inputs), SEEDS)
-    write_report(demo, folder)
+    write_report(demo, folder, progress)
     return demo
 
 

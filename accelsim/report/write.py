@@ -8,7 +8,8 @@ import hashlib
 import io
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import jinja2
 from accelsim.energy import EnergyLine, charge, total_pj
 from accelsim.files import make_folder, write_whole
 from accelsim.policies import Selective
+from accelsim.progress import Progress, silent
 from accelsim.report import figures
 from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
 from accelsim.result import LayerRun, Run
@@ -37,9 +39,9 @@ TIMELINE_FOLDS = 14
 WORKED_TAU = 8.0
 
 
-def write_report(demo: Demo, folder: Path) -> None:
+def write_report(demo: Demo, folder: Path, progress: Progress = silent) -> None:
     """Write the report of `demo` into `folder`: every file whole, the figures first."""
-    pictures = _figures(demo)
+    pictures = _figures(demo, progress)
     worked_run, worked_layer = _worked(demo)
     context = {
         "demo": demo,
@@ -80,37 +82,44 @@ def write_report(demo: Demo, folder: Path) -> None:
         write_whole(folder / name, content)
 
 
-def _figures(demo: Demo) -> dict[str, tuple[str, bytes]]:
+def _figures(demo: Demo, progress: Progress) -> dict[str, tuple[str, bytes]]:
     """Return name -> (caption, PNG)."""
-    pictures = {
-        "recompute-rate": (
+    recipes: list[tuple[str, str, Callable[[], bytes]]] = [
+        (
+            "recompute-rate",
             "Accuracy and KL divergence from the float32 outputs against recompute rate. The band"
             " of the random control spans its seeds. Values do not depend on the machine.",
-            figures.recompute_rate(demo),
+            lambda: figures.recompute_rate(demo),
         )
-    }
-    for workload in demo.workloads:
-        pictures[f"energy-front-{workload}"] = (
+    ]
+    recipes += [
+        (
+            f"energy-front-{workload}",
             f"{workload}: accuracy (up is better) and KL divergence (down is better) against energy"
             " per inference. Dashed: the Pareto front over all policies.",
-            figures.energy_front(demo, workload),
+            partial(figures.energy_front, demo, workload),
         )
-    for workload in demo.workloads:
-        pictures[f"energy-components-{workload}"] = (
+        for workload in demo.workloads
+    ]
+    recipes += [
+        (
+            f"energy-components-{workload}",
             f"{workload}: energy per inference by component, for each policy and machine.",
-            figures.energy_by_component(demo, workload),
+            partial(figures.energy_by_component, demo, workload),
         )
-    picked = []
-    for machine in demo.machines[:2]:
-        run = _selective(demo.case(machine, demo.workloads[0]))
-        picked.append((run, run.layers[0]))
-    pictures["timeline"] = (
-        "One layer on two machines. Above, the array itself redoes a fold whenever one of its"
-        " outputs is flagged; below, separate lanes redo outputs while the array goes on, until"
-        " both operand buffers are held by folds that wait for them.",
-        figures.timelines(picked, TIMELINE_FOLDS),
+        for workload in demo.workloads
+    ]
+    picked = [_selective(demo.case(machine, demo.workloads[0])) for machine in demo.machines[:2]]
+    recipes.append(
+        (
+            "timeline",
+            "One layer on two machines. Above, the array itself redoes a fold whenever one of its"
+            " outputs is flagged; below, separate lanes redo outputs while the array goes on, until"
+            " both operand buffers are held by folds that wait for them.",
+            lambda: figures.timelines([(run, run.layers[0]) for run in picked], TIMELINE_FOLDS),
+        )
     )
-    return pictures
+    return {name: (caption, draw()) for name, caption, draw in progress(recipes, "draw figures")}
 
 
 def _cases(demo: Demo, machine: str) -> list[dict[str, Any]]:
