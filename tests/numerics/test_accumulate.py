@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from accelsim.numerics import Accumulator, dot, matmul, matmul_at, round_to
 from accelsim.numerics.formats import FloatFormat
-from accelsim.numerics.rounding import accumulate_exact, fused_step_exact
+from accelsim.numerics.orders import accumulate_exact
+from accelsim.numerics.rounding import ROUNDINGS
 
 F32 = NDArray[np.float32]
 FP8 = {"e4m3fn": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}
@@ -53,7 +54,7 @@ def assert_one_step_is_exact(name: str, operands: str, overflow: str, stride: in
     totals, products = signed(fmt), products_of_two_8_bit_floats(operands)[::stride]
     got = one_step(totals, products, acc)
     expected = [
-        [fused_step_exact(fmt, float(s), float(p), 1.0, overflow) for p in products] for s in totals
+        [accumulate_exact([float(s), float(p)], [1.0, 1.0], acc) for p in products] for s in totals
     ]
     assert same(got, np.array(expected))
 
@@ -292,8 +293,8 @@ def test_the_result_has_the_outer_format() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rounding": "odd"}, "rounding is 'odd', allowed are nearest-even"),
-        ({"overflow": "nan"}, "overflow is 'nan', allowed are inf, saturate"),
+        ({"rounding": "odd"}, "rounding is 'odd', allowed are " + ", ".join(ROUNDINGS)),
+        ({"overflow": "nan"}, "overflow is 'nan', allowed are inf, saturate, wrap"),
         ({"chunk": 4}, "chunk and outer go together, got chunk=4, outer=None"),
         ({"outer": "fp32"}, "chunk and outer go together, got chunk=None, outer='fp32'"),
         (

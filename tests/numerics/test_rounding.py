@@ -16,7 +16,7 @@ from test_formats import GFLOAT, ML_DTYPES
 
 from accelsim.numerics import round_to
 from accelsim.numerics.formats import FloatFormat
-from accelsim.numerics.rounding import overflow_value, round_exact
+from accelsim.numerics.rounding import ROUNDINGS, overflow_value, round_exact
 
 UP_TO_16_BITS = [
     FloatFormat(x, y, finite)
@@ -169,11 +169,11 @@ def test_every_value_of_a_format_stays() -> None:
     [
         (
             ("e4m3", [1.0], "nearest"),
-            "rounding is 'nearest', allowed are nearest-even",
+            "rounding is 'nearest', allowed are " + ", ".join(ROUNDINGS),
         ),
         (
             ("e4m3", [1.0], "nearest-even", "clip"),
-            "overflow is 'clip', allowed are inf, saturate",
+            "overflow is 'clip', allowed are inf, saturate, wrap",
         ),
         (("e4m3", ["a"]), "x holds <U1, expected real numbers"),
     ],
