@@ -23,11 +23,11 @@ from accelsim.numerics.rounding import MAX_RANDOM_BITS, OVERFLOWS, ROUNDINGS
 __all__ = ["Accumulator", "Sums", "dot", "matmul", "matmul_at", "matmul_sums", "round_to"]
 
 _ORDERS = {
-    "sequential": sums.SEQUENTIAL,
-    "pairwise": sums.PAIRWISE,
-    "kahan": sums.KAHAN,
-    "sorted": sums.SORTED,
-    "spill": sums.SPILL,
+    "sequential": sums.Sequential(),
+    "pairwise": sums.Pairwise(),
+    "kahan": sums.Kahan(),
+    "sorted": sums.Sorted(),
+    "spill": sums.Spill(),
 }
 
 
@@ -195,12 +195,14 @@ def _outputs(
     out = np.empty(row.size, np.float64)
     stats = np.empty((row.size, 4), np.float64)
     c = np.zeros(row.size) if addend is None else addend
-    sums.accumulate(left, right, c, row, column, first_row, _setting(acc), out, stats)
+    order = sums.Groups() if acc.group is not None else _ORDERS[acc.order]
+    setting = _setting(acc, left.shape[1])
+    sums.accumulate(left, right, c, row, column, first_row, order, setting, out, stats)
     with np.errstate(invalid="ignore"):
         return out.astype(_result_type(acc)), stats
 
 
-def _setting(acc: Accumulator) -> sums.Setting:
+def _setting(acc: Accumulator, depth: int) -> sums.Setting:
     inner = target(acc.format, acc.rounding, acc.overflow, acc.random_bits)
     product = acc.format if acc.product is None else acc.product
     operands = acc.operands if isinstance(acc.operands, FloatFormat) else None
@@ -210,8 +212,8 @@ def _setting(acc: Accumulator) -> sums.Setting:
         product=target(product, acc.rounding, acc.overflow, acc.random_bits),
         outer=target(acc.outer_format, acc.outer_rounding, acc.overflow, acc.random_bits),
         rounds_product=acc.product is not None,
-        order=sums.GROUPS if acc.group is not None else _ORDERS[acc.order],
-        chunk=acc.chunk or 0,
+        chunk=acc.chunk or max(depth, 1),
+        chunked=acc.chunk is not None,
         group=acc.group or 1,
         align=2.0 ** -(acc.align_bits or 0),
         least_operand=0.0 if operands is None else operands.min_normal,

@@ -37,13 +37,15 @@ def accumulate_exact(
     sums that spill start their wide part from it.
     """
     exact = _Exact(acc, row, column)
+    if len(a) == 0:
+        return exact.outer(c, -0.0, 0, draws.ADDEND)
     if acc.chunk is not None:
         total: Term = c
         for start in range(0, len(a), acc.chunk):
             stop = min(start + acc.chunk, len(a))
             partial = exact.inner(a, b, 0.0, start, stop)
             total = exact.outer(total, partial, stop - 1, draws.OUTER)
-        return exact.outer(total, -0.0, 0, draws.ADDEND) if len(a) == 0 else float(total)
+        return float(total)
     return exact.inner(a, b, c, 0, len(a))
 
 
@@ -57,8 +59,6 @@ class _Exact:
     def inner(
         self, a: Sequence[float], b: Sequence[float], c: float, start: int, stop: int
     ) -> float:
-        if start == stop:
-            return self.add(c, -0.0, 0, draws.ADDEND)
         if self.acc.group is not None:
             return self.in_groups(a, b, c, start, stop)
         terms = [self.product(a[k], b[k], k) for k in range(start, stop)]
@@ -154,10 +154,10 @@ class _Exact:
         return self.outer(wide, narrow, first, draws.ADDEND)
 
     def fits(self, value: Term, k: int) -> bool:
-        if isinstance(value, float):
-            return math.isfinite(value)
-        fmt = self.acc.format
-        return fits(fmt, round_unbounded(fmt, value, self.acc.rounding, self.draw(k, draws.STEP)))
+        if not math.isfinite(value):
+            return False
+        fmt, draw = self.acc.format, self.draw(k, draws.STEP)
+        return fits(fmt, round_unbounded(fmt, Fraction(value), self.acc.rounding, draw))
 
     def in_groups(
         self, a: Sequence[float], b: Sequence[float], c: float, start: int, stop: int

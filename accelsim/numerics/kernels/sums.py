@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.extending import overload
 
 from accelsim.numerics.kernels.scalar import (
     STOCHASTIC,
@@ -22,9 +23,46 @@ from accelsim.numerics.kernels.scalar import (
     round_to_grid,
     rounding_key,
     sum_to_odd,
+    wrapped,
 )
 
-SEQUENTIAL, PAIRWISE, KAHAN, SORTED, SPILL, GROUPS = range(6)
+
+class Sequential(NamedTuple):
+    """The orders are types, so that only the one in use is compiled."""
+
+    unused: int = 0
+
+
+class Pairwise(NamedTuple):
+    """Neighbours first."""
+
+    unused: int = 0
+
+
+class Kahan(NamedTuple):
+    """Compensated."""
+
+    unused: int = 0
+
+
+class Sorted(NamedTuple):
+    """Least magnitude first."""
+
+    unused: int = 0
+
+
+class Spill(NamedTuple):
+    """A narrow sum that empties into a wide one."""
+
+    unused: int = 0
+
+
+class Groups(NamedTuple):
+    """Products aligned to the largest exponent and added at once."""
+
+    unused: int = 0
+
+
 _STEP, _PRODUCT, _CORRECTED, _DIFFERENCE, _COMPENSATION, _OUTER, _WIDE, _ADDEND = range(8)
 
 # Columns of the statistics.
@@ -38,9 +76,9 @@ class Setting(NamedTuple):
     product: Target
     outer: Target
     rounds_product: bool
-    order: int
     chunk: int
-    """Terms in a chunk, 0 for no chunks."""
+    """Terms in a chunk; all of them without chunks."""
+    chunked: bool
     group: int
     align: float
     """2^-align_bits."""
@@ -61,16 +99,25 @@ def _bits(setting, keys, k, stage, random):
 
 
 @njit(cache=True, nogil=True)
+def _rounded(x, target, bits, stats):
+    """Round, and note in `stats` an overflow or an underflow."""
+    if not (abs(x) < np.inf):
+        return round_one(x, target, bits)
+    if target.modulus > 0.0:
+        x = wrapped(x, target)
+    grid = round_to_grid(x, target, bits)
+    result = into_range(x, grid, target)
+    if not in_range(grid, target):
+        stats[OVERFLOWS] += 1.0
+    elif x != 0.0 and result == 0.0:
+        stats[UNDERFLOWS] += 1.0
+    return result
+
+
+@njit(cache=True, nogil=True)
 def _noted(s, p, target, bits, stats):
-    """Add, round, and note in `stats` the size of the sum, an overflow, an underflow."""
-    x = exact_sum(s, p, target)
-    result = round_one(x, target, bits)
-    if abs(x) < np.inf:
-        grid = round_to_grid(x, target, bits)
-        if not in_range(grid, target):
-            stats[OVERFLOWS] += 1.0
-        elif x != 0.0 and result == 0.0:
-            stats[UNDERFLOWS] += 1.0
+    """Add, round, and note in `stats` the size of the sum too."""
+    result = _rounded(exact_sum(s, p, target), target, bits, stats)
     stats[RUNNING] += abs(result)
     return result
 
@@ -101,16 +148,7 @@ def _products(a, b, start, stop, setting, keys, terms, stats):
         if setting.rounds_product:
             target = setting.product
             bits = _bits(setting, keys, k, _PRODUCT, target.rounding == STOCHASTIC)
-            if abs(p) < np.inf:
-                grid = round_to_grid(p, target, bits)
-                rounded = into_range(p, grid, target)
-                if not in_range(grid, target):
-                    stats[OVERFLOWS] += 1.0
-                elif p != 0.0 and rounded == 0.0:
-                    stats[UNDERFLOWS] += 1.0
-                p = rounded
-            else:
-                p = round_one(p, target, bits)
+            p = _rounded(p, target, bits, stats)
         terms[k - start] = p
 
 
@@ -217,36 +255,71 @@ def _in_groups(a, b, c, start, stop, setting, keys, stats):
 
 @njit(cache=True, nogil=True)
 def _ascending(terms, count):
-    # A stable sort by magnitude; NaNs sort last.
-    order = np.argsort(np.abs(terms[:count]), kind="mergesort")
-    terms[:count] = terms[:count][order]
+    # A stable merge sort by magnitude, NaNs last: NumPy's takes seconds to compile.
+    spare = np.empty(count, np.float64)
+    width = 1
+    while width < count:
+        for low in range(0, count, 2 * width):
+            middle, high = min(low + width, count), min(low + 2 * width, count)
+            i, j = low, middle
+            for k in range(low, high):
+                right = i == middle or (
+                    j < high
+                    and (
+                        abs(terms[j]) < abs(terms[i])
+                        or (terms[i] != terms[i] and terms[j] == terms[j])
+                    )
+                )
+                spare[k] = terms[j] if right else terms[i]
+                i, j = (i, j + 1) if right else (i + 1, j)
+        terms[:count] = spare
+        width *= 2
 
 
 @njit(cache=True, nogil=True)
-def _inner(a, b, c, start, stop, setting, keys, terms, stats):
-    if start == stop:
-        return _add_inner(c, -0.0, setting, keys, 0, _ADDEND, stats)
-    if setting.order == GROUPS:
-        return _in_groups(a, b, c, start, stop, setting, keys, stats)
-    count = stop - start
-    _products(a, b, start, stop, setting, keys, terms, stats)
-    if setting.order == SORTED:
-        _ascending(terms, count)
-    if setting.order == PAIRWISE:
-        return _pairwise(terms, count, c, start, setting, keys, stats)
-    if setting.order == KAHAN:
-        return _kahan(terms, count, c, start, setting, keys, stats)
-    if setting.order == SPILL:
-        return _spilling(terms, count, c, start, setting, keys, stats)
+def _sorted(terms, count, c, start, setting, keys, stats):
+    _ascending(terms, count)
     return _sequential(terms, count, c, start, setting, keys, stats)
 
 
+_ORDERS = {
+    Sequential: _sequential,
+    Pairwise: _pairwise,
+    Kahan: _kahan,
+    Sorted: _sorted,
+    Spill: _spilling,
+}
+
+
+def _inner(order, a, b, c, start, stop, setting, keys, terms, stats):
+    raise NotImplementedError  # `_compiled_inner` stands for it in compiled code
+
+
+@overload(_inner)
+def _compiled_inner(order, a, b, c, start, stop, setting, keys, terms, stats):
+    if order.instance_class is Groups:
+
+        def grouped(order, a, b, c, start, stop, setting, keys, terms, stats):
+            return _in_groups(a, b, c, start, stop, setting, keys, stats)
+
+        return grouped
+
+    accumulate_terms = _ORDERS[order.instance_class]
+
+    def ordered(order, a, b, c, start, stop, setting, keys, terms, stats):
+        _products(a, b, start, stop, setting, keys, terms, stats)
+        return accumulate_terms(terms, stop - start, c, start, setting, keys, stats)
+
+    return ordered
+
+
 @njit(cache=True, nogil=True)
-def accumulate(a, b, c, row, column, first_row, setting, out, stats):
+def accumulate(a, b, c, row, column, first_row, order, setting, out, stats):
     """Accumulate row[t] of a (M,K) times row column[t] of b (N,K) from c[t] into out[t].
 
-    `a` and `b` are binary32, `c` and `out` binary64; stats[t] takes Σ|a·b|, Σ|rounded sums|, and
-    the numbers of overflows and underflows. Row r draws its random bits as row first_row + r.
+    `a` and `b` are binary32, `c` and `out` binary64, and `c` is used up; stats[t] takes Σ|a·b|,
+    Σ|rounded sums|, and the numbers of overflows and underflows. Row r draws its random bits as
+    row first_row + r.
     """
     depth = a.shape[1]
     terms = np.empty(max(depth, 1), np.float64)
@@ -254,14 +327,15 @@ def accumulate(a, b, c, row, column, first_row, setting, out, stats):
         i, j = row[t], column[t]
         keys = output_keys(setting.seed, first_row + i, j)
         stats[t, :] = 0.0
-        if setting.chunk == 0:
-            out[t] = _inner(a[i], b[j], c[t], 0, depth, setting, keys, terms, stats[t])
-            continue
         total = c[t]
         if depth == 0:
             total = _add_outer(total, -0.0, setting, keys, 0, _ADDEND, stats[t])
         for start in range(0, depth, setting.chunk):
             stop = min(start + setting.chunk, depth)
-            partial = _inner(a[i], b[j], 0.0, start, stop, setting, keys, terms, stats[t])
-            total = _add_outer(total, partial, setting, keys, stop - 1, _OUTER, stats[t])
+            first = 0.0 if setting.chunked else total
+            partial = _inner(order, a[i], b[j], first, start, stop, setting, keys, terms, stats[t])
+            total = partial
+            if setting.chunked:
+                total = _add_outer(c[t], partial, setting, keys, stop - 1, _OUTER, stats[t])
+                c[t] = total
         out[t] = total
