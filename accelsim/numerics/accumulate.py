@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from accelsim.numerics import products
 from accelsim.numerics.accumulator import (
     Accumulator,
     check_choice,
@@ -16,19 +18,10 @@ from accelsim.numerics.accumulator import (
 )
 from accelsim.numerics.formats import FloatFormat, Format, parse_format
 from accelsim.numerics.kernels import sums
-from accelsim.numerics.multipliers import offset
-from accelsim.numerics.operands import as_float, check_finite, index, operand, round_values, target
+from accelsim.numerics.operands import as_float, check_finite, index, operand, round_values
 from accelsim.numerics.rounding import MAX_RANDOM_BITS, OVERFLOWS, ROUNDINGS
 
 __all__ = ["Accumulator", "Sums", "dot", "matmul", "matmul_at", "matmul_sums", "round_to"]
-
-_ORDERS = {
-    "sequential": sums.Sequential(),
-    "pairwise": sums.Pairwise(),
-    "kahan": sums.Kahan(),
-    "sorted": sums.Sorted(),
-    "spill": sums.Spill(),
-}
 
 
 class Sums(NamedTuple):
@@ -83,14 +76,20 @@ def round_to(
 
 
 def matmul(
-    a: ArrayLike, b: ArrayLike, acc: Accumulator, *, round_operands: bool = False
+    a: ArrayLike,
+    b: ArrayLike,
+    acc: Accumulator,
+    *,
+    round_operands: bool = False,
+    threads: int | None = None,
 ) -> NDArray[np.floating[Any]]:
     """Multiply a (…,M,K) by b (…,K,N) with every inner product accumulated by `acc`.
 
     Leading dimensions are batches and broadcast. Operands are numbers that float32 holds exactly,
     and values of `acc.operands` where that is given, unless `round_operands` asks to round them
     to nearest. Returns (…,M,N): float32, or float64 where the result's format needs it. Output
-    (i, j) of batch t draws its random bits as row t·M+i and column j.
+    (i, j) of batch t draws its random bits as row t·M+i and column j. `threads` (all cores unless
+    given) changes nothing but the time.
     Raises ValueError for wrong shapes and wrong values.
     """
     left, right = _operands(a, b, acc, round_operands)
@@ -98,12 +97,17 @@ def matmul(
     rows, columns = left.shape[1], right.shape[2]
     out = np.empty((len(left), rows, columns), _result_type(acc))
     for t in range(len(left)):
-        out[t] = _every_output(left[t], right[t], acc, t * rows)[0]
+        products.multiply(left[t], right[t], acc, t * rows, out[t], None, _workers(threads))
     return out.reshape(*batches, rows, columns)
 
 
 def matmul_sums(
-    a: ArrayLike, b: ArrayLike, acc: Accumulator, *, round_operands: bool = False
+    a: ArrayLike,
+    b: ArrayLike,
+    acc: Accumulator,
+    *,
+    round_operands: bool = False,
+    threads: int | None = None,
 ) -> Sums:
     """Multiply as `matmul` does, and tell more of each output: see `Sums`."""
     left, right = _operands(a, b, acc, round_operands)
@@ -112,7 +116,7 @@ def matmul_sums(
     out = np.empty((len(left), rows, columns), _result_type(acc))
     stats = np.empty((len(left), rows, columns, 4))
     for t in range(len(left)):
-        out[t], stats[t] = _every_output(left[t], right[t], acc, t * rows)
+        products.multiply(left[t], right[t], acc, t * rows, out[t], stats[t], _workers(threads))
     shape = (*batches, rows, columns)
     stats = stats.reshape(*shape, 4)
     return Sums(
@@ -132,6 +136,7 @@ def matmul_at(
     acc: Accumulator,
     *,
     round_operands: bool = False,
+    threads: int | None = None,
 ) -> NDArray[np.floating[Any]]:
     """Compute the outputs (rows[t], columns[t]) of a (M,K) times b (K,N), and no others.
 
@@ -143,7 +148,10 @@ def matmul_at(
     row, column = index("rows", rows, left.shape[0]), index("columns", columns, right.shape[1])
     if row.shape != column.shape:
         raise ValueError(f"rows and columns have lengths {row.size} and {column.size}")
-    return _outputs(left, np.ascontiguousarray(right.T), row, column, acc)[0]
+    columns_first = np.ascontiguousarray(right.T)
+    out = np.empty(row.size, _result_type(acc))
+    products.multiply_pairs(left, columns_first, row, column, acc, None, out, _workers(threads))
+    return out
 
 
 def dot(
@@ -153,6 +161,7 @@ def dot(
     c: ArrayLike | None = None,
     *,
     round_operands: bool = False,
+    threads: int | None = None,
 ) -> NDArray[np.floating[Any]]:
     """Accumulate n inner products, each row on its own: (n,K), (n,K), (n,) -> (n,).
 
@@ -170,58 +179,16 @@ def dot(
         if addend.shape != left.shape[:1]:
             raise ValueError(f"c has shape {addend.shape}, expected {left.shape[:1]}")
     row = np.arange(left.shape[0])
-    return _outputs(left, right, row, row, acc, addend=addend)[0]
+    out = np.empty(row.size, _result_type(acc))
+    products.multiply_pairs(left, right, row, row, acc, addend, out, _workers(threads))
+    return out
 
 
-def _every_output(
-    left: NDArray[np.float32], right: NDArray[np.float32], acc: Accumulator, first_row: int
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.float64]]:
-    shape = (left.shape[0], right.shape[1])
-    row, column = (x.ravel() for x in np.indices(shape))
-    columns = np.ascontiguousarray(right.T)
-    out, stats = _outputs(left, columns, row, column, acc, first_row)
-    return out.reshape(shape), stats.reshape(*shape, 4)
-
-
-def _outputs(
-    left: NDArray[np.float32],
-    right: NDArray[np.float32],
-    row: NDArray[np.int64],
-    column: NDArray[np.int64],
-    acc: Accumulator,
-    first_row: int = 0,
-    addend: NDArray[np.float64] | None = None,
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.float64]]:
-    out = np.empty(row.size, np.float64)
-    stats = np.empty((row.size, 4), np.float64)
-    c = np.zeros(row.size) if addend is None else addend
-    order = sums.Groups() if acc.group is not None else _ORDERS[acc.order]
-    setting = _setting(acc, left.shape[1])
-    sums.accumulate(left, right, c, row, column, first_row, order, setting, out, stats)
-    with np.errstate(invalid="ignore"):
-        return out.astype(_result_type(acc)), stats
-
-
-def _setting(acc: Accumulator, depth: int) -> sums.Setting:
-    inner = target(acc.format, acc.rounding, acc.overflow, acc.random_bits)
-    product = acc.format if acc.product is None else acc.product
-    operands = acc.operands if isinstance(acc.operands, FloatFormat) else None
-    multiplied = acc.multiplier is not None and operands is not None
-    return sums.Setting(
-        inner=inner,
-        product=target(product, acc.rounding, acc.overflow, acc.random_bits),
-        outer=target(acc.outer_format, acc.outer_rounding, acc.overflow, acc.random_bits),
-        rounds_product=acc.product is not None,
-        chunk=acc.chunk or max(depth, 1),
-        chunked=acc.chunk is not None,
-        group=acc.group or 1,
-        align=2.0 ** -(acc.align_bits or 0),
-        least_operand=0.0 if operands is None else operands.min_normal,
-        approximate=multiplied,
-        offset=float(offset(acc.multiplier, operands)) if multiplied else 0.0,  # type: ignore[arg-type]
-        carries=acc.multiplier != "l-mul",
-        seed=np.uint64(acc.seed),
-    )
+def _workers(threads: int | None) -> int:
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    check_integer("threads", threads, 1)
+    return threads
 
 
 def _operands(

@@ -15,8 +15,10 @@ from accelsim.numerics.rounding import infinity_value, overflow_value
 _FIXED_BITS = 50
 
 
-def target(fmt: Format, rounding: str, overflow: str, random_bits: int) -> scalar.Target:
-    """Return the format as the kernels see it."""
+def target(
+    fmt: Format, rounding: str, overflow: str, random_bits: int, carrier_bits: int = 53
+) -> scalar.Target:
+    """Return the format as the kernels see it, in a carrier of 53 or 24 significant bits."""
     modulus = 0.0
     if isinstance(fmt, FixedFormat):
         m, least = _FIXED_BITS, 2.0 ** (_FIXED_BITS + fmt.lowest_bit)
@@ -28,7 +30,7 @@ def target(fmt: Format, rounding: str, overflow: str, random_bits: int) -> scala
         smallest = fmt.min_subnormal
     signed_zero = not isinstance(fmt, FixedFormat) and fmt.signed
     return scalar.Target(
-        magic=1.5 * 2.0 ** (52 - m),
+        magic=1.5 * 2.0 ** (carrier_bits - 1 - m),
         unit=2.0**-m,
         least=least,
         beyond=beyond,
