@@ -3,6 +3,7 @@
 from accelsim.numerics.accumulate import (
     Accumulator,
     Sums,
+    conv2d,
     dot,
     matmul,
     matmul_at,
@@ -17,6 +18,7 @@ __all__ = [
     "FixedFormat",
     "FloatFormat",
     "Sums",
+    "conv2d",
     "dot",
     "matmul",
     "matmul_at",

@@ -21,7 +21,7 @@ from accelsim.numerics.kernels import sums
 from accelsim.numerics.operands import as_float, check_finite, index, operand, round_values
 from accelsim.numerics.rounding import MAX_RANDOM_BITS, OVERFLOWS, ROUNDINGS
 
-__all__ = ["Accumulator", "Sums", "dot", "matmul", "matmul_at", "matmul_sums", "round_to"]
+__all__ = ["Accumulator", "Sums", "conv2d", "dot", "matmul", "matmul_at", "matmul_sums", "round_to"]
 
 
 class Sums(NamedTuple):
@@ -152,6 +152,55 @@ def matmul_at(
     out = np.empty(row.size, _result_type(acc))
     products.multiply_pairs(left, columns_first, row, column, acc, None, out, _workers(threads))
     return out
+
+
+def conv2d(
+    x: ArrayLike,
+    weights: ArrayLike,
+    acc: Accumulator,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    round_operands: bool = False,
+    threads: int | None = None,
+) -> NDArray[np.floating[Any]]:
+    """Convolve (B,C,H,W) with weights (O,C,R,S): (B,O,H',W'), H' = (H + 2·padding - R)//stride + 1.
+
+    As `matmul` of weights (O, C·R·S) and patches (C·R·S, H'·W'): the terms of a sum are ordered
+    by channel, kernel row, kernel column, and those of padding are zeros. Output (o, h, w) of
+    image t draws its random bits as row t·O+o and column h·W'+w.
+    Raises ValueError for wrong shapes and wrong values.
+    """
+    images, kernels = np.asarray(x), np.asarray(weights)
+    check_integer("stride", stride, 1)
+    check_integer("padding", padding, 0)
+    patches = im2col(images, kernels.shape, stride, padding)
+    flat = kernels.reshape(kernels.shape[0], -1)
+    height, width = patches.shape[-2:]
+    columns = patches.reshape(len(images), flat.shape[1], height * width)
+    out = matmul(flat, columns, acc, round_operands=round_operands, threads=threads)
+    return out.reshape(len(images), len(flat), height, width)
+
+
+def im2col(
+    images: NDArray[Any], kernel_shape: tuple[int, ...], stride: int, padding: int
+) -> NDArray[Any]:
+    """Return the patch under every output, (B,C,R,S,H',W'), of (B,C,H,W) and a kernel (O,C,R,S)."""
+    if images.ndim != 4 or len(kernel_shape) != 4 or images.shape[1] != kernel_shape[1]:
+        raise ValueError(
+            f"x and weights have shapes {images.shape} and {kernel_shape},"
+            " expected (B,C,H,W) and (O,C,R,S)"
+        )
+    around = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    padded = np.pad(images, around)
+    kernel = kernel_shape[2:]
+    if any(size < k or k < 1 for size, k in zip(padded.shape[2:], kernel, strict=True)):
+        raise ValueError(
+            f"weights have a kernel of {kernel}, allowed is up to the padded image,"
+            f" {padded.shape[2:]}"
+        )
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(2, 3))
+    return windows[:, :, ::stride, ::stride].transpose(0, 1, 4, 5, 2, 3)
 
 
 def dot(

@@ -51,52 +51,80 @@ from accelsim.numerics.rounding import ROUNDINGS
 _SINGLE_BITS, _DOUBLE_BITS = 24, 53
 _SINGLE_MAX_EXPONENT = 127
 _SINGLE_LOWEST_BIT = -149
+_SINGLE_MIN_NORMAL = 2.0**-126
 _NEAREST = ("nearest-even", "nearest-away")
 
 
 class Span(NamedTuple):
-    """What values have in common: all are multiples of 2^lowest of magnitude below 2^highest."""
+    """What values have in common: multiples of 2^lowest, of magnitude largest or less."""
 
     significant_bits: int
     lowest: int
-    highest: int
+    largest: float
+    smallest: float
+    """Smallest magnitude that is not zero, inf where there is none."""
+
+    @property
+    def highest(self) -> int:
+        """The H with magnitudes below 2^H."""
+        return math.frexp(self.largest)[1]
 
     def times(self, other: Span) -> Span:
         """Return the span of products."""
-        return Span(*(x + y for x, y in zip(self, other, strict=True)))
+        bits = self.significant_bits + other.significant_bits
+        if 1 in (self.significant_bits, other.significant_bits):
+            bits -= 1  # a power of two adds none
+        return Span(
+            bits,
+            self.lowest + other.lowest,
+            self.largest * other.largest,
+            self.smallest * other.smallest,
+        )
 
     def rounded_to(self, fmt: Format) -> Span:
         """Return the span after rounding to a format, where that does not overflow."""
-        if isinstance(fmt, FixedFormat):
-            lowest = max(self.lowest, fmt.lowest_bit)
-            return Span(fmt.total_bits, lowest, min(self.highest + 1, _exponent(fmt) + 1))
+        bits = fmt.total_bits if isinstance(fmt, FixedFormat) else fmt.mantissa_bits + 1
         lowest = max(self.lowest, fmt.lowest_bit)
-        highest = max(min(self.highest, _exponent(fmt)) + 1, lowest + 1)
-        return Span(min(self.significant_bits, fmt.mantissa_bits + 1), lowest, highest)
+        # A number may be rounded up to the next power of two, or to the finest spacing.
+        largest = max(2.0**self.highest, 2.0**fmt.lowest_bit)
+        outermost = max(fmt.max, -fmt.lowest)
+        significant = min(self.significant_bits, bits)
+        return Span(significant, lowest, min(largest, outermost), fmt.min_subnormal)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What the tile kernel is to compile."""
 
-    spec: tile.Spec
+    hasty: tile.Spec
+    """As `careful`, but for sums that overflow, and for zeros, whose sign it loses."""
+    careful: tile.Spec
     fold: tile.Spec
 
     @property
     def single(self) -> bool:
         """Whether the lane is float32."""
-        return isinstance(self.spec.lane, tile.Single)
+        return isinstance(self.careful.lane, tile.Single)
+
+    @property
+    def watched(self) -> bool:
+        """Whether the two differ."""
+        return self.hasty != self.careful or _kinds(self.hasty) != _kinds(self.careful)
 
 
 def span(values: NDArray[np.float32]) -> Span | None:
     """Return the span of binary32 values, None if one is not finite."""
-    fractions, least, largest, finite = scan(values.ravel())
-    if not finite:
+    fractions, last, smallest, largest = scan(values.ravel())
+    if not math.isfinite(largest):
         return None
     if largest == 0.0:
-        return Span(1, 0, 0)
-    bits = int(fractions).bit_length() - ((fractions & -fractions).bit_length() - 1)
-    return Span(int(bits), math.frexp(least)[1] - 1, math.frexp(largest)[1])
+        return Span(1, 0, 0.0, math.inf)
+    trailing = (int(fractions) & -int(fractions)).bit_length() - 1 if fractions else 23
+    bits = 24 - trailing
+    if smallest < _SINGLE_MIN_NORMAL:
+        return Span(24, _SINGLE_LOWEST_BIT, largest, smallest)
+    lowest = max(math.frexp(smallest)[1] - bits, math.frexp(last)[1] - 1)
+    return Span(bits, lowest, largest, smallest)
 
 
 def plan(
@@ -133,18 +161,22 @@ def plan(
         for fmt in (acc.format, acc.product)
         if fmt is not None
     )
-    small: Any = tile.Never if keeps else tile.Signed
+    small: Any = tile.Multiples if keeps else tile.Signed
     if isinstance(acc.format, FixedFormat):
-        small = tile.Never
+        small = tile.Unsigned
     if any(isinstance(fmt, FloatFormat) and not fmt.subnormals for fmt in formats):
         small = tile.Flushed
+    rounds = acc.product is not None
+    if acc.group is not None:
+        # Zeros have no exponent to raise; anything smaller than a normal operand has.
+        rounds = min(left.smallest, right.smallest) < _least_operand(acc)
     notes = (tile.Noted if noted else tile.Plain)(0)
     spec = tile.Spec(
         lane=lane,
         rounding=tile.ROUNDINGS[ROUNDINGS.index(acc.rounding)](0),
         overflow=finite(0),
         small=small(0),
-        product=(tile.Exact if acc.product is None else tile.Rounded)(0),
+        product=(tile.Rounded if rounds else tile.Exact)(0),
         order=(tile.InTurn if acc.group is None else tile.InGroups)(0),
         operands=(tile.Paired if paired else tile.Crossed)(0),
         notes=notes,
@@ -153,12 +185,26 @@ def plan(
         lane=tile.Odd(0),
         rounding=tile.ROUNDINGS[ROUNDINGS.index(acc.outer_rounding)](0),
         overflow=(tile.Clamped if acc.overflow == "saturate" else tile.Special)(0),
-        small=(small if small is not tile.Never or _is_fixed(acc) else tile.Signed)(0),
+        small=(tile.Signed if small is tile.Multiples else small)(0),
         product=tile.Exact(0),
         order=tile.InTurn(0),
         operands=tile.Crossed(0),
     )
-    return Plan(spec, fold)
+    hasty = spec
+    if acc.group is None and acc.product is None and not noted and not paired:
+        if finite is tile.Replaced or (finite is tile.Clamped and not _is_fixed(acc)):
+            hasty = hasty._replace(overflow=tile.Watched(0))
+        if small is tile.Signed:
+            hasty = hasty._replace(small=tile.Unsigned(0))
+    return Plan(hasty, spec, fold)
+
+
+def _kinds(spec: tile.Spec) -> list[type]:
+    return [type(kind) for kind in spec]
+
+
+def _least_operand(acc: Accumulator) -> float:
+    return acc.operands.min_normal if isinstance(acc.operands, FloatFormat) else 0.0
 
 
 def _lane(acc: Accumulator, exact: Span, terms: Span, noted: bool) -> Any:

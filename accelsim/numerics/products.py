@@ -28,6 +28,8 @@ _ROW_BLOCK = 64
 _COLUMN_BLOCK = 64
 _SMALL = 200_000
 """Products of fewer terms are computed by one thread: to wake another takes as long."""
+_TINY = 2_000
+"""Products of fewer terms are not worth a kernel of their own, which takes seconds to compile."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -46,7 +48,8 @@ def multiply(
     Row i draws its random bits as row first_row + i.
     """
     (rows, depth), columns = a.shape, b.shape[1]
-    chosen = plan(acc, a, b, noted=stats is not None) if depth else None
+    tiled = rows * columns * depth >= _TINY
+    chosen = plan(acc, a, b, noted=stats is not None) if tiled else None
     if chosen is None:
         row, column = (x.ravel() for x in np.indices((rows, columns)))
         kept = None if stats is None else stats.reshape(-1, 4)
@@ -58,9 +61,11 @@ def multiply(
     noted = np.empty((0, 0, 4)) if stats is None else stats
     job = _job(acc, chosen, depth, stats is not None)
 
+    left = a if chosen.single else a.astype(np.float64)
+
     def block(part: tuple[tuple[int, int], tuple[int, int]]) -> None:
-        spec, fold, scratch = chosen.spec, chosen.fold, _scratch(chosen)
-        product.multiply(a, b, *part, first_row, spec, fold, job, scratch, out, noted)
+        specs = (chosen.hasty, chosen.careful, chosen.fold)
+        product.multiply(left, b, *part, first_row, *specs, job, _scratch(chosen), out, noted)
 
     if threads == 1 or rows * columns * depth < _SMALL:
         block(((0, rows), (0, columns)))
@@ -82,7 +87,8 @@ def multiply_pairs(
 ) -> None:
     """Write the inner products of row[t] of a (M,K) and row column[t] of b (N,K) to out[t]."""
     depth = a.shape[1]
-    chosen = plan(acc, a, b, paired=True) if depth and addend is None else None
+    tiled = row.size * depth >= _TINY and addend is None
+    chosen = plan(acc, a, b, paired=True) if tiled else None
     if chosen is None:
         _general(a, b, row, column, 0, acc, addend, out, None, threads)
         return
@@ -96,7 +102,7 @@ def multiply_pairs(
             row[low:high],
             column[low:high],
             0,
-            chosen.spec,
+            chosen.careful,
             chosen.fold,
             job,
             _scratch(chosen),
@@ -177,6 +183,7 @@ def _job(acc: Accumulator, chosen: Plan, depth: int, noted: bool) -> product.Job
         align=setting.align,
         seed=setting.seed,
         noted=noted,
+        watched=chosen.watched,
     )
 
 

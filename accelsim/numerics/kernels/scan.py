@@ -6,33 +6,44 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_MAGNITUDE = np.int32(0x7FFFFFFF)
-_INFINITE = np.int32(0x7F800000)
+_MAGNITUDE = np.uint32(0x7FFFFFFF)
+_INFINITE = np.uint32(0x7F800000)
+_FRACTION = np.uint32(0x007FFFFF)
+_ONE = np.uint32(1)
 
 
 @njit(cache=True, nogil=True)
 def scan(x):
-    """Return (fractions, least last bit, largest magnitude, whether all are finite).
+    """Return (fractions, last bit, smallest and largest magnitude of any number but zero).
 
-    `x` is a binary32 vector. `fractions` is the bitwise or of all significands of 24 bits; the
-    last bit of a number is its lowest bit that is set, as a binary64 number (inf without any).
-    Largest and fractions are 0 where there is no number but zero.
+    `x` is a binary32 vector. `fractions` is the bitwise or of all significands without their
+    hidden bits. Last bit is the value of the lowest bit that is set in any number. Smallest is
+    inf where there is no number but zero, largest inf or NaN where one is not finite.
     """
-    fractions = np.int32(0)
-    least = np.inf
-    largest = np.int32(0)
-    bits = x.view(np.int32)
+    bits = x.view(np.uint32)
+    last = _INFINITE
+    fractions = np.uint32(0)
+    largest = np.uint32(0)
+    below = _INFINITE
     for i in range(x.size):
-        magnitude = bits[i] & _MAGNITUDE
+        magnitude = np.uint32(bits[i] & _MAGNITUDE)
+        # The number less the number without its lowest bit; a power of two is its own last bit.
+        without = np.uint32(magnitude & np.uint32(magnitude - _ONE)).view(np.float32)
+        rest = np.float32(np.uint32(magnitude).view(np.float32) - without).view(np.uint32)
+        if magnitude & _FRACTION == np.uint32(0):
+            rest = magnitude
+        # Positive numbers compare as their bits do; a zero must not count.
+        if magnitude == np.uint32(0):
+            rest = _INFINITE
+        last = min(last, np.uint32(rest))
+        fractions = np.uint32(fractions | magnitude)
         largest = max(largest, magnitude)
-        field = max(magnitude >> np.int32(23), np.int32(1))
-        hidden = np.int32(0x00800000) if magnitude >= np.int32(0x00800000) else np.int32(0)
-        significand = (magnitude & np.int32(0x007FFFFF)) | hidden
-        fractions |= significand
-        last = np.float64(significand & -significand)
-        # 2^(field - 150), the value of the significand's last place, put together as binary64.
-        place = np.int64((np.int64(field) + np.int64(1023 - 150)) << np.int64(52))
-        value = last * place.view(np.float64)
-        least = min(least, value if significand != 0 else np.inf)
-    finite = largest < _INFINITE
-    return fractions, least, np.float64(np.int32(largest).view(np.float32)), finite
+        # Zero becomes the largest number there is: it is not the smallest.
+        below = min(below, np.uint32(magnitude - _ONE))
+    smallest = min(np.uint32(below + _ONE), _INFINITE)
+    return (
+        fractions & _FRACTION,
+        np.float64(np.uint32(last).view(np.float32)),
+        np.float64(np.uint32(smallest).view(np.float32)),
+        np.float64(np.uint32(largest).view(np.float32)),
+    )

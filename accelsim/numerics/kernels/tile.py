@@ -38,10 +38,14 @@ ROUNDINGS = (NearestEven, NearestAway, TowardZero, Upward, Downward, Stochastic)
 # What happens beyond the largest value: it is proved not to happen, or saturates, or IEEE 754.
 # IEEE 754 for finite terms needs less than for terms that may be infinite or NaN themselves.
 Bounded, Clamped = _tag("Bounded"), _tag("Clamped")
-Replaced, Special = _tag("Replaced"), _tag("Special")
-# What becomes of small numbers: none rounds to zero, or the zero has its sign, or all flush.
-Never, Signed, Flushed = _tag("Never"), _tag("Signed"), _tag("Flushed")
-# What enters the sum: the exact product, or the product rounded.
+# A watched sum goes on as if there were no largest value, and the largest magnitude is kept.
+Replaced, Special, Watched = _tag("Replaced"), _tag("Special"), _tag("Watched")
+# What becomes of small numbers: all sums are multiples of the finest spacing and need no care, or
+# zeros need no sign, or they have it, or subnormals are flushed.
+Multiples, Unsigned = _tag("Multiples"), _tag("Unsigned")
+Signed, Flushed = _tag("Signed"), _tag("Flushed")
+# What enters the sum: the exact product, or the product rounded. (In groups: whether all operands
+# are normal numbers, or some are subnormal and aligned by their smallest exponent.)
 Exact, Rounded = _tag("Exact"), _tag("Rounded")
 # How terms follow each other.
 InTurn, InGroups = _tag("InTurn"), _tag("InGroups")
@@ -73,6 +77,8 @@ class _Code:
             field: kind.instance_class for field, kind in zip(spec.fields, spec.types, strict=True)
         }
         self.bits = bits
+        # Without a sign of zero the format is fixed point, whose lowest value is not -max.
+        self.symmetric = self.kinds["small"] is not Unsigned or self.kinds["lane"] is Single
         self.lanes = SINGLE_LANES if bits == 32 else DOUBLE_LANES
 
     def target(self, kind, value):
@@ -89,8 +95,10 @@ class _Code:
     def to_grid(self, x, target, draw):
         """See `scalar.round_to_grid`."""
         rounding = self.kinds["rounding"]
-        power = x.power_of_two().at_least(target["least"])
-        shift = power * target["magic"]
+        power = x.power_of_two()
+        if self.kinds["small"] is not Multiples or rounding is Stochastic:
+            power = power.larger_positive(target["least"])
+        shift = power.power_times(target["magic"])
         near = (x + shift) - shift
         if rounding is NearestEven:
             return near
@@ -114,8 +122,11 @@ class _Code:
         """See `scalar.into_range` and `scalar.round_one`."""
         overflow = self.kinds["overflow"]
         if overflow is Clamped:
-            grid = grid.at_most(target["max"]).at_least(target["lowest"])
-        elif overflow is not Bounded:
+            if self.symmetric:
+                grid = grid.clamped(target["max"])
+            else:
+                grid = grid.at_most(target["max"]).at_least(target["lowest"])
+        elif overflow not in (Bounded, Watched):
             fits = abs(grid).is_("<=", target["max"])
             if self.kinds["rounding"] in (Upward, Downward):
                 low = target["low"].where(x.is_("<", 0.0), x)
@@ -126,7 +137,7 @@ class _Code:
         small = self.kinds["small"]
         if small is Flushed:
             grid = x.constant(0.0).where(abs(grid).is_("<", target["smallest"]), grid)
-        if small is not Never:
+        if small in (Signed, Flushed):
             grid = grid.signed_as(x)
         if overflow is Special:
             infinite = target["infinite_high"].where(x.is_(">", 0.0), target["infinite_low"])
@@ -196,11 +207,15 @@ def _pointer(context, builder, kind, value):
 
 
 @intrinsic
-def advance(typing, spec, inner, product, a, b, start, stop, group, align, keys, notes, sums):
+def advance(
+    typing, spec, inner, product, a, first, row_step, b, start, stop, group, align, keys, notes,
+    watch, sums,
+):  # fmt: skip
     """Let a tile of sums take in the terms start..stop-1.
 
-    sums: ROWS vectors, binary32 or binary64 as the lane is. b: one vector of binary32 a term.
-    a: ROWS numbers a term, or ROWS vectors where operands are paired (then b too).
+    sums: ROWS vectors, binary32 or binary64 as the lane is. watch: one such vector.
+    b: one vector of binary32 a term. a: rows of numbers in the lane's type, term k of row r at
+    first + r·row_step + k. Where operands are paired: both ROWS vectors of binary32 a term.
     group, align: terms in a group and 2^-align_bits. notes: 4 arrays like sums.
     keys: uint32 arrays: two like sums with the keys of outputs, then those of the roundings of
     sums and of products, one a term.
@@ -212,36 +227,37 @@ def advance(typing, spec, inner, product, a, b, start, stop, group, align, keys,
         pointers = {
             name: _pointer(context, builder, kind, value)
             for name, kind, value in zip(
-                ("a", "b", "notes", "sums"),
-                (a, b, notes, sums),
-                (arguments[3], arguments[4], arguments[10], arguments[11]),
+                ("a", "b", "notes", "watch", "sums"),
+                (a, b, notes, watch, sums),
+                (arguments[3], arguments[6], *arguments[12:]),
                 strict=True,
             )
         }
-        key_arrays = cgutils.unpack_tuple(builder, arguments[9], 4)
+        key_arrays = cgutils.unpack_tuple(builder, arguments[11], 4)
         pointers["keys"] = [
             _pointer(context, builder, kind, value)
             for kind, value in zip(keys.types, key_arrays, strict=True)
         ]
         targets = (code.target(inner, arguments[1]), code.target(product, arguments[2]))
         code.prepare_draws(targets[0])
-        tile = _Tile(code, pointers, targets)
+        tile = _Tile(code, pointers, targets, arguments[4], arguments[5])
         if code.kinds["order"] is InGroups:
-            tile.in_groups(arguments[5], arguments[6], arguments[7], arguments[8])
+            tile.in_groups(*arguments[7:11])
         else:
-            tile.in_turn(arguments[5], arguments[6])
+            tile.in_turn(*arguments[7:9])
         tile.save()
         return context.get_dummy_value()
 
-    arguments = (spec, inner, product, a, b, start, stop, group, align, keys, notes, sums)
-    return types.none(*arguments), generate
+    arguments = (spec, inner, product, a, first, row_step, b, start, stop, group, align, keys)
+    return types.none(*arguments, notes, watch, sums), generate
 
 
 class _Tile:
     """The sums of a tile, and the loops over terms."""
 
-    def __init__(self, code, pointers, targets):
+    def __init__(self, code, pointers, targets, first, row_step):
         self.code, self.pointers = code, pointers
+        self.first, self.row_step = first, row_step
         self.inner, self.product = targets
         self.size = ir.IntType(64)
         self.cells, self.notes = [], []
@@ -253,6 +269,13 @@ class _Tile:
             self.cells.append(cell)
             if code.kinds["notes"] is Noted:
                 self.notes.append(_Notes(code, pointers["notes"], offset))
+        self.watch = None
+        if code.kinds["overflow"] is Watched:
+            self.watch = cgutils.alloca_once(code.builder, self.total(0).value.type)
+            seen = load(
+                code.builder, pointers["watch"], self.size(0), code.bits, code.lanes, code.bits
+            )
+            code.builder.store(seen.value, self.watch)
 
     def total(self, r):
         value = self.code.builder.load(self.cells[r])
@@ -264,6 +287,9 @@ class _Tile:
             store(self.total(r), self.pointers["sums"], offset)
             if self.notes:
                 self.notes[r].save()
+        if self.watch:
+            seen = self.total(0).like(self.code.builder.load(self.watch))
+            store(seen, self.pointers["watch"], self.size(0))
 
     def row_operand(self, k, r):
         code, builder = self.code, self.code.builder
@@ -271,7 +297,8 @@ class _Tile:
             offset = builder.mul(k, self.size(ROWS * code.lanes))
             offset = builder.add(offset, self.size(r * code.lanes))
             return load(builder, self.pointers["a"], offset, code.bits, code.lanes, 32)
-        offset = builder.add(builder.mul(k, self.size(ROWS)), self.size(r))
+        offset = builder.add(self.first, builder.mul(self.row_step, self.size(r)))
+        offset = builder.add(offset, k)
         scalar = builder.load(builder.gep(self.pointers["a"], [offset]))
         return spread(builder, scalar, code.bits, code.lanes)
 
@@ -297,6 +324,9 @@ class _Tile:
         code = self.code
         grid = code.to_grid(x, target, self.draw(k, r, which, target))
         result = code.in_range(x, grid, target)
+        if self.watch:
+            seen = grid.like(code.builder.load(self.watch))
+            code.builder.store(grid.larger_magnitude(seen).value, self.watch)
         if self.notes:
             self.notes[r].rounding(x, grid, result, target)
             if which == 2:
@@ -356,7 +386,10 @@ class _Tile:
 
     def operand_power(self, x):
         """Return the power of two that an operand is aligned by, 0 of a zero."""
-        power = x.power_of_two().at_least(self.product["least"])
+        power = x.power_of_two()
+        if self.code.kinds["product"] is Exact:
+            return power  # no operand is subnormal
+        power = power.at_least(self.product["least"])
         return power.where(x.is_("!=", 0.0), 0.0)
 
 

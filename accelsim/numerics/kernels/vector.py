@@ -8,8 +8,10 @@ change a result.
 
 from __future__ import annotations
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 
+RANGES = bool(llvm.get_host_cpu_features().get("avx512dq"))
 _INT32 = ir.IntType(32)
 _FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
 _FRACTION_BITS = {32: 23, 64: 52}
@@ -88,6 +90,33 @@ class Vector:
         """Return the smaller lanes; where a lane is NaN, the other's."""
         return self.where(self.is_("<", other), other)
 
+    def larger_magnitude(self, other):
+        """Return |self| or |other|, whichever is larger; where self is NaN, |other|."""
+        if not (RANGES and self.bits * self.lanes == 512):
+            return abs(self).at_least(other)
+        return self._range(other, 0b1011)
+
+    def clamped(self, limit):
+        """Return the lanes brought into -limit … limit."""
+        if not (RANGES and self.bits * self.lanes == 512):
+            return self.at_most(limit).at_least(limit.constant(0.0) - limit)
+        return self._range(limit, 0b0010)
+
+    def _range(self, other, selection):
+        # AVX-512DQ's vrangeps and vrangepd: the larger magnitude without its sign, or the
+        # smaller magnitude with the sign of the first operand, in one instruction.
+        kind, mask = self.value.type, ir.IntType(self.lanes)
+        suffix = {32: "ps", 64: "pd"}[self.bits]
+        name = f"llvm.x86.avx512.mask.range.{suffix}.512"
+        function = self.builder.module.globals.get(name)
+        if function is None:
+            parts = [kind, kind, _INT32, kind, mask, _INT32]
+            function = ir.Function(self.builder.module, ir.FunctionType(kind, parts), name=name)
+        current_rounding = _INT32(4)
+        arguments = [self.value, other.value, _INT32(selection), self.value]
+        arguments += [mask(-1), current_rounding]
+        return self.like(self.builder.call(function, arguments))
+
     # Bits.
 
     def _integers(self):
@@ -106,6 +135,25 @@ class Vector:
         fraction = _FRACTION_BITS[self.bits]
         mask = self._integer(kind, (2 ** (self.bits - 1 - fraction) - 1) << fraction)
         return self._floats(self.builder.and_(integers, mask))
+
+    def larger_positive(self, other):
+        """Return the larger of numbers that are not negative, compared as integers.
+
+        Processors have more units for integers than for floats.
+        """
+        integers, others = self._integers()[0], other._integers()[0]
+        larger = self.builder.icmp_signed(">", integers, others)
+        return self._floats(self.builder.select(larger, integers, others))
+
+    def power_times(self, factor):
+        """Return the product of a power of two and a positive normal number, by their exponents.
+
+        Of a zero, as if it were half of the smallest normal number.
+        """
+        integers, kind = self._integers()
+        one = self._integer(kind, _BIAS[self.bits] << _FRACTION_BITS[self.bits])
+        exponent = self.builder.sub(factor._integers()[0], one)
+        return self._floats(self.builder.add(integers, exponent))
 
     def reciprocal_of_power(self):
         """Return 1/x of a normal power of two whose reciprocal is normal."""
