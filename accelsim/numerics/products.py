@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -145,13 +147,17 @@ def _general(
 
 
 def _run(block: Callable[[Any], None], parts: Iterable[Any], threads: int) -> None:
-    if threads == 1:
-        for part in parts:
-            block(part)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        for future in [pool.submit(block, part) for part in parts]:
-            future.result()
+    here, *others = parts
+    futures = [_pool(threads - 1, os.getpid()).submit(block, part) for part in others]
+    block(here)
+    for future in futures:
+        future.result()
+
+
+@functools.cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Return the threads beside the caller's; a forked process has none of its parent's."""
+    return ThreadPoolExecutor(max(threads, 1), thread_name_prefix=f"accelsim-{process}")
 
 
 def _parts(size: int, block: int, count: int) -> list[tuple[int, int]]:
