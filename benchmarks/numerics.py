@@ -1,9 +1,6 @@
 """Time `accelsim.numerics.matmul` beside NumPy's float32 product and other emulations.
 
 Run `python -m benchmarks.numerics [REPORT]`: it prints a Markdown report, or writes it to the file.
-Answers are compared first. Every time is the median of interleaved repetitions after one that
-warms up, so that another load on the machine meets all alike; a ratio is given with the lowest
-and highest ratio of any repetition to NumPy's in the same round.
 """
 
 from __future__ import annotations
@@ -24,7 +21,13 @@ from accelsim.numerics import Accumulator, matmul, round_to
 from benchmarks.peers import PEERS
 
 SIZES = ((256, 1024, 256), (64, 784, 256))
-ROUNDS = 15
+METHOD = (
+    "Answers are compared first. A time is the median of interleaved repetitions after one that"
+    " warms up, so that another load on the machine meets all alike; after a ratio follow its"
+    " lowest and highest value within one repetition. Other programs ran on the machine: two"
+    " threads show their true gain only where both cores were free."
+)
+ROUNDS = 25
 PEER_ROUNDS = 3
 F32 = NDArray[np.float32]
 
@@ -141,7 +144,7 @@ def report() -> str:
         f"Made by `python -m benchmarks.numerics` on {cpu()}, Python {platform.python_version()},"
         f" NumPy {np.__version__}.",
         "",
-        " ".join((__doc__ or "").split("\n\n", 1)[1].split()[4:]),
+        METHOD,
         "",
         "Operands are standard normal numbers rounded to the format named. NumPy's product is"
         " `a @ b` in float32 on one thread, without rounding.",

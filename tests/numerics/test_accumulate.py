@@ -49,8 +49,10 @@ def one_step(totals: F32, products: F32, acc: Accumulator) -> F32:
     return matmul(left, right, acc)
 
 
-def assert_one_step_is_exact(name: str, operands: str, overflow: str, stride: int) -> None:
-    fmt, acc = FloatFormat.parse(name), Accumulator(name, overflow=overflow)
+def assert_one_step_is_exact(
+    name: str, operands: str, overflow: str, stride: int, rounding: str = "nearest-even"
+) -> None:
+    fmt, acc = FloatFormat.parse(name), Accumulator(name, rounding, overflow=overflow)
     totals, products = signed(fmt), products_of_two_8_bit_floats(operands)[::stride]
     got = one_step(totals, products, acc)
     expected = [
@@ -72,6 +74,17 @@ def test_one_step_of_an_8_bit_accumulator(name: str, operands: str, overflow: st
 @pytest.mark.parametrize("name", FP8)
 def test_every_step_of_an_8_bit_accumulator(name: str, operands: str, overflow: str) -> None:
     assert_one_step_is_exact(name, operands, overflow, stride=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overflow", ["inf", "saturate"])
+@pytest.mark.parametrize("rounding", ["nearest-away", "toward-zero", "upward", "downward"])
+@pytest.mark.parametrize("operands", FP8)
+@pytest.mark.parametrize("name", FP8)
+def test_every_step_in_every_rounding(
+    name: str, operands: str, rounding: str, overflow: str
+) -> None:
+    assert_one_step_is_exact(name, operands, overflow, 1, rounding)
 
 
 @pytest.mark.parametrize("name", FP8)
