@@ -5,6 +5,6 @@ A kernel computes into arrays that its caller has validated and allocated. There
 
 `scalar` rounds and adds one number in binary64, for every format and rule; `sums` accumulates one
 output at a time in every order; `scan` reads the range of operands. Numba caches what it compiled
-beside a module and looks at that module's age alone: after a change to `scalar`, remove the
+beside a module and looks at that module's age alone: after a change to `scalar`, `tile` or `vector`, remove the
 `*.nbi` files beside the others, or set NUMBA_CACHE_DIR to a new folder.
 """
