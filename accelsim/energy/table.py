@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, DramAccess, DramType, Sram
 from accelsim.numerics import FloatFormat
+from accelsim.numerics.formats import parse_format
 
 Kind = Literal["measured", "scaled", "estimated"]
 Picojoules = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -109,9 +110,10 @@ class EnergyTable(BaseModel):
         for entry in self.arithmetic:
             if (entry.operation, entry.format) == (action.operation, action.format):
                 return Cost(entry.energy_pj, entry.source, entry.kind)
+        fmt = parse_format(action.format)
         for law in self.width_laws:
-            if law.operation == action.operation:
-                bits = FloatFormat.parse(action.format).mantissa_bits + 1
+            if law.operation == action.operation and isinstance(fmt, FloatFormat):
+                bits = fmt.mantissa_bits + 1
                 energy = law.coefficient_pj * bits**law.exponent
                 where = f"{law.coefficient_pj:g}·{bits}^{law.exponent:g}, {law.source}"
                 return Cost(energy, where, law.kind)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from accelsim.numerics import FloatFormat
+from accelsim.numerics import FixedFormat, FloatFormat
 
 
 @dataclass(frozen=True, order=True)
@@ -82,6 +82,8 @@ class Counts:
         return sum(number for name, action, number in self if name == component)
 
 
-def arithmetic(operation: Literal["multiply", "add", "compare"], fmt: FloatFormat) -> Arithmetic:
+def arithmetic(
+    operation: Literal["multiply", "add", "compare"], fmt: FloatFormat | FixedFormat
+) -> Arithmetic:
     """Return the action of one operation in `fmt`."""
     return Arithmetic(operation, fmt.name)

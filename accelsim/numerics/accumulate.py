@@ -1,270 +1,282 @@
-"""Accumulators, and the inner products they compute: validate, allocate, call the kernel."""
+"""Inner products computed by an accumulator: validate, allocate, call the kernel."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import os
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accelsim.numerics import kernels
-from accelsim.numerics.formats import FloatFormat
-from accelsim.numerics.rounding import overflow_value
+from accelsim.numerics import products
+from accelsim.numerics.accumulator import (
+    Accumulator,
+    check_choice,
+    check_integer,
+    check_overflow,
+    held_by_float32,
+)
+from accelsim.numerics.formats import FloatFormat, Format, parse_format
+from accelsim.numerics.kernels import sums
+from accelsim.numerics.operands import as_float, check_finite, index, operand, round_values
+from accelsim.numerics.rounding import MAX_RANDOM_BITS, OVERFLOWS, ROUNDINGS
 
-ROUNDINGS = ("nearest-even",)
-OVERFLOWS = ("inf", "saturate")
-
-_FLOAT64_BITS = 53
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+__all__ = ["Accumulator", "Sums", "conv2d", "dot", "matmul", "matmul_at", "matmul_sums", "round_to"]
 
 
-@dataclass(frozen=True, init=False)
-class Accumulator:
-    """How an inner product is accumulated: k = 0 … K-1 in order, rounded after every step.
+class Sums(NamedTuple):
+    """What one pass over all products can tell of each output; arrays of the result's shape."""
 
-    format: what the running sum is rounded to after each step (a name or a FloatFormat).
-    rounding: `nearest-even`.
-    product: None if the product enters the sum exactly (a fused multiply-add), or the format
-        that the product is rounded to first.
-    overflow: `inf` (as IEEE 754: infinity, or NaN where the format has no infinity) or
-        `saturate` (the largest finite value; also for infinite operands).
-    chunk, outer: with both, the running sum starts anew every `chunk` terms and the partial sums
-        are added, rounded, in the format `outer` (Wang et al., NeurIPS 2018).
-
-    Raises ValueError, naming argument, value and what is allowed.
-
-    """
-
-    format: FloatFormat
-    rounding: str
-    product: FloatFormat | None
-    overflow: str
-    chunk: int | None
-    outer: FloatFormat | None
-
-    def __init__(
-        self,
-        format: str | FloatFormat,  # noqa: A002  the field's word
-        rounding: str = "nearest-even",
-        product: str | FloatFormat | None = None,
-        overflow: str = "inf",
-        *,
-        chunk: int | None = None,
-        outer: str | FloatFormat | None = None,
-    ) -> None:
-        _check_choice("rounding", rounding, ROUNDINGS)
-        _check_choice("overflow", overflow, OVERFLOWS)
-        if (chunk is None) != (outer is None):
-            raise ValueError(f"chunk and outer go together, got chunk={chunk!r}, outer={outer!r}")
-        if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
-            raise ValueError(f"chunk is {chunk!r}, expected an integer of at least 1")
-        fields: dict[str, Any] = {
-            "format": _carried("format", format),
-            "rounding": rounding,
-            "product": None if product is None else _carried("product", product),
-            "overflow": overflow,
-            "chunk": chunk,
-            "outer": None if outer is None else _carried("outer", outer),
-        }
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+    values: NDArray[np.floating[Any]]
+    absolute: NDArray[np.float64]
+    """S = Σ|a·b| of the products before they are rounded, in binary64."""
+    running: NDArray[np.float64]
+    """Σ|ŝ|, over every rounded sum, in binary64: u·running bounds the error of exact products."""
+    overflows: NDArray[np.int64]
+    """Roundings of a finite number that was out of range, whatever they gave."""
+    underflows: NDArray[np.int64]
+    """Roundings of a number that was not zero to zero."""
 
     @property
-    def outer_format(self) -> FloatFormat:
-        """The format of the result: `outer` if there is one, else `format`."""
-        return self.format if self.outer is None else self.outer
-
-    def __str__(self) -> str:
-        text = self.format.name
-        if self.product is not None:
-            text += f", product {self.product}"
-        if self.chunk is not None:
-            text += f" in chunks of {self.chunk}, outer {self.outer}"
-        return text + (", saturating" if self.overflow == "saturate" else "")
+    def nans(self) -> NDArray[np.bool_]:
+        """Outputs that are NaN."""
+        nans: NDArray[np.bool_] = np.isnan(self.values)
+        return nans
 
 
 def round_to(
-    fmt: str | FloatFormat,
+    fmt: str | Format,
     x: ArrayLike,
     rounding: str = "nearest-even",
     overflow: str = "inf",
+    *,
+    random_bits: int = 24,
+    seed: int = 0,
 ) -> NDArray[np.floating[Any]]:
     """Round every element of `x` to a value of `fmt`.
 
+    Stochastic rounding of element t (in C order) draws the bits of output (t, 0).
     Returns an array of the same shape: float64 for float64 input and for the few formats whose
     values float32 does not hold, float32 otherwise. Integers must be exact in float64.
     Raises ValueError, naming argument, value and what is allowed.
     """
-    target_format = FloatFormat.parse(fmt)
-    _check_choice("rounding", rounding, ROUNDINGS)
-    _check_choice("overflow", overflow, OVERFLOWS)
+    parsed = parse_format(fmt)
+    check_choice("rounding", rounding, ROUNDINGS)
+    check_choice("overflow", overflow, OVERFLOWS)
+    check_overflow("fmt", parsed, overflow)
+    check_integer("random_bits", random_bits, 1, MAX_RANDOM_BITS)
+    check_integer("seed", seed, 0, 2**64 - 1)
     array = np.asarray(x)
-    values = _as_float("x", array, np.float64)
-    out = np.empty(values.size, np.float64)
-    kernels.round_array(values.ravel(), _target(target_format, overflow), out)
-    wide = array.dtype.itemsize > 4 or target_format.max > _FLOAT32_MAX
-    return out.reshape(array.shape).astype(np.float64 if wide else np.float32)
+    values = as_float("x", array, np.float64)
+    if not isinstance(parsed, FloatFormat):
+        check_finite("x", values, (parsed,))
+    rounded = round_values(parsed, values, rounding, overflow, random_bits, seed)
+    wide = array.dtype.itemsize > 4 or not held_by_float32(parsed)
+    return rounded if wide else rounded.astype(np.float32)
 
 
-def matmul(a: ArrayLike, b: ArrayLike, acc: Accumulator) -> NDArray[np.float32]:
-    """Multiply a (M,K) by b (K,N) with every inner product accumulated by `acc`.
+def matmul(
+    a: ArrayLike,
+    b: ArrayLike,
+    acc: Accumulator,
+    *,
+    round_operands: bool = False,
+    threads: int | None = None,
+) -> NDArray[np.floating[Any]]:
+    """Multiply a (…,M,K) by b (…,K,N) with every inner product accumulated by `acc`.
 
-    Operands are numbers that float32 holds exactly. Returns (M,N) float32.
-    Raises ValueError for wrong shapes, and for operands that float32 does not hold.
+    Leading dimensions are batches and broadcast. Operands are numbers that float32 holds exactly,
+    and values of `acc.operands` where that is given, unless `round_operands` asks to round them
+    to nearest. Returns (…,M,N): float32, or float64 where the result's format needs it. Output
+    (i, j) of batch t draws its random bits as row t·M+i and column j. `threads` (all cores unless
+    given) changes nothing but the time.
+    Raises ValueError for wrong shapes and wrong values.
     """
-    left, right = _operand("a", a), _operand("b", b)
-    if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
-        raise ValueError(
-            f"a and b have shapes {left.shape} and {right.shape}, expected (M,K) and (K,N)"
-        )
-    out = np.empty((left.shape[0], right.shape[1]), np.float32)
-    with np.errstate(all="ignore"):
-        inner, product, outer = _targets(acc)
-        kernels.matmul(
-            left,
-            right,
-            acc.chunk or max(left.shape[1], 1),
-            inner,
-            product,
-            outer,
-            _sum_is_exact(left, right, acc),
-            acc.product is not None,
-            acc.chunk is not None,
-            out,
-        )
-    return out
+    left, right = _operands(a, b, acc, round_operands)
+    batches, left, right = _batched(left, right)
+    rows, columns = left.shape[1], right.shape[2]
+    out = np.empty((len(left), rows, columns), _result_type(acc))
+    for t in range(len(left)):
+        products.multiply(left[t], right[t], acc, t * rows, out[t], None, _workers(threads))
+    return out.reshape(*batches, rows, columns)
+
+
+def matmul_sums(
+    a: ArrayLike,
+    b: ArrayLike,
+    acc: Accumulator,
+    *,
+    round_operands: bool = False,
+    threads: int | None = None,
+) -> Sums:
+    """Multiply as `matmul` does, and tell more of each output: see `Sums`."""
+    left, right = _operands(a, b, acc, round_operands)
+    batches, left, right = _batched(left, right)
+    rows, columns = left.shape[1], right.shape[2]
+    out = np.empty((len(left), rows, columns), _result_type(acc))
+    stats = np.empty((len(left), rows, columns, 4))
+    for t in range(len(left)):
+        products.multiply(left[t], right[t], acc, t * rows, out[t], stats[t], _workers(threads))
+    shape = (*batches, rows, columns)
+    stats = stats.reshape(*shape, 4)
+    return Sums(
+        out.reshape(shape),
+        stats[..., sums.ABSOLUTE],
+        stats[..., sums.RUNNING],
+        stats[..., sums.OVERFLOWS].astype(np.int64),
+        stats[..., sums.UNDERFLOWS].astype(np.int64),
+    )
 
 
 def matmul_at(
-    a: ArrayLike, b: ArrayLike, rows: ArrayLike, columns: ArrayLike, acc: Accumulator
-) -> NDArray[np.float32]:
+    a: ArrayLike,
+    b: ArrayLike,
+    rows: ArrayLike,
+    columns: ArrayLike,
+    acc: Accumulator,
+    *,
+    round_operands: bool = False,
+    threads: int | None = None,
+) -> NDArray[np.floating[Any]]:
     """Compute the outputs (rows[t], columns[t]) of a (M,K) times b (K,N), and no others.
 
-    Returns a vector as long as `rows`, float32, equal to `matmul(a, b, acc)[rows, columns]`.
+    Returns a vector as long as `rows`, equal to `matmul(a, b, acc)[rows, columns]`.
     """
-    left, right = _operand("a", a), _operand("b", b)
+    left, right = _operands(a, b, acc, round_operands)
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
-        raise ValueError(
-            f"a and b have shapes {left.shape} and {right.shape}, expected (M,K) and (K,N)"
-        )
-    row, column = _index("rows", rows, left.shape[0]), _index("columns", columns, right.shape[1])
+        raise _shape_error(left, right)
+    row, column = index("rows", rows, left.shape[0]), index("columns", columns, right.shape[1])
     if row.shape != column.shape:
         raise ValueError(f"rows and columns have lengths {row.size} and {column.size}")
-    return _dot(left, np.ascontiguousarray(right.T), row, column, acc)
-
-
-def dot(a: ArrayLike, b: ArrayLike, acc: Accumulator) -> NDArray[np.float32]:
-    """Accumulate n inner products, each row on its own: (n,K), (n,K) -> (n,) float32."""
-    left, right = _operand("a", a), _operand("b", b)
-    if left.ndim != 2 or left.shape != right.shape:
-        raise ValueError(f"a and b have shapes {left.shape} and {right.shape}, expected (n,K) both")
-    row = np.arange(left.shape[0])
-    return _dot(left, right, row, row, acc)
-
-
-def _dot(
-    left: NDArray[np.float32],
-    right: NDArray[np.float32],
-    row: NDArray[np.int64],
-    column: NDArray[np.int64],
-    acc: Accumulator,
-) -> NDArray[np.float32]:
-    out = np.empty(row.size, np.float32)
-    inner, product, outer = _targets(acc)
-    kernels.dot(
-        left,
-        right,
-        row,
-        column,
-        acc.chunk or max(left.shape[1], 1),
-        inner,
-        product,
-        outer,
-        acc.product is not None,
-        acc.chunk is not None,
-        out,
-    )
+    columns_first = np.ascontiguousarray(right.T)
+    out = np.empty(row.size, _result_type(acc))
+    products.multiply_pairs(left, columns_first, row, column, acc, None, out, _workers(threads))
     return out
 
 
-def _target(fmt: FloatFormat, overflow: str) -> kernels.Target:
-    return kernels.Target(
-        magic=1.5 * 2.0 ** (52 - fmt.mantissa_bits),
-        min_exponent_field=int(np.float64(fmt.min_normal).view(np.int64)),
-        max=fmt.max,
-        overflow=overflow_value(fmt, overflow),
-    )
+def conv2d(
+    x: ArrayLike,
+    weights: ArrayLike,
+    acc: Accumulator,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    round_operands: bool = False,
+    threads: int | None = None,
+) -> NDArray[np.floating[Any]]:
+    """Convolve (B,C,H,W) with weights (O,C,R,S): (B,O,H',W'), H' = (H + 2·padding - R)//stride + 1.
 
-
-def _targets(acc: Accumulator) -> tuple[kernels.Target, kernels.Target, kernels.Target]:
-    return (
-        _target(acc.format, acc.overflow),
-        _target(acc.product or acc.format, acc.overflow),
-        _target(acc.outer_format, acc.overflow),
-    )
-
-
-def _sum_is_exact(a: NDArray[np.float32], b: NDArray[np.float32], acc: Accumulator) -> bool:
-    """Tell whether every sum of an accumulator value and a product is exact in float64.
-
-    Both are multiples of 2^lowest, and their sum is at most 2^highest: exact if there are no
-    more than 53 bits between.
+    As `matmul` of weights (O, C·R·S) and patches (C·R·S, H'·W'): the terms of a sum are ordered
+    by channel, kernel row, kernel column, and those of padding are zeros. Output (o, h, w) of
+    image t draws its random bits as row t·O+o and column h·W'+w.
+    Raises ValueError for wrong shapes and wrong values.
     """
-    fmt = acc.product
-    if fmt is None:
-        (low_a, high_a), (low_b, high_b) = (kernels.bit_range(x.ravel()) for x in (a, b))
-        lowest, highest = low_a + low_b, high_a + high_b
-    else:
-        lowest, highest = fmt.min_exponent - fmt.mantissa_bits, int(np.log2(fmt.max)) + 1
-    lowest = min(lowest, acc.format.min_exponent - acc.format.mantissa_bits)
-    highest = max(highest, int(np.log2(acc.format.max)) + 1) + 1
-    return bool(highest - lowest <= _FLOAT64_BITS)
+    images, kernels = np.asarray(x), np.asarray(weights)
+    check_integer("stride", stride, 1)
+    check_integer("padding", padding, 0)
+    patches = im2col(images, kernels.shape, stride, padding)
+    flat = kernels.reshape(kernels.shape[0], -1)
+    height, width = patches.shape[-2:]
+    columns = patches.reshape(len(images), flat.shape[1], height * width)
+    out = matmul(flat, columns, acc, round_operands=round_operands, threads=threads)
+    return out.reshape(len(images), len(flat), height, width)
 
 
-def _carried(argument: str, fmt: str | FloatFormat) -> FloatFormat:
-    parsed = FloatFormat.parse(fmt)
-    if parsed.max > _FLOAT32_MAX:
-        raise ValueError(f"{argument} is {parsed}, whose largest values float32 does not hold")
-    return parsed
-
-
-def _operand(argument: str, x: ArrayLike) -> NDArray[np.float32]:
-    return _as_float(argument, np.asarray(x), np.float32)
-
-
-def _as_float(argument: str, array: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Return `array` as contiguous `dtype`, or raise if that would change a value."""
-    if array.dtype.kind not in "fiub":
-        try:
-            if array.dtype.kind == "c":
-                raise TypeError
-            array = array.astype(np.float64)  # ml_dtypes and the like
-        except (TypeError, ValueError):
-            raise ValueError(f"{argument} holds {array.dtype}, expected real numbers") from None
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        values = np.asarray(array, dtype, order="C")
-        if array.dtype != values.dtype and not np.array_equal(
-            values.astype(array.dtype, copy=False), array, equal_nan=array.dtype.kind == "f"
-        ):
-            raise ValueError(
-                f"{argument} holds values that {np.dtype(dtype).name} does not: round them first,"
-                " with accelsim.round_to"
-            )
-    return values
-
-
-def _index(argument: str, x: ArrayLike, size: int) -> NDArray[np.int64]:
-    index = np.asarray(x)
-    if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
-        raise ValueError(f"{argument} has shape {index.shape}, expected a vector of integers")
-    if index.size and not (index.min() >= 0 and index.max() < size):
+def im2col(
+    images: NDArray[Any], kernel_shape: tuple[int, ...], stride: int, padding: int
+) -> NDArray[Any]:
+    """Return the patch under every output, (B,C,R,S,H',W'), of (B,C,H,W) and a kernel (O,C,R,S)."""
+    if images.ndim != 4 or len(kernel_shape) != 4 or images.shape[1] != kernel_shape[1]:
         raise ValueError(
-            f"{argument} reaches {index.min()} to {index.max()}, allowed 0 to {size - 1}"
+            f"x and weights have shapes {images.shape} and {kernel_shape},"
+            " expected (B,C,H,W) and (O,C,R,S)"
         )
-    return index.astype(np.int64)
+    around = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    padded = np.pad(images, around)
+    kernel = kernel_shape[2:]
+    if any(size < k or k < 1 for size, k in zip(padded.shape[2:], kernel, strict=True)):
+        raise ValueError(
+            f"weights have a kernel of {kernel}, allowed is up to the padded image,"
+            f" {padded.shape[2:]}"
+        )
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(2, 3))
+    return windows[:, :, ::stride, ::stride].transpose(0, 1, 4, 5, 2, 3)
 
 
-def _check_choice(argument: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{argument} is {value!r}, allowed are {', '.join(allowed)}")
+def dot(
+    a: ArrayLike,
+    b: ArrayLike,
+    acc: Accumulator,
+    c: ArrayLike | None = None,
+    *,
+    round_operands: bool = False,
+    threads: int | None = None,
+) -> NDArray[np.floating[Any]]:
+    """Accumulate n inner products, each row on its own: (n,K), (n,K), (n,) -> (n,).
+
+    Row t is c_t + Σ_k a_tk·b_tk. `c` holds float32 numbers, and enters the first sum as it is
+    (for the orders that are not sequential see `accelsim.numerics.orders`). Row t draws its
+    random bits as output (t, t).
+    """
+    left, right = _operands(a, b, acc, round_operands)
+    if left.ndim != 2 or left.shape != right.shape:
+        raise ValueError(f"a and b have shapes {left.shape} and {right.shape}, expected (n,K) both")
+    addend = None
+    if c is not None:
+        addend = as_float("c", np.asarray(c), np.float32).astype(np.float64)
+        check_finite("c", addend, _formats(acc))
+        if addend.shape != left.shape[:1]:
+            raise ValueError(f"c has shape {addend.shape}, expected {left.shape[:1]}")
+    row = np.arange(left.shape[0])
+    out = np.empty(row.size, _result_type(acc))
+    products.multiply_pairs(left, right, row, row, acc, addend, out, _workers(threads))
+    return out
+
+
+def _workers(threads: int | None) -> int:
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    check_integer("threads", threads, 1)
+    return threads
+
+
+def _operands(
+    a: ArrayLike, b: ArrayLike, acc: Accumulator, round_operands: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    left, right = (
+        operand(argument, x, acc.operands, round_operands) for argument, x in (("a", a), ("b", b))
+    )
+    for argument, values in (("a", left), ("b", right)):
+        check_finite(argument, values, _formats(acc))
+    return left, right
+
+
+def _formats(acc: Accumulator) -> tuple[Format, ...]:
+    return tuple(fmt for fmt in (acc.format, acc.product, acc.outer) if fmt is not None)
+
+
+def _batched(
+    left: NDArray[np.float32], right: NDArray[np.float32]
+) -> tuple[tuple[int, ...], NDArray[np.float32], NDArray[np.float32]]:
+    if left.ndim < 2 or right.ndim < 2 or left.shape[-1] != right.shape[-2]:
+        raise _shape_error(left, right)
+    try:
+        batches = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    except ValueError:
+        raise _shape_error(left, right) from None
+    count = int(np.prod(batches))
+    return (
+        batches,
+        np.broadcast_to(left, batches + left.shape[-2:]).reshape(count, *left.shape[-2:]),
+        np.broadcast_to(right, batches + right.shape[-2:]).reshape(count, *right.shape[-2:]),
+    )
+
+
+def _shape_error(left: NDArray[Any], right: NDArray[Any]) -> ValueError:
+    return ValueError(
+        f"a and b have shapes {left.shape} and {right.shape}, expected (M,K) and (K,N)"
+    )
+
+
+def _result_type(acc: Accumulator) -> type[np.floating[Any]]:
+    return np.float32 if held_by_float32(acc.outer_format) else np.float64

@@ -1,4 +1,4 @@
-"""What a floating-point format is: data, without operations."""
+"""What a number format is: data, without operations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _ALIASES = {
     "fp32": "e8m23",
 }
 _NAMES = {canonical: alias for alias, canonical in _ALIASES.items()}
-_PATTERN = re.compile(r"e(\d+)m(\d+)(fn)?")
+_FLOAT = re.compile(r"(u?)e(\d+)m(\d+)(fn)?(?:b(-?\d+))?(ftz)?")
+_FIXED = re.compile(r"(u?)(?:int(\d+)|fixed(\d+)\.(-?\d+))")
+_FLOAT_NAMES = "eXmY and eXmYfn (X 2 to 8, Y 0 to 23), " + ", ".join(_ALIASES)
+_FIXED_NAMES = "intN, uintN, fixedN.F and ufixedN.F (N 1 to 32 bits, F of them fraction)"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,11 @@ class FloatFormat:
     `finite=False` is IEEE-like: the top exponent holds infinities and NaNs.
     `finite=True` is the OCP variant (suffix `fn`): no infinities; formats of eight bits or more
     keep one NaN, the code of all ones, and shorter formats have none.
+    `exponent_bias` replaces the usual bias 2^(X-1)-1 (suffix `bN`).
+    `signed=False` has no sign bit and no negative values (prefix `u`): a number below zero is
+    outside its range, as one beyond `max` is.
+    `subnormals=False` flushes (suffix `ftz`): a result that subnormals would have held becomes a
+    zero of its sign, after rounding.
     Sources: IEEE 754-2019; OCP 8-bit Floating Point Specification 1.0; OCP Microscaling
     Formats 1.0.
     """
@@ -29,47 +37,69 @@ class FloatFormat:
     exponent_bits: int
     mantissa_bits: int
     finite: bool = False
+    exponent_bias: int | None = None
+    signed: bool = True
+    subnormals: bool = True
 
     def __post_init__(self) -> None:
         if not 2 <= self.exponent_bits <= 8:
             raise ValueError(f"format: exponent_bits is {self.exponent_bits}, allowed are 2 to 8")
         if not 0 <= self.mantissa_bits <= 23:
             raise ValueError(f"format: mantissa_bits is {self.mantissa_bits}, allowed are 0 to 23")
+        if self.exponent_bias == self._usual_bias:
+            object.__setattr__(self, "exponent_bias", None)  # equal formats compare equal
+        if not -256 <= self.bias <= 511:
+            raise ValueError(f"format: exponent_bias is {self.bias}, allowed are -256 to 511")
 
     @classmethod
     def parse(cls, name: str | FloatFormat) -> FloatFormat:
         """Return the format called `name`: `eXmY`, `eXmYfn`, `fp16`, `bf16`, `tf32` or `fp32`.
 
-        Raises ValueError if there is no such format.
+        A prefix `u` is unsigned, a suffix `bN` the exponent bias, `ftz` without subnormals:
+        `ue5m3`, `e4m7b10ftz`. Raises ValueError if there is no such format.
         """
         if isinstance(name, FloatFormat):
             return name
-        match = _PATTERN.fullmatch(_ALIASES.get(name, name)) if isinstance(name, str) else None
+        match = _FLOAT.fullmatch(_ALIASES.get(name, name)) if isinstance(name, str) else None
         if match is None:
-            raise ValueError(
-                f"unknown format {name!r}; allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to 23), "
-                + ", ".join(_ALIASES)
-            )
+            raise ValueError(f"unknown format {name!r}; allowed are {_FLOAT_NAMES}")
+        unsigned, exponent_bits, mantissa_bits, finite, bias, flushing = match.groups()
         try:
-            return cls(int(match[1]), int(match[2]), finite=match[3] is not None)
+            return cls(
+                int(exponent_bits),
+                int(mantissa_bits),
+                finite=finite is not None,
+                exponent_bias=None if bias is None else int(bias),
+                signed=not unsigned,
+                subnormals=flushing is None,
+            )
         except ValueError as error:
             raise ValueError(f"unknown format {name!r}: {error}") from None
 
     @property
     def name(self) -> str:
         """The usual name: `fp16`, `e4m3fn`."""
-        canonical = f"e{self.exponent_bits}m{self.mantissa_bits}{'fn' if self.finite else ''}"
+        canonical = "" if self.signed else "u"
+        canonical += f"e{self.exponent_bits}m{self.mantissa_bits}{'fn' if self.finite else ''}"
+        if self.exponent_bias is not None:
+            canonical += f"b{self.exponent_bias}"
+        if not self.subnormals:
+            canonical += "ftz"
         return _NAMES.get(canonical, canonical)
 
     @property
     def bits(self) -> int:
-        """Storage width, sign included."""
-        return 1 + self.exponent_bits + self.mantissa_bits
+        """Storage width, with the sign if there is one."""
+        return int(self.signed) + self.exponent_bits + self.mantissa_bits
+
+    @property
+    def _usual_bias(self) -> int:
+        return int(2 ** (self.exponent_bits - 1) - 1)
 
     @property
     def bias(self) -> int:
         """Exponent bias."""
-        return int(2 ** (self.exponent_bits - 1) - 1)
+        return self._usual_bias if self.exponent_bias is None else self.exponent_bias
 
     @property
     def min_exponent(self) -> int:
@@ -92,14 +122,19 @@ class FloatFormat:
     def max(self) -> float:
         """Largest finite value."""
         m = self.mantissa_bits
-        if not self.finite:
-            return (2.0 - 2.0**-m) * 2.0**self.bias
         top_exponent = 2**self.exponent_bits - 1 - self.bias
+        if not self.finite:
+            return float((2.0 - 2.0**-m) * 2.0 ** (top_exponent - 1))
         if not self.has_nan:
             return float((2.0 - 2.0**-m) * 2.0**top_exponent)
         if m == 0:  # the NaN takes the whole top exponent
             return float(2.0 ** (top_exponent - 1))
         return float((2.0 - 2.0 ** (1 - m)) * 2.0**top_exponent)
+
+    @property
+    def lowest(self) -> float:
+        """Lowest finite value: -max, or 0 if unsigned."""
+        return -self.max if self.signed else 0.0
 
     @property
     def min_normal(self) -> float:
@@ -109,7 +144,12 @@ class FloatFormat:
     @property
     def min_subnormal(self) -> float:
         """Smallest positive value."""
-        return float(2.0 ** (self.min_exponent - self.mantissa_bits))
+        return float(2.0**self.lowest_bit) if self.subnormals else self.min_normal
+
+    @property
+    def lowest_bit(self) -> int:
+        """Exponent of the finest spacing: every value is a multiple of 2^lowest_bit."""
+        return self.min_exponent - self.mantissa_bits
 
     @property
     def unit_roundoff(self) -> float:
@@ -118,3 +158,109 @@ class FloatFormat:
 
     def __str__(self) -> str:
         return self.name
+
+
+@dataclass(frozen=True)
+class FixedFormat:
+    """An integer or fixed-point format: multiples of 2^-fraction_bits, two's complement.
+
+    `total_bits` is the storage width (1 to 32), `fraction_bits` the place of the point (it may
+    lie outside the word). There are no infinities, no NaNs and no negative zero.
+    """
+
+    total_bits: int
+    fraction_bits: int = 0
+    signed: bool = True
+
+    has_infinity = False
+    has_nan = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.total_bits <= 32:
+            raise ValueError(f"format: total_bits is {self.total_bits}, allowed are 1 to 32")
+        if not -64 <= self.fraction_bits <= 64:
+            raise ValueError(
+                f"format: fraction_bits is {self.fraction_bits}, allowed are -64 to 64"
+            )
+
+    @classmethod
+    def parse(cls, name: str | FixedFormat) -> FixedFormat:
+        """Return the format called `name`: `int8`, `uint4`, `fixed16.8`, `ufixed12.4`.
+
+        Raises ValueError if there is no such format.
+        """
+        if isinstance(name, FixedFormat):
+            return name
+        match = _FIXED.fullmatch(name) if isinstance(name, str) else None
+        if match is None:
+            raise ValueError(f"unknown format {name!r}; allowed are {_FIXED_NAMES}")
+        unsigned, integer, total, fraction = match.groups()
+        try:
+            return cls(int(integer or total), int(fraction or 0), signed=not unsigned)
+        except ValueError as error:
+            raise ValueError(f"unknown format {name!r}: {error}") from None
+
+    @property
+    def name(self) -> str:
+        """The name that `parse` reads: `int8`, `fixed16.8`."""
+        sign = "" if self.signed else "u"
+        if self.fraction_bits == 0:
+            return f"{sign}int{self.total_bits}"
+        return f"{sign}fixed{self.total_bits}.{self.fraction_bits}"
+
+    @property
+    def bits(self) -> int:
+        """Storage width, with the sign if there is one."""
+        return self.total_bits
+
+    @property
+    def max(self) -> float:
+        """Largest value."""
+        codes = 2 ** (self.total_bits - int(self.signed)) - 1
+        return float(codes * 2.0**-self.fraction_bits)
+
+    @property
+    def lowest(self) -> float:
+        """Lowest value: one step beyond -max, or 0 if unsigned."""
+        return float(-(2.0 ** (self.total_bits - 1 - self.fraction_bits))) if self.signed else 0.0
+
+    @property
+    def min_subnormal(self) -> float:
+        """Smallest positive value, which is the spacing."""
+        return float(2.0**-self.fraction_bits)
+
+    @property
+    def lowest_bit(self) -> int:
+        """Exponent of the spacing: every value is a multiple of 2^lowest_bit."""
+        return -self.fraction_bits
+
+    @property
+    def unit_roundoff(self) -> float:
+        """Largest relative error of one rounding to nearest, without underflow: 1/2.
+
+        Only the absolute error of fixed point is small, half the spacing.
+        """
+        return 0.5
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Format = FloatFormat | FixedFormat
+
+
+def parse_format(name: str | Format) -> Format:
+    """Return the floating-point, fixed-point or integer format called `name`.
+
+    Raises ValueError if there is no such format.
+    """
+    if isinstance(name, FixedFormat):
+        return name
+    if isinstance(name, str) and _FIXED.fullmatch(name):
+        return FixedFormat.parse(name)
+    try:
+        return FloatFormat.parse(name)
+    except ValueError as error:
+        if isinstance(name, str) and _FLOAT.fullmatch(_ALIASES.get(name, name)):
+            raise
+        raise ValueError(f"{error}, {_FIXED_NAMES}") from None

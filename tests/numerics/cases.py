@@ -55,6 +55,18 @@ def nearest_even(fmt: FloatFormat, x: F64, below: F64, above: F64) -> F64:
     return np.where(x == below, below, np.where(up, above, below))
 
 
+def rounded(fmt: FloatFormat, rounding: str, sign: float, points: tuple[F64, F64, F64]) -> F64:
+    """Choose between the two values around each sign·x, without regard to the largest value."""
+    x, below, above = points
+    inside = x != below
+    if rounding == "nearest-even":
+        return sign * nearest_even(fmt, *points)
+    if rounding == "nearest-away":
+        return sign * np.where(inside & (x >= (below + above) / 2), above, below)
+    away = rounding == ("upward" if sign > 0 else "downward")
+    return sign * np.where(inside & away, above, below)
+
+
 def same(got: NDArray[Any], expected: NDArray[Any]) -> bool:
     """Equal with the signs of zeros, NaN being equal to NaN."""
     got, expected = np.asarray(got), np.asarray(expected)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from accelsim.numerics import Accumulator, dot, matmul, matmul_at, round_to
 from accelsim.numerics.formats import FloatFormat
-from accelsim.numerics.rounding import accumulate_exact, fused_step_exact
+from accelsim.numerics.orders import accumulate_exact
+from accelsim.numerics.rounding import ROUNDINGS
 
 F32 = NDArray[np.float32]
 FP8 = {"e4m3fn": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}
@@ -48,12 +49,14 @@ def one_step(totals: F32, products: F32, acc: Accumulator) -> F32:
     return matmul(left, right, acc)
 
 
-def assert_one_step_is_exact(name: str, operands: str, overflow: str, stride: int) -> None:
-    fmt, acc = FloatFormat.parse(name), Accumulator(name, overflow=overflow)
+def assert_one_step_is_exact(
+    name: str, operands: str, overflow: str, stride: int, rounding: str = "nearest-even"
+) -> None:
+    fmt, acc = FloatFormat.parse(name), Accumulator(name, rounding, overflow=overflow)
     totals, products = signed(fmt), products_of_two_8_bit_floats(operands)[::stride]
     got = one_step(totals, products, acc)
     expected = [
-        [fused_step_exact(fmt, float(s), float(p), 1.0, overflow) for p in products] for s in totals
+        [accumulate_exact([float(s), float(p)], [1.0, 1.0], acc) for p in products] for s in totals
     ]
     assert same(got, np.array(expected))
 
@@ -71,6 +74,17 @@ def test_one_step_of_an_8_bit_accumulator(name: str, operands: str, overflow: st
 @pytest.mark.parametrize("name", FP8)
 def test_every_step_of_an_8_bit_accumulator(name: str, operands: str, overflow: str) -> None:
     assert_one_step_is_exact(name, operands, overflow, stride=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overflow", ["inf", "saturate"])
+@pytest.mark.parametrize("rounding", ["nearest-away", "toward-zero", "upward", "downward"])
+@pytest.mark.parametrize("operands", FP8)
+@pytest.mark.parametrize("name", FP8)
+def test_every_step_in_every_rounding(
+    name: str, operands: str, rounding: str, overflow: str
+) -> None:
+    assert_one_step_is_exact(name, operands, overflow, 1, rounding)
 
 
 @pytest.mark.parametrize("name", FP8)
@@ -292,8 +306,8 @@ def test_the_result_has_the_outer_format() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rounding": "odd"}, "rounding is 'odd', allowed are nearest-even"),
-        ({"overflow": "nan"}, "overflow is 'nan', allowed are inf, saturate"),
+        ({"rounding": "odd"}, "rounding is 'odd', allowed are " + ", ".join(ROUNDINGS)),
+        ({"overflow": "nan"}, "overflow is 'nan', allowed are inf, saturate, wrap"),
         ({"chunk": 4}, "chunk and outer go together, got chunk=4, outer=None"),
         ({"outer": "fp32"}, "chunk and outer go together, got chunk=None, outer='fp32'"),
         (

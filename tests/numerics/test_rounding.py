@@ -9,14 +9,14 @@ from typing import Any
 import gfloat
 import numpy as np
 import pytest
-from cases import F64, magnitudes, nearest_even, probes, same, whole
+from cases import F64, magnitudes, nearest_even, probes, rounded, same, whole
 from hypothesis import given
 from hypothesis import strategies as st
 from test_formats import GFLOAT, ML_DTYPES
 
 from accelsim.numerics import round_to
 from accelsim.numerics.formats import FloatFormat
-from accelsim.numerics.rounding import overflow_value, round_exact
+from accelsim.numerics.rounding import ROUNDINGS, overflow_value, round_exact
 
 UP_TO_16_BITS = [
     FloatFormat(x, y, finite)
@@ -25,6 +25,7 @@ UP_TO_16_BITS = [
     for finite in (False, True)
 ]
 FORMATS = st.builds(FloatFormat, st.integers(2, 8), st.integers(0, 23), st.booleans())
+DIRECTED = ["nearest-away", "toward-zero", "upward", "downward"]
 SPECIAL = [0.0, -0.0, math.inf, -math.inf, math.nan]
 
 
@@ -46,6 +47,40 @@ def test_every_value_midpoint_and_neighbour_goes_to_the_nearest_code(
 ) -> None:
     x, expected = expected_by_codes(fmt, overflow)
     assert same(round_to(fmt, x, overflow=overflow), expected)
+
+
+def assert_rounds_by_codes(fmt: FloatFormat, rounding: str, overflow: str) -> None:
+    points = probes(fmt)
+    for sign in (1.0, -1.0):
+        expected = rounded(fmt, rounding, sign, points)
+        beyond = abs(expected) > fmt.max
+        value = overflow_value(fmt, overflow, rounding, positive=sign > 0)
+        expected = np.where(beyond, value, expected)
+        assert same(round_to(fmt, sign * points[0], rounding, overflow), expected)
+        if fmt.bits <= 6:
+            slow = [round_exact(fmt, float(v), overflow, rounding) for v in sign * points[0]]
+            assert same(np.array(slow), expected)
+
+
+@pytest.mark.parametrize("rounding", DIRECTED)
+@pytest.mark.parametrize("fmt", UP_TO_16_BITS, ids=str)
+def test_every_rounding_chooses_the_right_code(fmt: FloatFormat, rounding: str) -> None:
+    for overflow in ("inf", "saturate"):
+        assert_rounds_by_codes(fmt, rounding, overflow)
+
+
+@pytest.mark.parametrize("fmt", UP_TO_16_BITS, ids=str)
+def test_stochastic_rounding_of_every_point_gives_a_neighbour_and_keeps_values(
+    fmt: FloatFormat,
+) -> None:
+    x, below, above = probes(fmt)
+    got = round_to(fmt, x, "stochastic", "saturate", random_bits=20, seed=1)
+    ceiling = np.minimum(above, fmt.max)
+    assert (((got == below) | (got == ceiling)) & ((x != below) | (got == below))).all()
+    up = got[(x > below) & (above <= fmt.max)] > below[(x > below) & (above <= fmt.max)]
+    # A sixth each of the points lie 0, ½, ½, ½, 1 of a spacing (and next to these) above a value.
+    share = 0.5
+    assert abs(up.mean() - share) < 5 * 0.5 / np.sqrt(up.size) + 0.02
 
 
 def exact(fmt: FloatFormat, x: F64, overflow: str) -> F64:
@@ -169,11 +204,11 @@ def test_every_value_of_a_format_stays() -> None:
     [
         (
             ("e4m3", [1.0], "nearest"),
-            "rounding is 'nearest', allowed are nearest-even",
+            "rounding is 'nearest', allowed are " + ", ".join(ROUNDINGS),
         ),
         (
             ("e4m3", [1.0], "nearest-even", "clip"),
-            "overflow is 'clip', allowed are inf, saturate",
+            "overflow is 'clip', allowed are inf, saturate, wrap",
         ),
         (("e4m3", ["a"]), "x holds <U1, expected real numbers"),
     ],

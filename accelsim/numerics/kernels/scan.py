@@ -1,0 +1,48 @@
+"""One pass over the operands: how many bits their values span."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_MAGNITUDE = np.uint32(0x7FFFFFFF)
+_INFINITE = np.uint32(0x7F800000)
+_FRACTION = np.uint32(0x007FFFFF)
+_ONE = np.uint32(1)
+
+
+@njit(cache=True, nogil=True)
+def scan(x):
+    """Return (fractions, last bit, smallest and largest magnitude of any number but zero).
+
+    `x` is a binary32 vector. `fractions` is the bitwise or of all significands without their
+    hidden bits. Last bit is the value of the lowest bit that is set in any number. Smallest is
+    inf where there is no number but zero, largest inf or NaN where one is not finite.
+    """
+    bits = x.view(np.uint32)
+    last = _INFINITE
+    fractions = np.uint32(0)
+    largest = np.uint32(0)
+    below = _INFINITE
+    for i in range(x.size):
+        magnitude = np.uint32(bits[i] & _MAGNITUDE)
+        # The number less the number without its lowest bit; a power of two is its own last bit.
+        without = np.uint32(magnitude & np.uint32(magnitude - _ONE)).view(np.float32)
+        rest = np.float32(np.uint32(magnitude).view(np.float32) - without).view(np.uint32)
+        if magnitude & _FRACTION == np.uint32(0):
+            rest = magnitude
+        # Positive numbers compare as their bits do; a zero must not count.
+        if magnitude == np.uint32(0):
+            rest = _INFINITE
+        last = min(last, np.uint32(rest))
+        fractions = np.uint32(fractions | magnitude)
+        largest = max(largest, magnitude)
+        # Zero becomes the largest number there is: it is not the smallest.
+        below = min(below, np.uint32(magnitude - _ONE))
+    smallest = min(np.uint32(below + _ONE), _INFINITE)
+    return (
+        fractions & _FRACTION,
+        np.float64(np.uint32(last).view(np.float32)),
+        np.float64(np.uint32(smallest).view(np.float32)),
+        np.float64(np.uint32(largest).view(np.float32)),
+    )

@@ -1,0 +1,125 @@
+"""Arrays from outside: shapes, types and values that a kernel may rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accelsim.numerics.formats import FixedFormat, Format
+from accelsim.numerics.kernels import scalar
+from accelsim.numerics.rounding import ROUNDINGS as _ROUNDINGS
+from accelsim.numerics.rounding import infinity_value, overflow_value
+
+_FIXED_BITS = 50
+
+
+def target(
+    fmt: Format, rounding: str, overflow: str, random_bits: int, carrier_bits: int = 53
+) -> scalar.Target:
+    """Return the format as the kernels see it, in a carrier of 53 or 24 significant bits."""
+    modulus = 0.0
+    if isinstance(fmt, FixedFormat):
+        m, least = _FIXED_BITS, 2.0 ** (_FIXED_BITS + fmt.lowest_bit)
+        beyond, smallest = least, 0.0
+        if overflow == "wrap":
+            modulus = fmt.max - fmt.lowest + fmt.min_subnormal
+    else:
+        m, least, beyond = fmt.mantissa_bits, fmt.min_normal, 4 * fmt.max
+        smallest = fmt.min_subnormal
+    signed_zero = not isinstance(fmt, FixedFormat) and fmt.signed
+    return scalar.Target(
+        magic=1.5 * 2.0 ** (carrier_bits - 1 - m),
+        unit=2.0**-m,
+        least=least,
+        beyond=beyond,
+        max=fmt.max,
+        lowest=fmt.lowest,
+        high=overflow_value(fmt, overflow, rounding, positive=True),
+        low=overflow_value(fmt, overflow, rounding, positive=False),
+        infinite_high=infinity_value(fmt, overflow, positive=True),
+        infinite_low=infinity_value(fmt, overflow, positive=False),
+        smallest=smallest,
+        zero_sign=float(signed_zero),
+        modulus=modulus,
+        rounding=_ROUNDINGS.index(rounding),
+        random_bits=random_bits,
+    )
+
+
+def round_values(
+    fmt: Format, values: NDArray[np.float64], rounding: str, overflow: str, bits: int, seed: int
+) -> NDArray[np.float64]:
+    """Round a binary64 array; the caller has checked everything."""
+    out = np.empty(values.size, np.float64)
+    kernel_target = target(fmt, rounding, overflow, bits)
+    scalar.round_array(values.ravel(), kernel_target, np.uint64(seed), out)
+    return out.reshape(values.shape)
+
+
+def operand(
+    argument: str, x: ArrayLike, fmt: Format | None, round_operands: bool
+) -> NDArray[np.float32]:
+    """Return the values as binary32, rounded to `fmt` if asked, or raise ValueError.
+
+    Values must be binary32 numbers, and values of `fmt` if that is given.
+    """
+    array = np.asarray(x)
+    if fmt is None:
+        if round_operands:
+            raise ValueError("round_operands needs an accumulator that states its operands")
+        return as_float(argument, array, np.float32)
+    values = as_float(argument, array, np.float64)
+    overflow = "saturate" if isinstance(fmt, FixedFormat) else "inf"
+    rounded = round_values(fmt, values, "nearest-even", overflow, 1, 0)
+    if not round_operands and not np.array_equal(rounded, values, equal_nan=True):
+        raise ValueError(
+            f"{argument} holds values that {fmt} does not: round them first, with"
+            " accelsim.round_to, or ask for round_operands"
+        )
+    with np.errstate(invalid="ignore"):
+        return rounded.astype(np.float32)
+
+
+def check_finite(argument: str, values: NDArray[Any], formats: tuple[Format, ...]) -> None:
+    """Raise if an operand is not finite and one of the formats can say nothing about that."""
+    mute = [fmt for fmt in formats if not (fmt.has_nan or fmt.has_infinity)]
+    if mute and not np.isfinite(values).all():
+        raise ValueError(
+            f"{argument} holds infinities or NaNs, allowed are finite numbers:"
+            f" {mute[0]} has neither"
+        )
+
+
+def as_float(argument: str, array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return `array` as contiguous `dtype`, or raise if that would change a value."""
+    if array.dtype.kind not in "fiub":
+        try:
+            if array.dtype.kind == "c":
+                raise TypeError
+            array = array.astype(np.float64)  # ml_dtypes and the like
+        except (TypeError, ValueError):
+            raise ValueError(f"{argument} holds {array.dtype}, expected real numbers") from None
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        values = np.asarray(array, dtype, order="C")
+        if array.dtype != values.dtype and not np.array_equal(
+            values.astype(array.dtype, copy=False), array, equal_nan=array.dtype.kind == "f"
+        ):
+            raise ValueError(
+                f"{argument} holds values that {np.dtype(dtype).name} does not: round them first,"
+                " with accelsim.round_to"
+            )
+    return values
+
+
+def index(argument: str, x: ArrayLike, size: int) -> NDArray[np.int64]:
+    """Return a vector of positions below `size`, or raise ValueError."""
+    positions = np.asarray(x)
+    if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
+        raise ValueError(f"{argument} has shape {positions.shape}, expected a vector of integers")
+    if positions.size and not (positions.min() >= 0 and positions.max() < size):
+        raise ValueError(
+            f"{argument} reaches {positions.min()} to {positions.max()}, allowed 0 to {size - 1}"
+        )
+    return positions.astype(np.int64)
