@@ -6,7 +6,9 @@ Units: the DRAM channel, the array, the recompute unit. A fold
   3. drains into a free output buffer (there are two), where the detector flags outputs;
   4. has its flagged outputs redone, on lanes through a queue or by the array again;
   5. is stored over the DRAM channel.
-A fold with flagged outputs keeps its operand buffer until they are redone.
+A fold with flagged outputs keeps its operand buffer until they are redone. Where a tile takes
+several folds, the first takes the output buffer and the last goes on to steps 4 and 5; operands
+of the earlier ones that have left the scratchpads are then fetched again.
 """
 
 from __future__ import annotations
@@ -143,7 +145,7 @@ class _Machine:
                 yield from self.rerun(number)
 
     def rerun(self, number: int) -> Behaviour:
-        """Redo the flagged outputs of a fold on the array, once it is drained: a fold's time."""
+        """Redo the flagged outputs of a fold on the array, once it is drained: a tile's time."""
         env, layer = self.env, self.layer
         last = number == len(layer.folds) - 1
         yield env.timeout(layer.drain_cycles)
@@ -152,10 +154,13 @@ class _Machine:
         since = self.now
         yield self.drained[number]
         self.attribute_stall(since, self.drain_blocked)
+        since = self.now
+        yield from self.refetch(number)
+        self.stalls["dram"] += self.now - since
         start = self.now
-        yield env.timeout(layer.fold_cycles)
+        yield env.timeout(layer.tile_cycles)
         self.note("recompute", start, f"redo fold {number}")
-        self.stalls["recompute"] += layer.fold_cycles
+        self.stalls["recompute"] += layer.tile_cycles
         self.array_end = self.now
         self.finish_redoing(number)
 
@@ -166,9 +171,10 @@ class _Machine:
         with self.drain_port.request() as turn:
             yield turn
             since = self.now
-            held_until = yield self.output_buffers.get()
-            if held_until > since:
-                self.drain_blocked.append((since, held_until))
+            if fold.opens:
+                held_until = yield self.output_buffers.get()
+                if held_until > since:
+                    self.drain_blocked.append((since, held_until))
             since = self.now
             if self.lanes is not None:
                 yield from self.enqueue(number, fold.flagged, self.lanes)
@@ -176,6 +182,9 @@ class _Machine:
                 self.drain_blocked.append((since, self.now))
         self.drained[number].succeed()
         yield self.drains.put(1)
+        if not fold.closes:
+            self.stored[number].succeed()
+            return
         if fold.flagged:
             yield self.redone[number]
         redone_at = self.now if fold.flagged else 0
@@ -188,19 +197,28 @@ class _Machine:
         for taken in range(0, flagged, unit.width):
             size = min(unit.width, flagged - taken)
             yield self.queue.put(size)
-            yield self.rounds.put((number, size, taken + size == flagged))
+            yield self.rounds.put((number, size, taken == 0, taken + size == flagged))
 
     def recompute_on_lanes(self, unit: Lanes) -> Behaviour:
         """Redo the outputs of one round side by side, each lane one MAC a cycle."""
         env, terms = self.env, self.layer.trace.k
         while True:
-            number, size, last = yield self.rounds.get()
+            number, size, first, last = yield self.rounds.get()
             yield self.queue.get(size)
+            if first:
+                yield from self.refetch(number)
             start = self.now
             yield env.timeout(terms)
             self.note("recompute", start, f"redo {size} of fold {number}")
             if last:
                 self.finish_redoing(number)
+
+    def refetch(self, number: int) -> Behaviour:
+        """Fetch what redoing a tile needs of its earlier folds, through the buffer it holds."""
+        size_bytes = self.layer.folds[number].refetch_bytes
+        if size_bytes:
+            yield self.transfer(size_bytes, f"fetch again for fold {number}")
+            yield self.env.timeout(self.hardware.dram_latency_cycles)
 
     def finish_redoing(self, number: int) -> None:
         """Free the operands of a fold whose flagged outputs are all redone."""

@@ -172,7 +172,7 @@ def test_check_describes_good_files_and_tells_all_problems_of_bad_ones(
     ]
     assert result.err.splitlines() == [
         "bad.yaml:2: clock_mhz: got -1, expected a finite number from 1e-09 to 1e+15",
-        "bad.yaml:3: array.dataflow: got the string 'rs', expected os",
+        "bad.yaml:3: array.dataflow: got the string 'rs', expected one of os, ws, is",
         "empty.yaml: is empty, expected a mapping of keys to values",
     ]
 

@@ -180,7 +180,11 @@ def test_a_name_is_text_of_at_most_200_characters(
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("dataflow: os", "dataflow: rs", ":6: array.dataflow: got the string 'rs', expected os"),
+        (
+            "dataflow: os",
+            "dataflow: rs",
+            ":6: array.dataflow: got the string 'rs', expected one of os, ws, is",
+        ),
         (
             "overlap_folds: true",
             "overlap_folds: 1",
@@ -353,7 +357,7 @@ energy_table: 45n
         ":3: array.rows: got 010, expected a plain decimal number",
         ":3: array.rows: key is given twice, first on line 3",
         f":3: array.cols: got 0, {COUNT}",
-        ":3: array.dataflow: got the string 'rs', expected os",
+        ":3: array.dataflow: got the string 'rs', expected one of os, ws, is",
         ":3: array.overlap_folds: got 1, expected true or false",
         ":4: dram.type: got the string 'foo', expected one of ddr3, lpddr4, hbm2",
         f":4: dram.bandwidth_gbytes_per_s: got .inf, {QUANTITY}",
