@@ -9,7 +9,7 @@ from typing import Any
 
 from accelsim.energy import EnergyLine, EnergyTable, by_component, charge, total_pj
 from accelsim.infer import Inference
-from accelsim.machine import Counts, Hardware, LoweredLayer, Simulation
+from accelsim.machine import Counts, Hardware, LoweredLayer, Simulation, chrome_trace
 from accelsim.policies import Policy
 
 COMPONENTS = (
@@ -161,6 +161,10 @@ class Run:
                 for line in self.energy_lines
             ],
         }
+
+    def as_trace(self) -> dict[str, Any]:
+        """Return the timelines of all layers as Chrome trace events, for Perfetto."""
+        return chrome_trace((layer.simulation.timeline for layer in self.layers), self.hardware)
 
     def __str__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.4f}"

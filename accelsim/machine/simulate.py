@@ -22,7 +22,7 @@ import simpy
 
 from accelsim.machine.hardware import Hardware, Lanes
 from accelsim.machine.lower import Fold, LoweredLayer
-from accelsim.machine.timeline import Interval, Timeline
+from accelsim.machine.timeline import Interval, Level, Stall, Timeline
 from accelsim.progress import Progress, silent
 
 Behaviour = Generator[simpy.Event, Any, None]
@@ -76,7 +76,9 @@ class _Machine:
         self.load_blocked: deque[tuple[int, int]] = deque()
         self.drain_blocked: deque[tuple[int, int]] = deque()
         self.intervals: list[Interval] = []
-        self.stalls = {"dram": 0, "recompute": 0}
+        self.stalls: list[Stall] = []
+        self.levels = {"operand buffers": 0, "output buffers": 0, "queue": 0}
+        self.changes = [Level(counter, 0, 0) for counter in self.levels]
         self.array_end = 0
         self.last_redone = 0
 
@@ -88,14 +90,23 @@ class _Machine:
             env.process(self.recompute_on_lanes(self.lanes))
         env.run(until=env.all_of(self.stored))
         total = self.now
-        tail = max(0, self.last_redone - self.array_end)
-        self.stalls["recompute"] += tail
-        self.stalls["dram"] += total - self.array_end - tail
+        redone = min(max(self.last_redone, self.array_end), total)
+        self.stall("recompute", self.array_end, redone)
+        self.stall("dram", redone, total)
+        cycles = {"dram": 0, "recompute": 0}
+        for stall in self.stalls:
+            cycles[stall.cause] += stall.end_cycles - stall.start_cycles
         return Simulation(
             total_cycles=total,
             compute_cycles=self.layer.compute_cycles,
-            stall_cycles=self.stalls,
-            timeline=Timeline(self.layer.trace.name, total, tuple(self.intervals)),
+            stall_cycles=cycles,
+            timeline=Timeline(
+                self.layer.trace.name,
+                total,
+                tuple(self.intervals),
+                tuple(self.stalls),
+                tuple(self.changes),
+            ),
         )
 
     @property
@@ -109,6 +120,7 @@ class _Machine:
         for number, fold in enumerate(self.layer.folds):
             since = self.now
             held_until = yield self.operand_buffers.get()
+            self.change("operand buffers", 1)
             if held_until > since:
                 self.load_blocked.append((since, held_until))
             if fold.load_bytes:
@@ -139,6 +151,7 @@ class _Machine:
             self.note("array", start, f"fold {number}")
             self.array_end = self.now + layer.drain_cycles
             if not fold.flagged:
+                self.change("operand buffers", -1)
                 yield self.operand_buffers.put(0)
             env.process(self.drain(number, fold))
             if fold.flagged and self.lanes is None:
@@ -150,17 +163,17 @@ class _Machine:
         last = number == len(layer.folds) - 1
         yield env.timeout(layer.drain_cycles)
         if not last:  # the drain of the last fold is already part of the compute cycles
-            self.stalls["recompute"] += layer.drain_cycles
+            self.stall("recompute", self.now - layer.drain_cycles, self.now)
         since = self.now
         yield self.drained[number]
         self.attribute_stall(since, self.drain_blocked)
         since = self.now
         yield from self.refetch(number)
-        self.stalls["dram"] += self.now - since
+        self.stall("dram", since, self.now)
         start = self.now
         yield env.timeout(layer.tile_cycles)
         self.note("recompute", start, f"redo fold {number}")
-        self.stalls["recompute"] += layer.tile_cycles
+        self.stall("recompute", start, self.now)
         self.array_end = self.now
         self.finish_redoing(number)
 
@@ -173,6 +186,7 @@ class _Machine:
             since = self.now
             if fold.opens:
                 held_until = yield self.output_buffers.get()
+                self.change("output buffers", 1)
                 if held_until > since:
                     self.drain_blocked.append((since, held_until))
             since = self.now
@@ -189,6 +203,7 @@ class _Machine:
             yield self.redone[number]
         redone_at = self.now if fold.flagged else 0
         yield self.transfer(fold.store_bytes, f"store fold {number}")
+        self.change("output buffers", -1)
         yield self.output_buffers.put(redone_at)
         self.stored[number].succeed()
 
@@ -197,6 +212,7 @@ class _Machine:
         for taken in range(0, flagged, unit.width):
             size = min(unit.width, flagged - taken)
             yield self.queue.put(size)
+            self.change("queue", size)
             yield self.rounds.put((number, size, taken == 0, taken + size == flagged))
 
     def recompute_on_lanes(self, unit: Lanes) -> Behaviour:
@@ -205,6 +221,7 @@ class _Machine:
         while True:
             number, size, first, last = yield self.rounds.get()
             yield self.queue.get(size)
+            self.change("queue", -size)
             if first:
                 yield from self.refetch(number)
             start = self.now
@@ -223,6 +240,7 @@ class _Machine:
     def finish_redoing(self, number: int) -> None:
         """Free the operands of a fold whose flagged outputs are all redone."""
         self.last_redone = self.now
+        self.change("operand buffers", -1)
         self.operand_buffers.put(self.now)
         self.redone[number].succeed()
 
@@ -236,12 +254,26 @@ class _Machine:
 
     def attribute_stall(self, since: int, blocked: deque[tuple[int, int]]) -> None:
         """Book the array's wait until now: to `recompute` while that blocked, else to `dram`."""
-        now = self.now
         while blocked and blocked[0][1] <= since:
             blocked.popleft()
-        recompute = sum(max(0, min(end, now) - max(start, since)) for start, end in blocked)
-        self.stalls["recompute"] += recompute
-        self.stalls["dram"] += now - since - recompute
+        booked = since
+        for start, end in blocked:
+            start, end = max(start, booked), min(end, self.now)
+            if start < end:
+                self.stall("dram", booked, start)
+                self.stall("recompute", start, end)
+                booked = end
+        self.stall("dram", booked, self.now)
+
+    def stall(self, cause: str, start: int, end: int) -> None:
+        """Book a wait of the array."""
+        if end > start:
+            self.stalls.append(Stall(cause, start, end))
+
+    def change(self, counter: str, by: int) -> None:
+        """Record that the queue, or the number of buffers in use, grew or shrank."""
+        self.levels[counter] += by
+        self.changes.append(Level(counter, self.now, self.levels[counter]))
 
     def note(self, unit: str, start: int, label: str) -> None:
         """Record that a unit was busy until now."""
