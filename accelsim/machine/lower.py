@@ -4,7 +4,8 @@ A tile of outputs (i, j) needs a strip of A (its rows) and one of B (its columns
 into folds, fold k of a tile needs block k of each. Tiles go row by row or column by column. The
 strip along the outer index is fetched once for each of its values if K is in one piece. Any other
 operand is fetched once in all if it fits its scratchpad whole, else again for every tile. The
-order with less DRAM traffic is taken, row by row if they are equal.
+order with less DRAM traffic is taken, row by row if they are equal. Products that repeat follow
+one another, each with operands of its own.
 """
 
 from __future__ import annotations
@@ -87,17 +88,21 @@ def lower(trace: LayerTrace, hardware: Hardware) -> LoweredLayer:
     """
     array, pads = hardware.array, hardware.scratchpads
     mapping = map_gemm(trace.m, trace.k, trace.n, array)
-    if mapping.folds > MAX_FOLDS:
+    count = trace.repeats * mapping.folds
+    if count > MAX_FOLDS:
+        times = f"{trace.repeats} times " if trace.repeats > 1 else ""
         raise AccelsimError(
-            f"layer {trace.name} on {hardware.name}: {trace.m}x{trace.n} outputs are"
-            f" {mapping.folds} folds of {array.rows}x{array.cols}, and at most {MAX_FOLDS} can be"
+            f"layer {trace.name} on {hardware.name}: {times}{trace.m}x{trace.n} outputs are"
+            f" {count} folds of {array.rows}x{array.cols}, and at most {MAX_FOLDS} can be"
             " simulated"
         )
     cut = Cut(trace, mapping)
     check_fits(trace, hardware, cut)
 
-    a_resident = cut.all_a_bytes <= pads.a.capacity_bytes
-    b_resident = cut.all_b_bytes <= pads.b.capacity_bytes
+    # Where another product follows, its first blocks arrive while this one's operands are in use.
+    share = 1 if trace.repeats == 1 else 2
+    a_resident = share * cut.all_a_bytes <= pads.a.capacity_bytes
+    b_resident = share * cut.all_b_bytes <= pads.b.capacity_bytes
     whole = mapping.term_strips == 1
     a_kept, b_kept = whole or a_resident, whole or b_resident
     # Times that each operand is fetched in either order.
@@ -110,24 +115,27 @@ def lower(trace: LayerTrace, hardware: Hardware) -> LoweredLayer:
 
     flagged = flagged_outputs(trace, mapping)
     refetched = refetched_bytes(trace, mapping, a_resident, b_resident)
+    again = refetched["a"] + refetched["b"]
     folds: list[Fold] = []
-    for i, j in _visits(order, mapping.row_strips, mapping.col_strips):
-        for strip in range(mapping.term_strips):
-            closes = strip == mapping.term_strips - 1
-            load_a = int(cut.a[i, strip]) if j == 0 or times_a > 1 else 0
-            load_b = int(cut.b[strip, j]) if i == 0 or times_b > 1 else 0
-            fold = Fold(
-                load_bytes=load_a + load_b,
-                store_bytes=int(cut.c[i, j]) if closes else 0,
-                flagged=int(flagged[i, j]) if closes else 0,
-                opens=strip == 0,
-                closes=closes,
-                refetch_bytes=sum(int(size[i, j]) for size in refetched.values()) if closes else 0,
-            )
-            folds.append(fold)
+    visits = _visits(order, mapping.row_strips, mapping.col_strips)
+    for product in range(trace.repeats):
+        for i, j in visits:
+            for strip in range(mapping.term_strips):
+                closes = strip == mapping.term_strips - 1
+                load_a = int(cut.a[i, strip]) if j == 0 or times_a > 1 else 0
+                load_b = int(cut.b[strip, j]) if i == 0 or times_b > 1 else 0
+                fold = Fold(
+                    load_bytes=load_a + load_b,
+                    store_bytes=int(cut.c[i, j]) if closes else 0,
+                    flagged=int(flagged[product, i, j]) if closes else 0,
+                    opens=strip == 0,
+                    closes=closes,
+                    refetch_bytes=int(again[product, i, j]) if closes else 0,
+                )
+                folds.append(fold)
     loaded = {
-        "a": times_a * cut.all_a_bytes + int(refetched["a"].sum()),
-        "b": times_b * cut.all_b_bytes + int(refetched["b"].sum()),
+        "a": trace.repeats * times_a * cut.all_a_bytes + int(refetched["a"].sum()),
+        "b": trace.repeats * times_b * cut.all_b_bytes + int(refetched["b"].sum()),
     }
     return LoweredLayer(
         trace=trace,
@@ -177,8 +185,8 @@ def _memory(
 ) -> Counts:
     pads, dram = hardware.scratchpads, hardware.dram.type
     words = {
-        "a": trace.m * trace.k * mapping.col_strips,
-        "b": trace.k * trace.n * mapping.row_strips,
+        "a": trace.repeats * trace.m * trace.k * mapping.col_strips,
+        "b": trace.repeats * trace.k * trace.n * mapping.row_strips,
     }
     redone = _redone_words(trace, hardware, mapping)
     entries: list[tuple[str, Action, int]] = []
@@ -221,7 +229,8 @@ def _redone_words(trace: LayerTrace, hardware: Hardware, mapping: Mapping) -> di
     if trace.recomputed is None:
         return {"a": 0, "b": 0}
     row, col = np.nonzero(trace.recomputed)
-    tile = row // mapping.tile_rows * mapping.col_strips + col // mapping.tile_cols
+    strip = row // trace.m * mapping.row_strips + row % trace.m // mapping.tile_rows
+    tile = strip * mapping.col_strips + col // mapping.tile_cols
     order = np.argsort(tile, kind="stable")  # within a tile the order stays row by row
     tile, row, col = tile[order], row[order], col[order]
     together = tile
@@ -229,7 +238,7 @@ def _redone_words(trace: LayerTrace, hardware: Hardware, mapping: Mapping) -> di
         place = np.arange(tile.size) - np.searchsorted(tile, tile)
         together = tile * trace.outputs + place // hardware.recompute.width
     # Rows and columns of the whole product tell apart what a tile's own would confuse.
-    shared = {"a": together * trace.m + row, "b": together * trace.n + col}
+    shared = {"a": together * trace.repeats * trace.m + row, "b": together * trace.n + col}
     return {key: np.unique(words).size * trace.k for key, words in shared.items()}
 
 

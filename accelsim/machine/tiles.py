@@ -14,7 +14,7 @@ Integers = NDArray[np.int64]
 
 
 class Cut:
-    """The sizes of all blocks of a GEMM: operands (a, b) and outputs (c), in bytes."""
+    """The sizes of all blocks of one GEMM: operands (a, b) and outputs (c), in bytes."""
 
     def __init__(self, trace: LayerTrace, mapping: Mapping) -> None:
         self.mapping = mapping
@@ -78,38 +78,42 @@ def check_fits(trace: LayerTrace, hardware: Hardware, cut: Cut) -> None:
 
 
 def flagged_outputs(trace: LayerTrace, mapping: Mapping) -> Integers:
-    """Return the flagged outputs of each tile (row strips, column strips)."""
+    """Return the flagged outputs of each tile (repeats, row strips, column strips)."""
     if trace.recomputed is None:
-        return np.zeros((mapping.row_strips, mapping.col_strips), np.int64)
-    by_row = np.add.reduceat(
-        trace.recomputed, np.arange(0, trace.n, mapping.tile_cols), axis=1, dtype=np.int64
-    )
-    return np.add.reduceat(by_row, np.arange(0, trace.m, mapping.tile_rows), axis=0)
+        return np.zeros((trace.repeats, mapping.row_strips, mapping.col_strips), np.int64)
+    mask = trace.recomputed.reshape(trace.repeats, trace.m, trace.n)
+    row_starts, col_starts = _starts(trace, mapping)
+    by_row = np.add.reduceat(mask, col_starts, axis=2, dtype=np.int64)
+    return np.add.reduceat(by_row, row_starts, axis=1)
 
 
 def refetched_bytes(
     trace: LayerTrace, mapping: Mapping, a_resident: bool, b_resident: bool
 ) -> dict[str, Integers]:
-    """Return what redoing each tile fetches again of A and of B (row strips, column strips).
+    """Return what redoing each tile fetches again of A and B (repeats, row strips, column strips).
 
     The last fold's operands are still there. The terms of the folds before it are fetched for
     the rows and columns that hold a flagged output, unless the whole operand is resident.
     """
-    nothing = np.zeros((mapping.row_strips, mapping.col_strips), np.int64)
+    nothing = np.zeros((trace.repeats, mapping.row_strips, mapping.col_strips), np.int64)
     earlier = (mapping.term_strips - 1) * mapping.terms
     if trace.recomputed is None or earlier == 0:
         return {"a": nothing, "b": nothing}
-    row_starts = np.arange(0, trace.m, mapping.tile_rows)
-    col_starts = np.arange(0, trace.n, mapping.tile_cols)
-    bits, mask = trace.operand_format.bits, trace.recomputed
-    by_row = np.logical_or.reduceat(mask, col_starts, axis=1)
-    by_col = np.logical_or.reduceat(mask, row_starts, axis=0)
-    rows = np.add.reduceat(by_row, row_starts, axis=0, dtype=np.int64)
-    cols = np.add.reduceat(by_col, col_starts, axis=1, dtype=np.int64)
+    row_starts, col_starts = _starts(trace, mapping)
+    bits, mask = trace.operand_format.bits, trace.recomputed.reshape(-1, trace.m, trace.n)
+    by_row = np.logical_or.reduceat(mask, col_starts, axis=2)
+    by_col = np.logical_or.reduceat(mask, row_starts, axis=1)
+    rows = np.add.reduceat(by_row, row_starts, axis=1, dtype=np.int64)
+    cols = np.add.reduceat(by_col, col_starts, axis=2, dtype=np.int64)
     return {
         "a": nothing if a_resident else -(-rows * earlier * bits // 8),
         "b": nothing if b_resident else -(-cols * earlier * bits // 8),
     }
+
+
+def _starts(trace: LayerTrace, mapping: Mapping) -> tuple[Integers, Integers]:
+    """Return the first row of each row strip, and the first column of each column strip."""
+    return np.arange(0, trace.m, mapping.tile_rows), np.arange(0, trace.n, mapping.tile_cols)
 
 
 def _extents(size: int, step: int) -> Integers:

@@ -252,6 +252,29 @@ def test_a_strip_that_does_not_fit_is_refused(pad: str, message: str) -> None:
     )
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), DATAFLOWS, st.booleans())
+def test_products_that_repeat_are_the_folds_and_counts_of_each(
+    m: int, k: int, n: int, dataflow: str, by_lanes: bool
+) -> None:
+    mask = random_mask(3 * m, n, 0.3)
+    hardware = machine(unit=lanes(2, 4) if by_lanes else None, dataflow=dataflow)
+    together = lower(trace(m, k, n, mask, repeats=3), hardware)
+    apart = [lower(trace(m, k, n, part), hardware) for part in np.split(mask, 3)]
+    assert together.folds == tuple(fold for product in apart for fold in product.folds)
+    assert together.counts == apart[0].counts + apart[1].counts + apart[2].counts
+
+
+def test_an_operand_that_repeats_stays_if_the_next_one_fits_beside_it() -> None:
+    fits = machine(scratchpads={"b": {"capacity_bytes": 320}})
+    read = DramAccess("read", "lpddr4")
+    # Two products, 8x10 by 10x16: B is fetched once, or once for each of two row strips.
+    layer = trace(8, 10, 16, repeats=2)
+    assert lower(layer, fits).counts.number("dram", read) == 2 * (80 + 160)
+    small = {"capacity_bytes": 80}  # nor does A fit, so that the order cannot save it
+    tight = machine(scratchpads={"a": small, "b": {"capacity_bytes": 319}})
+    assert lower(layer, tight).counts.number("dram", read) == 2 * (80 + 2 * 160)
+
+
 def test_too_many_folds_are_refused() -> None:
     with pytest.raises(AccelsimError, match="are 4000000 folds of 4x4, and at most 2000000"):
         lower(trace(8000, 1, 8000), machine())

@@ -40,12 +40,15 @@ MACHINES = st.builds(
     st.sampled_from([0.0, 7.0, 100.0]),
 )
 LAYERS = st.builds(
-    lambda m, k, n, rate, seed: trace(m, k, n, random_mask(m, n, rate, seed)),
+    lambda m, k, n, rate, seed, repeats: trace(
+        m, k, n, random_mask(repeats * m, n, rate, seed), repeats=repeats
+    ),
     st.integers(1, 30),
     st.integers(1, 30),
     st.integers(1, 30),
     st.sampled_from([0.0, 0.05, 0.4, 1.0]),
     st.integers(0, 3),
+    st.sampled_from([1, 1, 3]),
 )
 
 
