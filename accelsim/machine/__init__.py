@@ -4,7 +4,7 @@ from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram
 from accelsim.machine.hardware import DramType, Hardware, Lanes, Rerun
 from accelsim.machine.lower import LoweredLayer, lower
 from accelsim.machine.perfetto import chrome_trace
-from accelsim.machine.simulate import Simulation, simulate
+from accelsim.machine.simulate import Simulation, simulate, simulate_every_fold
 from accelsim.machine.timeline import Interval, Level, Stall, Timeline
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "chrome_trace",
     "lower",
     "simulate",
+    "simulate_every_fold",
 ]
