@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ from accelsim.energy import EnergyLine, EnergyTable, by_component, charge, total
 from accelsim.infer import Inference
 from accelsim.machine import Counts, Hardware, LoweredLayer, Simulation, chrome_trace
 from accelsim.policies import Policy
+from accelsim.trace import LayerTrace
 
 COMPONENTS = (
     "array",
@@ -32,6 +33,11 @@ class LayerRun:
 
     lowered: LoweredLayer
     simulation: Simulation
+
+    def renamed(self, trace: LayerTrace) -> LayerRun:
+        """Return the same for a layer that differs from this one's in name alone."""
+        lowered = replace(self.lowered, trace=trace)
+        return LayerRun(lowered, replace(self.simulation, layer=lowered))
 
     def as_dict(self, hardware: Hardware, table: EnergyTable) -> dict[str, Any]:
         """Return plain values, in the words of the JSON report."""
