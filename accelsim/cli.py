@@ -85,15 +85,29 @@ _POLICY_HELP = "NAME or NAME:key=value,…  " + "; ".join(
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write all numbers here."
 )
+@click.option(
+    "--trace",
+    "trace_path",
+    type=click.Path(path_type=Path),
+    help="Write who did what when here, for ui.perfetto.dev.",
+)
 def run(
-    hardware: Path, workload: Path, policy: str, energy_table: str | None, json_path: Path | None
+    hardware: Path,
+    workload: Path,
+    policy: str,
+    energy_table: str | None,
+    json_path: Path | None,
+    trace_path: Path | None,
 ) -> None:
     """Run WORKLOAD on HARDWARE under a policy, and print cycles and energy per layer."""
-    if json_path is not None:
-        check_writable(json_path)
+    for path in (json_path, trace_path):
+        if path is not None:
+            check_writable(path)
     result = run_point(hardware, workload, policy, energy_table, _progress)
     if json_path is not None:
         write_whole(json_path, json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n")
+    if trace_path is not None:
+        write_whole(trace_path, json.dumps(result.as_trace(), ensure_ascii=False) + "\n")
     click.echo(_table(result))
 
 

@@ -145,14 +145,18 @@ def _trace_of_shapes(workload: Workload, policy: Policy) -> Trace:
     operand_format = workload.operand_format
     layers = []
     for index, gemm in enumerate(workload.gemms):
-        if policy.second is not None and gemm.m * gemm.n > MAX_MASKED_OUTPUTS:
+        rows = gemm.repeats * gemm.m
+        if policy.second is not None and rows * gemm.n > MAX_MASKED_OUTPUTS:
             raise AccelsimError(
-                f"layer {gemm.name}: {gemm.m}x{gemm.n} outputs, and recomputation can be drawn for"
+                f"layer {gemm.name}: {rows}x{gemm.n} outputs, and recomputation can be drawn for"
                 f" at most {MAX_MASKED_OUTPUTS}"
             )
-        mask = policy.select(LayerView(index, gemm.m, gemm.k, gemm.n))
+        mask = policy.select(LayerView(index, rows, gemm.k, gemm.n))
         shape = (gemm.m, gemm.k, gemm.n)
-        layers.append(_layer_trace(gemm.name, shape, operand_format, operand_format, policy, mask))
+        trace = _layer_trace(
+            gemm.name, shape, operand_format, operand_format, policy, mask, gemm.repeats
+        )
+        layers.append(trace)
     return Trace(tuple(layers), samples=1)
 
 
@@ -163,6 +167,7 @@ def _layer_trace(
     output_format: FloatFormat,
     policy: Policy,
     mask: Mask | None,
+    repeats: int = 1,
 ) -> LayerTrace:
     m, k, n = shape
     return LayerTrace(
@@ -176,6 +181,7 @@ def _layer_trace(
         recompute_accumulator=policy.second,
         detector=policy.detector,
         recomputed=mask,
+        repeats=repeats,
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from accelsim.energy import EnergyLine, EnergyTable, by_component, charge, total_pj
 from accelsim.infer import Inference
-from accelsim.machine import Counts, Hardware, LoweredLayer, Simulation
+from accelsim.machine import Counts, Hardware, LoweredLayer, Simulation, chrome_trace
 from accelsim.policies import Policy
+from accelsim.trace import LayerTrace
 
 COMPONENTS = (
     "array",
@@ -32,6 +33,11 @@ class LayerRun:
 
     lowered: LoweredLayer
     simulation: Simulation
+
+    def renamed(self, trace: LayerTrace) -> LayerRun:
+        """Return the same for a layer that differs from this one's in name alone."""
+        lowered = replace(self.lowered, trace=trace)
+        return LayerRun(lowered, replace(self.simulation, layer=lowered))
 
     def as_dict(self, hardware: Hardware, table: EnergyTable) -> dict[str, Any]:
         """Return plain values, in the words of the JSON report."""
@@ -161,6 +167,10 @@ class Run:
                 for line in self.energy_lines
             ],
         }
+
+    def as_trace(self) -> dict[str, Any]:
+        """Return the timelines of all layers as Chrome trace events, for Perfetto."""
+        return chrome_trace((layer.simulation.timeline for layer in self.layers), self.hardware)
 
     def __str__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.4f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from accelsim.config import load_energy_table, load_hardware, load_workload
@@ -13,6 +14,7 @@ from accelsim.networks import Workload
 from accelsim.policies import Policy, parse_policy
 from accelsim.progress import Progress, silent
 from accelsim.result import LayerRun, Run
+from accelsim.trace import LayerTrace
 
 
 def run(
@@ -39,11 +41,22 @@ def measure(
     energy_table: EnergyTable,
     progress: Progress = silent,
 ) -> Run:
-    """Charge `hardware` for an inference that has been done."""
-    layers = []
+    """Charge `hardware` for an inference that has been done.
+
+    Layers that differ in name alone, and of which nothing is redone, are simulated once.
+    """
+    layers: list[LayerRun] = []
+    done: dict[LayerTrace, LayerRun] = {}
     for trace in inference.trace.layers:
+        alike = replace(trace, name="", recompute_accumulator=None, recomputed=None)
+        if trace.recomputed_outputs == 0 and alike in done:
+            layers.append(done[alike].renamed(trace))
+            continue
         lowered = lower(trace, hardware)
-        layers.append(LayerRun(lowered, simulate(lowered, hardware, progress)))
+        layer = LayerRun(lowered, simulate(lowered, hardware, progress))
+        if trace.recomputed_outputs == 0:
+            done[alike] = layer
+        layers.append(layer)
     return Run(hardware, workload_name, policy, inference, tuple(layers), energy_table)
 
 

@@ -28,10 +28,11 @@ class Detector:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """One GEMM (m×k by k×n) as a policy ran it.
+    """One GEMM (m×k by k×n) as a policy ran it, or `repeats` of them with operands of their own.
 
     `accumulator` does the first pass and `recompute_accumulator` redoes the outputs where
-    `recomputed` (m,n) is True; both of the latter and `detector` are None if nothing can be.
+    `recomputed` (repeats·m, n) is True; both of the latter and `detector` are None if nothing
+    can be.
     `operand_format` and `output_format` decide the bytes moved.
     """
 
@@ -45,25 +46,27 @@ class LayerTrace:
     recompute_accumulator: Accumulator | None = None
     detector: Detector | None = None
     recomputed: Mask | None = None
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         if (self.recomputed is None) != (self.recompute_accumulator is None):
             raise ValueError(f"layer {self.name}: a mask and a second accumulator go together")
-        if self.recomputed is not None and self.recomputed.shape != (self.m, self.n):
+        rows = self.repeats * self.m
+        if self.recomputed is not None and self.recomputed.shape != (rows, self.n):
             raise ValueError(
                 f"layer {self.name}: the mask has shape {self.recomputed.shape},"
-                f" expected {(self.m, self.n)}"
+                f" expected {(rows, self.n)}"
             )
 
     @property
     def outputs(self) -> int:
         """Number of inner products."""
-        return self.m * self.n
+        return self.repeats * self.m * self.n
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the first pass."""
-        return self.m * self.n * self.k
+        return self.outputs * self.k
 
     @property
     def recomputed_outputs(self) -> int:
@@ -71,9 +74,10 @@ class LayerTrace:
         return 0 if self.recomputed is None else int(np.count_nonzero(self.recomputed))
 
     def __str__(self) -> str:
+        times = f"{self.repeats} times " if self.repeats > 1 else ""
         text = (
-            f"{self.name}: {self.m}x{self.k} by {self.k}x{self.n}, {self.operand_format} operands,"
-            f" accumulated in {self.accumulator}"
+            f"{self.name}: {times}{self.m}x{self.k} by {self.k}x{self.n},"
+            f" {self.operand_format} operands, accumulated in {self.accumulator}"
         )
         if self.recompute_accumulator is not None:
             text += (

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import numpy as np
 import simpy
 
-from accelsim.machine import Hardware, Lanes, lower, simulate
+from accelsim.machine import Hardware, Lanes, Rerun, lower, simulate, simulate_every_fold
 from accelsim.numerics import Accumulator, FloatFormat
+from accelsim.run import run
 from accelsim.trace import LayerTrace
 
 TIMEOUTS = 200_000
 REPEATS = 5
+WORKLOADS = Path(__file__).parents[1] / "workloads"
+NETWORKS = ("resnet-50", "bert-base")
 
 
 def main() -> None:
@@ -33,13 +38,33 @@ def main() -> None:
         }
     )
     lowered = lower(layer, hardware)
-    assert simulate(lowered, hardware) == simulate(lowered, hardware)
+    assert simulate(lowered, hardware) == simulate_every_fold(lowered, hardware)[0]
     bare = _seconds(_timeouts) / TIMEOUTS
     fold = _seconds(lambda: simulate(lowered, hardware)) / len(lowered.folds)
     print(
         f"simulate: {1 / fold:,.0f} folds a second, 5 % flagged, lanes;"
         f" a fold takes the time of {fold / bare:.1f} bare SimPy timeouts"
     )
+    _networks(hardware.model_copy(update={"recompute": Rerun(unit="array")}))
+
+
+def _networks(hardware: Hardware) -> None:
+    """Print how long whole networks take, from file to numbers, against simulating every fold."""
+    for name in NETWORKS:
+        path = WORKLOADS / f"{name}.yaml"
+        result = run(hardware, path, "uniform-low")
+        every = 0.0
+        for layer in result.layers:
+            start = time.perf_counter()
+            slow, _ = simulate_every_fold(layer.lowered, hardware)
+            every += time.perf_counter() - start
+            assert slow == layer.simulation
+        taken = _seconds(functools.partial(run, hardware, path, "uniform-low"))
+        folds = sum(len(layer.lowered.folds) for layer in result.layers)
+        print(
+            f"{name} on 32x32 os: {taken:.3f} s for {folds:,} folds, {every / taken:.0f} times as"
+            " fast as every fold of every layer; the integers are the same"
+        )
 
 
 def _timeouts() -> None:

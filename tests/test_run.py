@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import accelsim
 from accelsim.demo import MACHINES, shipped
 from accelsim.energy import by_component
+from accelsim.machine import Hardware, LoweredLayer, Simulation, simulate
+from accelsim.networks import Gemm, Workload
+from accelsim.numerics import FloatFormat
+from accelsim.progress import Progress
 
 WORKLOAD = shipped("workloads", "digits-relu")
 
@@ -74,3 +80,29 @@ def test_every_problem_of_every_file_is_named_at_once() -> None:
         "policy: unknown name 'chunky'; did you mean 'chunked'? allowed are uniform-low,"
         " uniform-high, uniform, chunked, selective, random",
     )
+
+
+def test_layers_that_are_alike_are_simulated_once_and_keep_their_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+
+    def counted(layer: LoweredLayer, hardware: Hardware, progress: Progress) -> Simulation:
+        calls.append(layer.trace.name)
+        return simulate(layer, hardware, progress)
+
+    monkeypatch.setattr(sys.modules["accelsim.run"], "simulate", counted)
+    shapes = {"first": (8, 9, 10), "second": (8, 9, 11), "third": (8, 9, 10)}
+    gemms = tuple(Gemm(name, *shape) for name, shape in shapes.items())
+    workload = Workload("w", FloatFormat.parse("e4m3fn"), gemms)
+    machine = shipped("hwconfigs", MACHINES[0])
+    result = accelsim.run(machine, workload, "uniform-low")
+    assert calls == ["first", "second"]
+    assert [layer.lowered.trace.name for layer in result.layers] == list(shapes)
+    assert [layer.simulation.timeline.layer for layer in result.layers] == list(shapes)
+    first, _, third = (layer.simulation for layer in result.layers)
+    assert first == third
+    # Where outputs are redone, their places decide: each layer is simulated.
+    calls.clear()
+    accelsim.run(machine, workload, "random:rate=0.5")
+    assert calls == list(shapes)

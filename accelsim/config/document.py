@@ -107,26 +107,31 @@ class Document:
         return _bare(str(value) if text is None else text)
 
 
-def read_document(path: Path) -> Document:
-    """Read one YAML file. Raises InputError if it cannot be read as YAML at all."""
+def read_text(path: Path, what: str) -> str:
+    """Read a file of text; `what` says what it should be. Raises InputError if it is not text."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
-        raise InputError(f"{path}: is a directory, expected a YAML file") from None
+        raise InputError(f"{path}: is a directory, expected {what}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError:
         raise InputError(f"{path}: is not a file name") from None
     if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"{path}: is longer than {MAX_FILE_BYTES} bytes, expected a YAML file")
+        raise InputError(f"{path}: is longer than {MAX_FILE_BYTES} bytes, expected {what}")
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{line}: is not UTF-8 text, expected a YAML file") from None
+        raise InputError(f"{path}:{line}: is not UTF-8 text, expected {what}") from None
+
+
+def read_document(path: Path) -> Document:
+    """Read one YAML file. Raises InputError if it cannot be read as YAML at all."""
+    text = read_text(path, "a YAML file")
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:

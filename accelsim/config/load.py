@@ -11,11 +11,20 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from accelsim.config.document import Document, read_document
+from accelsim.config.topology import load_topology
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.energy import EnergyTable
 from accelsim.errors import InputError
 from accelsim.machine import Hardware
-from accelsim.networks import DATASETS, DenseLayer, DenseSpec, Gemm, GemmSpec, Network, Workload
+from accelsim.networks import (
+    DATASETS,
+    ConvolutionError,
+    DenseLayer,
+    DenseSpec,
+    Network,
+    Workload,
+    as_gemm,
+)
 from accelsim.networks.npz import read_weights
 from accelsim.networks.workload import WorkloadSpec
 
@@ -65,7 +74,12 @@ def load_hardware(path: str | Path) -> Hardware:
 
 
 def load_workload(path: str | Path) -> Workload:
-    """Read a workload file and its weights. Raises InputError with a line for every problem."""
+    """Read a workload file and its weights, or a SCALE-Sim topology table (`.csv`).
+
+    Raises InputError with a line for every problem.
+    """
+    if Path(path).suffix.lower() == ".csv":
+        return load_topology(Path(path))
     document = read_document(Path(path))
     spec = validate(document, WorkloadSpec)
     workload = None
@@ -78,6 +92,8 @@ def load_workload(path: str | Path) -> Workload:
 
 def check_file(path: str | Path) -> str:
     """Check a file of any kind and describe it in a few words; raises InputError."""
+    if Path(path).suffix.lower() == ".csv":
+        return f"workload {load_workload(path).name}"
     document = read_document(Path(path))
     kind = _kind_of(document)
     if kind == "hardware":
@@ -111,12 +127,14 @@ def _finish(path: Path, model: type[EnergyTable]) -> EnergyTable:
 def _gemms(document: Document, spec: WorkloadSpec) -> Workload | None:
     gemms = []
     for index, layer in enumerate(spec.layers):
-        if isinstance(layer, GemmSpec):
-            gemms.append(Gemm(layer.name, layer.m, layer.k, layer.n))
-        else:
-            document.report(
-                ("layers", index, "kind"), "got dense, expected gemm: the file names no weights"
-            )
+        if isinstance(layer, DenseSpec):
+            expected = "expected gemm, batched_gemm or conv2d: the file names no weights"
+            document.report(("layers", index, "kind"), f"got dense, {expected}")
+            continue
+        try:
+            gemms.append(as_gemm(layer))
+        except ConvolutionError as error:
+            document.report(("layers", index, error.key), str(error))
     if spec.dataset is not None:
         document.report(("dataset",), "a workload without weights has no dataset; remove the key")
     _check_names(document, spec)
@@ -132,7 +150,8 @@ def _network(document: Document, spec: WorkloadSpec) -> Workload | None:
             dense.append((index, layer))
         else:
             document.report(
-                ("layers", index, "kind"), "got gemm, expected dense: the file names weights"
+                ("layers", index, "kind"),
+                f"got {layer.kind}, expected dense: the file names weights",
             )
     if spec.dataset is None:
         document.report(("dataset",), f"key is missing, expected {', '.join(DATASETS)}")

@@ -3,8 +3,9 @@
 from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram
 from accelsim.machine.hardware import DramType, Hardware, Lanes, Rerun
 from accelsim.machine.lower import LoweredLayer, lower
-from accelsim.machine.simulate import Simulation, simulate
-from accelsim.machine.timeline import Interval, Timeline
+from accelsim.machine.perfetto import chrome_trace
+from accelsim.machine.simulate import Simulation, simulate, simulate_every_fold
+from accelsim.machine.timeline import Interval, Level, Stall, Timeline
 
 __all__ = [
     "Action",
@@ -15,11 +16,15 @@ __all__ = [
     "Hardware",
     "Interval",
     "Lanes",
+    "Level",
     "LoweredLayer",
     "Rerun",
     "Simulation",
     "Sram",
+    "Stall",
     "Timeline",
+    "chrome_trace",
     "lower",
     "simulate",
+    "simulate_every_fold",
 ]

@@ -21,13 +21,14 @@ class _Part(BaseModel):
 class Array(_Part):
     """A systolic array of rows × cols multiply-accumulate units.
 
-    `os` is output stationary: each PE accumulates one output. With `overlap_folds` a fold enters
-    while the one before it drains.
+    The dataflow is output (`os`), weight (`ws`) or input (`is`) stationary, after what a PE keeps:
+    an output, an element of the right operand, or one of the left. With `overlap_folds` a fold
+    enters while the one before it drains.
     """
 
     rows: Count
     cols: Count
-    dataflow: Literal["os"]
+    dataflow: Literal["os", "ws", "is"]
     overlap_folds: bool
 
 

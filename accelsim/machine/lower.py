@@ -1,10 +1,11 @@
 """From a layer's trace to what the machine does: folds with their transfers, and counts.
 
-Output stationary: fold (i, j) holds the outputs of rows i·R… and columns j·C… of the product,
-one per PE, while K terms stream through. Each fold needs a strip of A (R×K) and one of B (K×C).
-Folds go row by row or column by column; the strip along the outer index is fetched once for each
-of its values, the other operand once in all if it fits its scratchpad whole, else once per fold.
-The order with less DRAM traffic is taken, row by row if they are equal.
+A tile of outputs (i, j) needs a strip of A (its rows) and one of B (its columns); where K is cut
+into folds, fold k of a tile needs block k of each. Tiles go row by row or column by column. The
+strip along the outer index is fetched once for each of its values if K is in one piece. Any other
+operand is fetched once in all if it fits its scratchpad whole, else again for every tile. The
+order with less DRAM traffic is taken, row by row if they are equal. Products that repeat follow
+one another, each with operands of its own.
 """
 
 from __future__ import annotations
@@ -13,11 +14,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError
 from accelsim.machine.counts import Action, Counts, DramAccess, Sram, arithmetic
-from accelsim.machine.hardware import Hardware, Lanes, Scratchpad
+from accelsim.machine.hardware import Hardware, Lanes, Rerun
+from accelsim.machine.mapping import Mapping, map_gemm
+from accelsim.machine.tiles import (
+    Cut,
+    bytes_of,
+    check_fits,
+    flagged_outputs,
+    partial_sum_bits,
+    refetched_bytes,
+)
 from accelsim.numerics import FloatFormat
 from accelsim.trace import LayerTrace
 
@@ -32,11 +41,19 @@ MAX_FOLDS = 2_000_000
 
 @dataclass(frozen=True)
 class Fold:
-    """One filling of the array: what it fetches and stores, and how much of it is redone."""
+    """One filling of the array: what it fetches and stores, and how much of it is redone.
+
+    A tile is opened by its first fold and closed by its last, which alone stores outputs and
+    knows which are flagged. `refetch_bytes` are operands of the tile's earlier folds that have
+    left the scratchpads and that redoing the flagged outputs needs again.
+    """
 
     load_bytes: int
     store_bytes: int
     flagged: int
+    opens: bool = True
+    closes: bool = True
+    refetch_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,7 +61,8 @@ class LoweredLayer:
     """A layer as the machine runs it.
 
     A fold keeps the array for `interval_cycles`, and its outputs are complete `drain_cycles`
-    after that; a fold done alone takes `fold_cycles`, the sum of fill, terms and drain.
+    after that; a fold done alone takes `fold_cycles`, the sum of fill, terms and drain. All folds
+    of a tile, done alone, take `tile_cycles`.
     """
 
     trace: LayerTrace
@@ -53,6 +71,7 @@ class LoweredLayer:
     fold_cycles: int
     interval_cycles: int
     drain_cycles: int
+    tile_cycles: int
     counts: Counts
 
     @property
@@ -64,64 +83,69 @@ class LoweredLayer:
 def lower(trace: LayerTrace, hardware: Hardware) -> LoweredLayer:
     """Cut a layer into folds for `hardware`.
 
-    Raises AccelsimError if a strip of an operand or a tile of outputs does not fit half its
+    Raises AccelsimError if a block of an operand or a tile of outputs does not fit half its
     scratchpad.
     """
     array, pads = hardware.array, hardware.scratchpads
-    count = -(-trace.m // array.rows) * -(-trace.n // array.cols)
+    mapping = map_gemm(trace.m, trace.k, trace.n, array)
+    count = trace.repeats * mapping.folds
     if count > MAX_FOLDS:
+        times = f"{trace.repeats} times " if trace.repeats > 1 else ""
         raise AccelsimError(
-            f"layer {trace.name} on {hardware.name}: {trace.m}x{trace.n} outputs are {count} folds"
-            f" of {array.rows}x{array.cols}, and at most {MAX_FOLDS} can be simulated"
+            f"layer {trace.name} on {hardware.name}: {times}{trace.m}x{trace.n} outputs are"
+            f" {count} folds of {array.rows}x{array.cols}, and at most {MAX_FOLDS} can be"
+            " simulated"
         )
-    rows = _extents(trace.m, array.rows)
-    cols = _extents(trace.n, array.cols)
-    a_strips = [_bytes(int(r) * trace.k, trace.operand_format) for r in rows]
-    b_strips = [_bytes(int(c) * trace.k, trace.operand_format) for c in cols]
-    c_tile = _bytes(int(rows[0]) * int(cols[0]), trace.output_format)
-    for pad, key, size, what in (
-        (pads.a, "a", a_strips[0], f"{rows[0]} rows of {trace.k} terms"),
-        (pads.b, "b", b_strips[0], f"{cols[0]} columns of {trace.k} terms"),
-        (pads.c, "c", c_tile, f"{rows[0]}x{cols[0]} outputs"),
-    ):
-        _check_fits(trace.name, hardware.name, pad, key, size, what)
+    cut = Cut(trace, mapping)
+    check_fits(trace, hardware, cut)
 
-    a_resident = sum(a_strips) <= pads.a.capacity_bytes
-    b_resident = sum(b_strips) <= pads.b.capacity_bytes
-    by_rows = sum(a_strips) + sum(b_strips) * (1 if b_resident else len(rows))
-    by_columns = sum(b_strips) + sum(a_strips) * (1 if a_resident else len(cols))
-    order: Literal["rows", "columns"] = "rows" if by_rows <= by_columns else "columns"
+    # Where another product follows, its first blocks arrive while this one's operands are in use.
+    share = 1 if trace.repeats == 1 else 2
+    a_resident = share * cut.all_a_bytes <= pads.a.capacity_bytes
+    b_resident = share * cut.all_b_bytes <= pads.b.capacity_bytes
+    whole = mapping.term_strips == 1
+    a_kept, b_kept = whole or a_resident, whole or b_resident
+    # Times that each operand is fetched in either order.
+    by_rows = (1 if a_kept else mapping.col_strips, 1 if b_resident else mapping.row_strips)
+    by_columns = (1 if a_resident else mapping.col_strips, 1 if b_kept else mapping.row_strips)
+    order: Literal["rows", "columns"] = "rows"
+    if cut.operand_bytes(*by_columns) < cut.operand_bytes(*by_rows):
+        order = "columns"
+    times_a, times_b = by_rows if order == "rows" else by_columns
 
-    flagged = _flagged(trace, array.rows, array.cols)
-    folds = []
-    loaded = {"a": 0, "b": 0}
-    for i, j in _visits(order, len(rows), len(cols)):
-        if order == "rows":
-            loads_a, loads_b = j == 0, i == 0 or not b_resident
-        else:
-            loads_a, loads_b = j == 0 or not a_resident, i == 0
-        load_a, load_b = a_strips[i] * loads_a, b_strips[j] * loads_b
-        loaded["a"] += load_a
-        loaded["b"] += load_b
-        folds.append(
-            Fold(
-                load_bytes=load_a + load_b,
-                store_bytes=_bytes(int(rows[i] * cols[j]), trace.output_format),
-                flagged=int(flagged[i, j]),
-            )
-        )
-
-    fold_cycles = array.rows + array.cols + trace.k - 2
-    interval = trace.k if array.overlap_folds else fold_cycles
-    redone = _redone_words(trace, hardware)
+    flagged = flagged_outputs(trace, mapping)
+    refetched = refetched_bytes(trace, mapping, a_resident, b_resident)
+    again = refetched["a"] + refetched["b"]
+    folds: list[Fold] = []
+    visits = _visits(order, mapping.row_strips, mapping.col_strips)
+    for product in range(trace.repeats):
+        for i, j in visits:
+            for strip in range(mapping.term_strips):
+                closes = strip == mapping.term_strips - 1
+                load_a = int(cut.a[i, strip]) if j == 0 or times_a > 1 else 0
+                load_b = int(cut.b[strip, j]) if i == 0 or times_b > 1 else 0
+                fold = Fold(
+                    load_bytes=load_a + load_b,
+                    store_bytes=int(cut.c[i, j]) if closes else 0,
+                    flagged=int(flagged[product, i, j]) if closes else 0,
+                    opens=strip == 0,
+                    closes=closes,
+                    refetch_bytes=int(again[product, i, j]) if closes else 0,
+                )
+                folds.append(fold)
+    loaded = {
+        "a": trace.repeats * times_a * cut.all_a_bytes + int(refetched["a"].sum()),
+        "b": trace.repeats * times_b * cut.all_b_bytes + int(refetched["b"].sum()),
+    }
     return LoweredLayer(
         trace=trace,
         order=order,
         folds=tuple(folds),
-        fold_cycles=fold_cycles,
-        interval_cycles=interval,
-        drain_cycles=fold_cycles - interval,
-        counts=_arithmetic(trace) + _memory(trace, hardware, len(rows), len(cols), loaded, redone),
+        fold_cycles=mapping.fold_cycles,
+        interval_cycles=mapping.interval_cycles,
+        drain_cycles=mapping.drain_cycles,
+        tile_cycles=mapping.tile_cycles,
+        counts=_arithmetic(trace) + _memory(trace, hardware, mapping, loaded),
     )
 
 
@@ -157,29 +181,34 @@ def _arithmetic(trace: LayerTrace) -> Counts:
 
 
 def _memory(
-    trace: LayerTrace,
-    hardware: Hardware,
-    row_strips: int,
-    col_strips: int,
-    loaded: dict[str, int],
-    redone: dict[str, int],
+    trace: LayerTrace, hardware: Hardware, mapping: Mapping, loaded: dict[str, int]
 ) -> Counts:
     pads, dram = hardware.scratchpads, hardware.dram.type
-    words = {"a": trace.m * trace.k * col_strips, "b": trace.k * trace.n * row_strips}
+    words = {
+        "a": trace.repeats * trace.m * trace.k * mapping.col_strips,
+        "b": trace.repeats * trace.k * trace.n * mapping.row_strips,
+    }
+    redone = _redone_words(trace, hardware, mapping)
     entries: list[tuple[str, Action, int]] = []
     for key, pad in (("a", pads.a), ("b", pads.b)):
         component, capacity = f"scratchpad_{key}", pad.capacity_bytes
-        read = _bytes(words[key] + redone[key], trace.operand_format)
+        read = bytes_of(words[key] + redone[key], trace.operand_format.bits)
         entries += [
             ("dram", DramAccess("read", dram), loaded[key]),
             (component, Sram("write", capacity), loaded[key]),
             (component, Sram("read", capacity), read),
         ]
-    out_bytes = _bytes(trace.outputs, trace.output_format)
-    redone_bytes = _bytes(trace.recomputed_outputs, trace.output_format)
+    out_bytes = bytes_of(trace.outputs, trace.output_format.bits)
+    redone_bytes = bytes_of(trace.recomputed_outputs, trace.output_format.bits)
+    # Each fold of a tile but the last leaves its sums in c, and the next one takes them back.
+    returns = mapping.term_strips - 1
+    partial = bytes_of(trace.outputs * returns, partial_sum_bits(trace, mapping.terms))
+    if isinstance(hardware.recompute, Rerun) and trace.recompute_accumulator is not None:
+        wide = trace.recompute_accumulator.outer_format.bits
+        partial += bytes_of(trace.recomputed_outputs * returns, wide)
     entries += [
-        ("scratchpad_c", Sram("write", pads.c.capacity_bytes), out_bytes + redone_bytes),
-        ("scratchpad_c", Sram("read", pads.c.capacity_bytes), out_bytes),
+        ("scratchpad_c", Sram("write", pads.c.capacity_bytes), out_bytes + redone_bytes + partial),
+        ("scratchpad_c", Sram("read", pads.c.capacity_bytes), out_bytes + partial),
         ("dram", DramAccess("write", dram), out_bytes),
     ]
     if isinstance(hardware.recompute, Lanes):
@@ -191,58 +220,29 @@ def _memory(
     return Counts(entries)
 
 
-def _redone_words(trace: LayerTrace, hardware: Hardware) -> dict[str, int]:
+def _redone_words(trace: LayerTrace, hardware: Hardware, mapping: Mapping) -> dict[str, int]:
     """Return the operand words that recomputation reads from scratchpads a and b.
 
-    Outputs that are redone together, in the lanes of one round or in one fold of the array, read
+    Outputs that are redone together, in the lanes of one round or in one tile of the array, read
     a row or column that several of them need once, and share it.
     """
     if trace.recomputed is None:
         return {"a": 0, "b": 0}
     row, col = np.nonzero(trace.recomputed)
-    fold = row // hardware.array.rows * -(-trace.n // hardware.array.cols)
-    fold += col // hardware.array.cols
-    order = np.argsort(fold, kind="stable")  # within a fold the order stays row by row
-    fold, row, col = fold[order], row[order], col[order]
-    together = fold
+    strip = row // trace.m * mapping.row_strips + row % trace.m // mapping.tile_rows
+    tile = strip * mapping.col_strips + col // mapping.tile_cols
+    order = np.argsort(tile, kind="stable")  # within a tile the order stays row by row
+    tile, row, col = tile[order], row[order], col[order]
+    together = tile
     if isinstance(hardware.recompute, Lanes):
-        place = np.arange(fold.size) - np.searchsorted(fold, fold)
-        together = fold * trace.outputs + place // hardware.recompute.width
-    # Rows and columns of the whole product tell apart what a fold's own would confuse.
-    shared = {"a": together * trace.m + row, "b": together * trace.n + col}
+        place = np.arange(tile.size) - np.searchsorted(tile, tile)
+        together = tile * trace.outputs + place // hardware.recompute.width
+    # Rows and columns of the whole product tell apart what a tile's own would confuse.
+    shared = {"a": together * trace.repeats * trace.m + row, "b": together * trace.n + col}
     return {key: np.unique(words).size * trace.k for key, words in shared.items()}
-
-
-def _flagged(trace: LayerTrace, height: int, width: int) -> NDArray[np.int64]:
-    """Return the flagged outputs of each fold (row strips, column strips)."""
-    row_starts, col_starts = np.arange(0, trace.m, height), np.arange(0, trace.n, width)
-    if trace.recomputed is None:
-        return np.zeros((row_starts.size, col_starts.size), np.int64)
-    by_row = np.add.reduceat(trace.recomputed, col_starts, axis=1, dtype=np.int64)
-    return np.add.reduceat(by_row, row_starts, axis=0)
 
 
 def _visits(order: str, rows: int, cols: int) -> list[tuple[int, int]]:
     if order == "rows":
         return [(i, j) for i in range(rows) for j in range(cols)]
     return [(i, j) for j in range(cols) for i in range(rows)]
-
-
-def _extents(size: int, step: int) -> NDArray[np.int64]:
-    """Return the extents of the pieces when `size` is cut every `step`."""
-    return np.diff(np.append(np.arange(0, size, step), size))
-
-
-def _bytes(elements: int, fmt: FloatFormat) -> int:
-    return -(-elements * fmt.bits // 8)
-
-
-def _check_fits(
-    layer: str, machine: str, pad: Scratchpad, key: str, size_bytes: int, what: str
-) -> None:
-    if size_bytes > pad.buffer_bytes:
-        raise AccelsimError(
-            f"layer {layer} on {machine}: {what} take {size_bytes} bytes, but half of"
-            f" scratchpads.{key} holds {pad.buffer_bytes};"
-            f" capacity_bytes of at least {2 * size_bytes} would fit"
-        )

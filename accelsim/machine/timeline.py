@@ -19,12 +19,35 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Stall:
+    """The array idle, or redoing outputs, because of `cause` (`dram`, `recompute`)."""
+
+    cause: str
+    start_cycles: int
+    end_cycles: int
+
+
+@dataclass(frozen=True)
+class Level:
+    """From `cycle` on, `counter` (entries of the queue, buffers in use) stands at `value`."""
+
+    counter: str
+    cycle: int
+    value: int
+
+
+@dataclass(frozen=True)
 class Timeline:
-    """All intervals of a layer, in the order in which they were known; prints as a log."""
+    """All intervals of a layer, in the order in which they were known; prints as a log.
+
+    `stalls` are those that the layer's stall cycles count, and no two overlap.
+    """
 
     layer: str
     total_cycles: int
     intervals: tuple[Interval, ...]
+    stalls: tuple[Stall, ...] = ()
+    levels: tuple[Level, ...] = ()
 
     def busy_cycles(self, unit: str) -> int:
         """Return how long `unit` was busy."""

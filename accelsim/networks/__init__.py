@@ -2,12 +2,24 @@
 
 from accelsim.networks.datasets import DATASETS, Dataset
 from accelsim.networks.network import ACTIVATIONS, Activation, DenseLayer, Network, activate
-from accelsim.networks.workload import DenseSpec, Gemm, GemmSpec, Workload, WorkloadSpec
+from accelsim.networks.shapes import ConvolutionError, as_gemm
+from accelsim.networks.workload import (
+    BatchedGemmSpec,
+    Conv2dSpec,
+    DenseSpec,
+    Gemm,
+    GemmSpec,
+    Workload,
+    WorkloadSpec,
+)
 
 __all__ = [
     "ACTIVATIONS",
     "DATASETS",
     "Activation",
+    "BatchedGemmSpec",
+    "Conv2dSpec",
+    "ConvolutionError",
     "Dataset",
     "DenseLayer",
     "DenseSpec",
@@ -17,4 +29,5 @@ __all__ = [
     "Workload",
     "WorkloadSpec",
     "activate",
+    "as_gemm",
 ]

@@ -28,6 +28,7 @@ Format = Annotated[FloatFormat, BeforeValidator(_format)]
 Optional = BeforeValidator(_given)
 """For a key that may be left out, but not left empty."""
 Size = Annotated[int, Field(ge=1, le=2**31)]
+Extent = Annotated[int, Field(ge=1, le=2**16)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -42,6 +43,40 @@ class GemmSpec(BaseModel):
     n: Size
 
 
+class BatchedGemmSpec(BaseModel):
+    """`batch` matrix products m×k by k×n, each with operands of its own, as in attention."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Name
+    kind: Literal["batched_gemm"]
+    batch: Size
+    m: Size
+    k: Size
+    n: Size
+
+
+class Conv2dSpec(BaseModel):
+    """A convolution of an image height×width×channels with `filters` kernels.
+
+    Input and output channels are split into `groups`; groups = channels is a depthwise one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Name
+    kind: Literal["conv2d"]
+    height: Extent
+    width: Extent
+    channels: Extent
+    filters: Extent
+    kernel_height: Extent
+    kernel_width: Extent
+    stride: Extent = 1
+    padding: Annotated[int, Field(ge=0, le=2**16)] = 0
+    dilation: Extent = 1
+    groups: Extent = 1
+    batch: Extent = 1
+
+
 class DenseSpec(BaseModel):
     """A layer h' = φ(W h + b) whose weights lie in the workload's archive."""
 
@@ -53,14 +88,16 @@ class DenseSpec(BaseModel):
     activation: Activation
 
 
-LayerSpec = Annotated[GemmSpec | DenseSpec, Field(discriminator="kind")]
+LayerSpec = Annotated[
+    GemmSpec | DenseSpec | BatchedGemmSpec | Conv2dSpec, Field(discriminator="kind")
+]
 
 
 class WorkloadSpec(BaseModel):
     """The keys of a workload file.
 
     With `weights` (an npz archive beside the file) and `dataset`, every layer is `dense` and the
-    network is run; without, every layer is `gemm` and only shapes are known.
+    network is run; without, no layer is, and only shapes are known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -73,12 +110,18 @@ class WorkloadSpec(BaseModel):
 
 @dataclass(frozen=True)
 class Gemm:
-    """A matrix product known by its shape alone."""
+    """A matrix product known by its shape alone, or `repeats` of them."""
 
     name: str
     m: int
     k: int
     n: int
+    repeats: int = 1
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+        return self.repeats * self.m * self.k * self.n
 
 
 @dataclass(frozen=True)

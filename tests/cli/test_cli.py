@@ -172,7 +172,7 @@ def test_check_describes_good_files_and_tells_all_problems_of_bad_ones(
     ]
     assert result.err.splitlines() == [
         "bad.yaml:2: clock_mhz: got -1, expected a finite number from 1e-09 to 1e+15",
-        "bad.yaml:3: array.dataflow: got the string 'rs', expected os",
+        "bad.yaml:3: array.dataflow: got the string 'rs', expected one of os, ws, is",
         "empty.yaml: is empty, expected a mapping of keys to values",
     ]
 
@@ -418,3 +418,26 @@ def test_output_that_cannot_be_written_is_told_in_one_line() -> None:
         done = command("--version", stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 2
     assert done.stderr == "accelsim: cannot write the output: No space left on device\n"
+
+
+def test_a_trace_opens_with_every_layer_and_the_cycles_of_the_run(accelsim_command: Any) -> None:
+    result = accelsim_command(
+        *("run", "lanes.yaml", "w.yaml", "--policy", "random:rate=0.3", "--trace", "t.json"),
+        *("--json", "out.json"),
+    )
+    assert result.status == 0
+    written, run = (json.loads(Path(name).read_text()) for name in ("t.json", "out.json"))
+    events = written["traceEvents"]
+    assert {event["ph"] for event in events} == {"M", "X", "C"}
+    layers = [event for event in events if event["ph"] == "X" and event["tid"] == 1]
+    assert [layer["name"] for layer in layers] == [layer["name"] for layer in run["layers"]]
+    last = layers[-1]["ts"] + layers[-1]["dur"]
+    assert last == pytest.approx(run["total_cycles"] / written["otherData"]["clock_mhz"])
+    names = {event["name"] for event in events}
+    assert {"stall: dram", "stall: recompute", "queue", "operand buffers"} <= names
+
+
+def test_a_trace_that_cannot_be_written_is_refused_before_any_work(accelsim_command: Any) -> None:
+    result = accelsim_command("run", "absent", "absent", "--policy", "x", "--trace", "no/t.json")
+    assert result.status == 2
+    assert result.err == "no/t.json: cannot be written: no is not a directory\n"

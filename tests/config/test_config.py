@@ -180,7 +180,11 @@ def test_a_name_is_text_of_at_most_200_characters(
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("dataflow: os", "dataflow: rs", ":6: array.dataflow: got the string 'rs', expected os"),
+        (
+            "dataflow: os",
+            "dataflow: rs",
+            ":6: array.dataflow: got the string 'rs', expected one of os, ws, is",
+        ),
         (
             "overlap_folds: true",
             "overlap_folds: 1",
@@ -353,7 +357,7 @@ energy_table: 45n
         ":3: array.rows: got 010, expected a plain decimal number",
         ":3: array.rows: key is given twice, first on line 3",
         f":3: array.cols: got 0, {COUNT}",
-        ":3: array.dataflow: got the string 'rs', expected os",
+        ":3: array.dataflow: got the string 'rs', expected one of os, ws, is",
         ":3: array.overlap_folds: got 1, expected true or false",
         ":4: dram.type: got the string 'foo', expected one of ddr3, lpddr4, hbm2",
         f":4: dram.bandwidth_gbytes_per_s: got .inf, {QUANTITY}",
@@ -367,7 +371,10 @@ energy_table: 45n
 
 
 GEMM_KEYS = "name, kind, m, k, n"
-LAYER_KEYS = f"{GEMM_KEYS}, inputs, outputs, activation"
+LAYER_KEYS = (
+    f"{GEMM_KEYS}, inputs, outputs, activation, batch, height, width, channels, filters,"
+    " kernel_height, kernel_width, stride, padding, dilation, groups"
+)
 FORMATS = "allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to 23), fp16, bf16, tf32, fp32"
 
 
@@ -385,12 +392,14 @@ FORMATS = "allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to 23), fp16, bf16, tf32, 
         (
             "second, kind: gemm",
             "second, kind: conv",
-            ":5: layers[1].kind: got the string 'conv', expected one of gemm, dense",
+            ":5: layers[1].kind: got the string 'conv', expected one of gemm,"
+            " dense, batched_gemm, conv2d",
         ),
         (
             "second, kind: gemm",
             "second",
-            ":5: layers[1].kind: key is missing, expected one of gemm, dense",
+            ":5: layers[1].kind: key is missing, expected one of gemm,"
+            " dense, batched_gemm, conv2d",
         ),
         ("name: second", "name: first", ":5: layers[1].name: 'first' is the name of layers[0]"
          " already"),
@@ -600,8 +609,11 @@ def test_every_shipped_machine_loads(path: Path) -> None:
 def test_every_shipped_workload_loads(path: Path) -> None:
     workload = load_workload(path)
     assert workload.name == path.stem
-    assert workload.network is not None
-    assert [layer.name for layer in workload.network.layers] == ["hidden1", "hidden2", "logits"]
+    if workload.network is None:
+        assert not path.with_suffix(".npz").exists()
+    else:
+        names = [layer.name for layer in workload.network.layers]
+        assert names == ["hidden1", "hidden2", "logits"]
 
 
 @pytest.mark.parametrize(

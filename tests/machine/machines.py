@@ -21,10 +21,11 @@ def machine(
     cols: int = 4,
     overlap_folds: bool = False,
     unit: Lanes | Rerun | None = None,
+    dataflow: str = "os",
     **parts: Any,
 ) -> Hardware:
     """A machine with a clock of 1 GHz, so that a nanosecond is a cycle."""
-    array = {"rows": rows, "cols": cols, "dataflow": "os", "overlap_folds": overlap_folds}
+    array = {"rows": rows, "cols": cols, "dataflow": dataflow, "overlap_folds": overlap_folds}
     return Hardware.model_validate(
         {
             "name": "test",

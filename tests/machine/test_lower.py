@@ -14,35 +14,46 @@ from accelsim.numerics import Accumulator
 from accelsim.trace import Detector, LayerTrace
 
 SIZES = st.integers(1, 40)
+DATAFLOWS = st.sampled_from(["os", "ws", "is"])
 
 
 def ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
-@given(SIZES, SIZES, SIZES, st.integers(1, 9), st.integers(1, 9), st.booleans())
+@given(SIZES, SIZES, SIZES, st.integers(1, 9), st.integers(1, 9), st.booleans(), DATAFLOWS)
 def test_folds_and_compute_cycles_are_the_closed_form(
-    m: int, k: int, n: int, rows: int, cols: int, overlap: bool
+    m: int, k: int, n: int, rows: int, cols: int, overlap: bool, dataflow: str
 ) -> None:
-    lowered = lower(trace(m, k, n), machine(rows, cols, overlap))
-    folds = ceil(m, rows) * ceil(n, cols)
+    lowered = lower(trace(m, k, n), machine(rows, cols, overlap, dataflow=dataflow))
+    folds, terms, cycles, interval = {
+        "os": (ceil(m, rows) * ceil(n, cols), k, rows + cols + k - 2, k),
+        "ws": (ceil(k, rows) * ceil(n, cols), m, 2 * rows + cols + m - 2, max(m, rows)),
+        "is": (ceil(k, rows) * ceil(m, cols), n, 2 * rows + cols + n - 2, max(n, rows)),
+    }[dataflow]
     assert len(lowered.folds) == folds
-    assert lowered.fold_cycles == rows + cols + k - 2
-    expected = folds * k + rows + cols - 2 if overlap else folds * (rows + cols + k - 2)
+    assert lowered.fold_cycles == cycles
+    assert interval >= terms
+    expected = (folds - 1) * interval + cycles if overlap else folds * cycles
     assert lowered.compute_cycles == expected
 
 
 def redone_words(layer: LayerTrace, hardware: Hardware) -> tuple[int, int]:
-    """The definition: rounds of a fold, output by output, and the rows and columns in each."""
+    """The definition: rounds of a tile, output by output, and the rows and columns in each."""
     assert layer.recomputed is not None
     array, unit = hardware.array, hardware.recompute
+    height, width = {
+        "os": (array.rows, array.cols),
+        "ws": (layer.m, array.cols),
+        "is": (array.cols, layer.n),
+    }[array.dataflow]
     words_a = words_b = 0
-    for top in range(0, layer.m, array.rows):
-        for left in range(0, layer.n, array.cols):
+    for top in range(0, layer.m, height):
+        for left in range(0, layer.n, width):
             flagged = [
                 (i, j)
-                for i in range(top, min(top + array.rows, layer.m))
-                for j in range(left, min(left + array.cols, layer.n))
+                for i in range(top, min(top + height, layer.m))
+                for j in range(left, min(left + width, layer.n))
                 if layer.recomputed[i, j]
             ]
             size = unit.width if isinstance(unit, Lanes) else max(len(flagged), 1)
@@ -61,11 +72,19 @@ def redone_words(layer: LayerTrace, hardware: Hardware) -> tuple[int, int]:
     st.integers(1, 9),
     st.sampled_from([0.0, 0.1, 0.5, 1.0]),
     st.sampled_from([None, (1, 1), (3, 2), (4, 64)]),
+    DATAFLOWS,
 )
 def test_words_read_for_recomputation_are_those_of_the_definition(
-    m: int, k: int, n: int, rows: int, cols: int, rate: float, unit: tuple[int, int] | None
+    m: int,
+    k: int,
+    n: int,
+    rows: int,
+    cols: int,
+    rate: float,
+    unit: tuple[int, int] | None,
+    dataflow: str,
 ) -> None:
-    hardware = machine(rows, cols, unit=None if unit is None else lanes(*unit))
+    hardware = machine(rows, cols, unit=None if unit is None else lanes(*unit), dataflow=dataflow)
     layer = trace(m, k, n, random_mask(m, n, rate))
     with_redoing, without = lower(layer, hardware).counts, lower(trace(m, k, n), hardware).counts
     read = Sram("read", hardware.scratchpads.a.capacity_bytes)
@@ -76,10 +95,10 @@ def test_words_read_for_recomputation_are_those_of_the_definition(
     assert extra == redone_words(layer, hardware)
 
 
-@given(SIZES, SIZES, SIZES, st.sampled_from([0.0, 0.3, 1.0]))
-def test_counts_are_conserved(m: int, k: int, n: int, rate: float) -> None:
+@given(SIZES, SIZES, SIZES, st.sampled_from([0.0, 0.3, 1.0]), DATAFLOWS)
+def test_counts_are_conserved(m: int, k: int, n: int, rate: float, dataflow: str) -> None:
     mask = random_mask(m, n, rate)
-    hardware = machine(unit=lanes(2, 4))
+    hardware = machine(unit=lanes(2, 4), dataflow=dataflow)
     lowered = lower(trace(m, k, n, mask), hardware)
     counts, redone = lowered.counts, int(mask.sum())
     multiply = Arithmetic("multiply", "e4m3fn")
@@ -93,21 +112,84 @@ def test_counts_are_conserved(m: int, k: int, n: int, rate: float) -> None:
     )
     dram_read = counts.number("dram", DramAccess("read", "lpddr4"))
     dram_written = counts.number("dram", DramAccess("write", "lpddr4"))
-    assert filled == dram_read == sum(fold.load_bytes for fold in lowered.folds)
+    assert filled == dram_read
+    assert dram_read == sum(fold.load_bytes + fold.refetch_bytes for fold in lowered.folds)
     assert dram_written == sum(fold.store_bytes for fold in lowered.folds) == m * n
-    assert counts.number("scratchpad_c", Sram("read", capacity)) == dram_written
-    assert counts.number("scratchpad_c", Sram("write", capacity)) == m * n + redone
+    # Partial sums, of one byte here, are written and taken back between the folds of a tile.
+    partial = 0 if dataflow == "os" else m * n * (ceil(k, hardware.array.rows) - 1)
+    assert counts.number("scratchpad_c", Sram("read", capacity)) == dram_written + partial
+    assert counts.number("scratchpad_c", Sram("write", capacity)) == m * n + redone + partial
 
 
-@given(SIZES, SIZES, SIZES, st.integers(1, 9), st.integers(1, 9))
+@given(SIZES, SIZES, SIZES, st.integers(1, 9), st.integers(1, 9), DATAFLOWS)
 def test_scratchpad_words_of_the_first_pass_are_the_closed_form(
-    m: int, k: int, n: int, rows: int, cols: int
+    m: int, k: int, n: int, rows: int, cols: int, dataflow: str
 ) -> None:
-    hardware = machine(rows, cols)
+    hardware = machine(rows, cols, dataflow=dataflow)
     counts = lower(trace(m, k, n), hardware).counts
-    read = Sram("read", hardware.scratchpads.a.capacity_bytes)
-    assert counts.number("scratchpad_a", read) == m * k * ceil(n, cols)
-    assert counts.number("scratchpad_b", read) == k * n * ceil(m, rows)
+    capacity = hardware.scratchpads.a.capacity_bytes
+    words_a, words_b, words_c = {
+        "os": (m * k * ceil(n, cols), k * n * ceil(m, rows), m * n),
+        "ws": (m * k * ceil(n, cols), k * n, m * n * ceil(k, rows)),
+        "is": (m * k, k * n * ceil(m, cols), m * n * ceil(k, rows)),
+    }[dataflow]
+    assert counts.number("scratchpad_a", Sram("read", capacity)) == words_a
+    assert counts.number("scratchpad_b", Sram("read", capacity)) == words_b
+    assert counts.number("scratchpad_c", Sram("write", capacity)) == words_c
+
+
+def test_a_wider_accumulator_moves_more_bytes_of_partial_sums() -> None:
+    hardware = machine(dataflow="ws")  # K = 10 takes three folds of four terms
+    capacity = hardware.scratchpads.c.capacity_bytes
+    exact = Detector("exact", FP32, multiplies_per_output=0, compares_per_output=1)
+    inner = Accumulator("e4m3fn", chunk=8, outer="fp32")
+    whole = Accumulator("e4m3fn", chunk=2, outer="fp32")
+    for changes, width in (
+        ({"accumulator": Accumulator(E4M3)}, 1),
+        ({"accumulator": Accumulator(FP32)}, 4),
+        ({"accumulator": inner}, 5),  # a fold ends inside a chunk: both sums are kept
+        ({"accumulator": whole}, 4),
+        ({"detector": exact}, 5),  # the numerator of the condition number is kept as well
+    ):
+        counts = lower(trace(6, 10, 5, **changes), hardware).counts
+        assert counts.number("scratchpad_c", Sram("read", capacity)) == 30 + 2 * 30 * width
+
+
+def test_an_output_is_known_after_the_last_fold_over_its_terms() -> None:
+    mask = np.zeros((6, 10), np.bool_)
+    mask[3, 1] = mask[5, 9] = True
+    folds = lower(trace(6, 12, 10, mask), machine(dataflow="ws")).folds
+    # Three strips of four columns, three folds over the terms of each.
+    assert [fold.flagged for fold in folds] == [0, 0, 1, 0, 0, 0, 0, 0, 1]
+    assert [fold.store_bytes for fold in folds] == [0, 0, 24, 0, 0, 24, 0, 0, 12]
+    assert [fold.opens for fold in folds] == [True, False, False] * 3
+    turned = lower(trace(6, 12, 10, mask), machine(dataflow="is")).folds
+    assert [fold.flagged for fold in turned] == [0, 0, 1, 0, 0, 1]
+
+
+def test_redoing_fetches_again_what_has_left_the_scratchpads() -> None:
+    mask = np.zeros((6, 10), np.bool_)
+    mask[3, 1] = mask[3, 2] = True
+    small = {"a": {"capacity_bytes": 48}, "b": {"capacity_bytes": 32}}
+    hardware = machine(dataflow="ws", scratchpads=small)
+    lowered = lower(trace(6, 12, 10, mask), hardware)
+    # One row of A and two columns of B, for the eight terms of the first two folds.
+    assert [fold.refetch_bytes for fold in lowered.folds[:3]] == [0, 0, 8 + 16]
+    roomy = lower(trace(6, 12, 10, mask), machine(dataflow="ws"))
+    assert not any(fold.refetch_bytes for fold in roomy.folds)
+
+
+def test_partial_sums_that_do_not_fit_are_refused() -> None:
+    hardware = machine(dataflow="ws", scratchpads={"c": {"capacity_bytes": 64}})
+    lower(trace(8, 10, 8), hardware)
+    with pytest.raises(AccelsimError) as caught:
+        lower(trace(8, 10, 8, accumulator=Accumulator(FP32)), hardware)
+    assert str(caught.value) == (
+        "layer layer on test: 8x4 partial sums of 32 bits take 128 bytes, but half of"
+        " scratchpads.c holds 32; capacity_bytes of at least 256 would fit"
+    )
+    # One fold over all terms leaves no partial sums.
+    lower(trace(8, 4, 8, accumulator=Accumulator(FP32)), hardware)
 
 
 def test_operands_that_fit_are_fetched_once() -> None:
@@ -168,6 +250,29 @@ def test_a_strip_that_does_not_fit_is_refused(pad: str, message: str) -> None:
         f"layer layer on test: {message}, but half of scratchpads.{pad} holds 39;"
         " capacity_bytes of at least 80 would fit"
     )
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), DATAFLOWS, st.booleans())
+def test_products_that_repeat_are_the_folds_and_counts_of_each(
+    m: int, k: int, n: int, dataflow: str, by_lanes: bool
+) -> None:
+    mask = random_mask(3 * m, n, 0.3)
+    hardware = machine(unit=lanes(2, 4) if by_lanes else None, dataflow=dataflow)
+    together = lower(trace(m, k, n, mask, repeats=3), hardware)
+    apart = [lower(trace(m, k, n, part), hardware) for part in np.split(mask, 3)]
+    assert together.folds == tuple(fold for product in apart for fold in product.folds)
+    assert together.counts == apart[0].counts + apart[1].counts + apart[2].counts
+
+
+def test_an_operand_that_repeats_stays_if_the_next_one_fits_beside_it() -> None:
+    fits = machine(scratchpads={"b": {"capacity_bytes": 320}})
+    read = DramAccess("read", "lpddr4")
+    # Two products, 8x10 by 10x16: B is fetched once, or once for each of two row strips.
+    layer = trace(8, 10, 16, repeats=2)
+    assert lower(layer, fits).counts.number("dram", read) == 2 * (80 + 160)
+    small = {"capacity_bytes": 80}  # nor does A fit, so that the order cannot save it
+    tight = machine(scratchpads={"a": small, "b": {"capacity_bytes": 319}})
+    assert lower(layer, tight).counts.number("dram", read) == 2 * (80 + 2 * 160)
 
 
 def test_too_many_folds_are_refused() -> None:

@@ -23,27 +23,32 @@ UNITS: st.SearchStrategy[Lanes | Rerun] = st.one_of(
     st.builds(lanes, st.integers(1, 20), st.integers(1, 20)),
 )
 MACHINES = st.builds(
-    lambda rows, cols, overlap, unit, bandwidth, latency: machine(
+    lambda rows, cols, overlap, unit, dataflow, bandwidth, latency: machine(
         rows,
         cols,
         overlap,
         unit,
+        dataflow,
         dram={"bandwidth_gbytes_per_s": bandwidth, "latency_ns": latency},
     ),
     st.integers(1, 8),
     st.integers(1, 8),
     st.booleans(),
     UNITS,
+    st.sampled_from(["os", "ws", "is"]),
     st.sampled_from([0.5, 1.0, 3.0, 16.0, 1e9]),
     st.sampled_from([0.0, 7.0, 100.0]),
 )
 LAYERS = st.builds(
-    lambda m, k, n, rate, seed: trace(m, k, n, random_mask(m, n, rate, seed)),
+    lambda m, k, n, rate, seed, repeats: trace(
+        m, k, n, random_mask(repeats * m, n, rate, seed), repeats=repeats
+    ),
     st.integers(1, 30),
     st.integers(1, 30),
     st.integers(1, 30),
     st.sampled_from([0.0, 0.05, 0.4, 1.0]),
     st.integers(0, 3),
+    st.sampled_from([1, 1, 3]),
 )
 
 
@@ -83,6 +88,28 @@ def test_the_array_itself_takes_the_time_of_a_fold_to_redo_outputs() -> None:
     assert redone.stall_cycles["recompute"] == 16
 
 
+def test_the_array_redoes_a_tile_of_several_folds_in_the_time_of_all_of_them() -> None:
+    hardware = machine(dataflow="ws", dram=FAST_DRAM)  # 3 folds over K, of 2·4 + 4 + 6 - 2 cycles
+    mask = np.zeros((6, 12), np.bool_)
+    mask[2, 5] = True
+    plain, redone = run(trace(6, 10, 12), hardware), run(trace(6, 10, 12, mask), hardware)
+    assert redone.total_cycles == plain.total_cycles + 3 * 16
+    assert redone.stall_cycles["recompute"] == 3 * 16
+
+
+def test_operands_that_are_fetched_again_hold_up_recomputation() -> None:
+    mask = np.zeros((6, 4), np.bool_)
+    mask[2, 1] = True
+    dram = {"bandwidth_gbytes_per_s": 1.0, "latency_ns": 7.0}
+    small = {"a": {"capacity_bytes": 48}, "b": {"capacity_bytes": 32}}
+    hardware = machine(dataflow="ws", dram=dram, scratchpads=small)
+    again = run(trace(6, 12, 4, mask), hardware).timeline
+    fetch = [i for i in again.intervals if i.label == "fetch again for fold 2"]
+    redo = [i for i in again.intervals if i.label == "redo fold 2"]
+    assert [i.end_cycles - i.start_cycles for i in fetch] == [8 + 8]
+    assert redo[0].start_cycles == fetch[0].end_cycles + 7
+
+
 def test_one_lane_redoes_one_output_in_k_cycles() -> None:
     mask = np.ones((4, 4), np.bool_)
     result = run(trace(4, 10, 4, mask), machine(dram=FAST_DRAM, unit=lanes(1, 100)))
@@ -102,14 +129,15 @@ def test_a_full_queue_stalls_the_array(overlap: bool) -> None:
 @settings(max_examples=100, deadline=None)
 @given(
     st.integers(1, 40), st.integers(1, 40), st.integers(1, 40),
-    st.integers(1, 9), st.integers(1, 9), st.booleans(),
+    st.integers(1, 9), st.integers(1, 9), st.booleans(), st.sampled_from(["os", "ws", "is"]),
 )  # fmt: skip
 def test_without_stalls_the_closed_form_is_exact(
-    m: int, k: int, n: int, rows: int, cols: int, overlap: bool
+    m: int, k: int, n: int, rows: int, cols: int, overlap: bool, dataflow: str
 ) -> None:
     # Two folds may take less than a store: only then does an infinite channel still hold one up.
-    result = run(trace(m, k, n), machine(rows, cols, overlap, dram=FAST_DRAM))
-    folds = lower(trace(m, k, n), machine(rows, cols, overlap))
+    hardware = machine(rows, cols, overlap, dataflow=dataflow, dram=FAST_DRAM)
+    folds = lower(trace(m, k, n), hardware)
+    result = simulate(folds, hardware)
     if folds.interval_cycles >= 2:
         # One cycle to load the first operands, one to store the last outputs.
         assert result.total_cycles == folds.compute_cycles + 2
@@ -119,6 +147,27 @@ def test_without_stalls_the_closed_form_is_exact(
 @settings(max_examples=150, deadline=None)
 @given(MACHINES, LAYERS)
 def test_laws_of_time(hardware: Hardware, layer: LayerTrace) -> None:
+    check_laws(hardware, layer)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(1, 8), st.integers(1, 40), st.integers(1, 8), UNITS, st.sampled_from(["ws", "is"]),
+    st.booleans(), st.sampled_from([0.05, 0.4]), st.sampled_from([0.5, 3.0, 1e9]),
+)  # fmt: skip
+def test_laws_of_time_hold_where_operands_are_fetched_again(
+    m: int, k: int, n: int, unit: Lanes | Rerun, dataflow: str, overlap: bool, rate: float,
+    bandwidth: float,
+) -> None:  # fmt: skip
+    small = {"capacity_bytes": 64}
+    dram = {"bandwidth_gbytes_per_s": bandwidth, "latency_ns": 7.0}
+    hardware = machine(
+        4, 4, overlap, unit, dataflow, dram=dram, scratchpads={"a": small, "b": small}
+    )
+    check_laws(hardware, trace(m, k, n, random_mask(m, n, rate)))
+
+
+def check_laws(hardware: Hardware, layer: LayerTrace) -> None:
     lowered = lower(layer, hardware)
     result = simulate(lowered, hardware)
     timeline = result.timeline
@@ -126,10 +175,11 @@ def test_laws_of_time(hardware: Hardware, layer: LayerTrace) -> None:
     assert result.total_cycles == result.compute_cycles + sum(result.stall_cycles.values())
     assert min(result.stall_cycles.values()) >= 0
     assert max(*busy.values(), result.compute_cycles) <= result.total_cycles
-    waits = hardware.dram_latency_cycles * len(lowered.folds)
+    fetches = len(lowered.folds) + sum(fold.refetch_bytes > 0 for fold in lowered.folds)
+    waits = hardware.dram_latency_cycles * fetches
     drains = lowered.drain_cycles * (len(lowered.folds) + 1)
     assert result.total_cycles <= sum(busy.values()) + waits + drains
-    moved = sum(fold.load_bytes + fold.store_bytes for fold in lowered.folds)
+    moved = sum(f.load_bytes + f.store_bytes + f.refetch_bytes for f in lowered.folds)
     roofline = moved * hardware.clock_mhz / (hardware.dram.bandwidth_gbytes_per_s * 1e3)
     assert result.total_cycles >= roofline
 
@@ -146,7 +196,9 @@ def test_no_unit_does_two_things_at_once(hardware: Hardware, layer: LayerTrace) 
 @settings(max_examples=60, deadline=None)
 @given(MACHINES, LAYERS)
 def test_the_same_input_gives_the_same_timeline(hardware: Hardware, layer: LayerTrace) -> None:
-    assert run(layer, hardware) == run(layer, hardware)
+    first, second = run(layer, hardware), run(layer, hardware)
+    assert first == second
+    assert first.timeline == second.timeline
 
 
 @settings(max_examples=60, deadline=None)
@@ -155,7 +207,9 @@ def test_a_recompute_rate_of_zero_takes_the_time_of_uniform(
     hardware: Hardware, m: int, k: int, n: int
 ) -> None:
     uniform = run(trace(m, k, n), hardware)
-    assert run(trace(m, k, n, np.zeros((m, n), np.bool_)), hardware) == uniform
+    unflagged = run(trace(m, k, n, np.zeros((m, n), np.bool_)), hardware)
+    assert unflagged == uniform
+    assert unflagged.timeline == uniform.timeline
     assert uniform.stall_cycles["recompute"] == 0
 
 
@@ -168,5 +222,6 @@ def test_every_output_is_loaded_for_computed_and_stored(
     labels = [interval.label for interval in simulate(lowered, hardware).timeline.intervals]
     for number, fold in enumerate(lowered.folds):
         assert labels.count(f"fold {number}") == 1
-        assert labels.count(f"store fold {number}") == 1
+        assert labels.count(f"store fold {number}") == fold.closes
+        assert labels.count(f"fetch again for fold {number}") == (fold.refetch_bytes > 0)
         assert labels.count(f"load fold {number}") == (fold.load_bytes > 0)

@@ -1,0 +1,70 @@
+"""SCALE-Sim's topology tables as workloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from accelsim.config import check_file, load_workload
+from accelsim.errors import InputError
+from accelsim.networks import Gemm
+
+CONV = (
+    "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter,"
+    " Strides,"
+)
+
+
+def load(tmp_path: Path, *lines: str) -> tuple[Gemm, ...]:
+    path = tmp_path / "net.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return load_workload(path).gemms
+
+
+def test_a_gemm_table_gives_its_products(tmp_path: Path) -> None:
+    found = load(tmp_path, "Layer,M,N,K,", "QKT,1024,512,64,", "", "PW, 8, 9, 10")
+    assert found == (Gemm("QKT", 1024, 64, 512), Gemm("PW", 8, 10, 9))
+
+
+def test_a_convolution_is_its_pixels_by_its_kernel_by_its_filters(tmp_path: Path) -> None:
+    found = load(tmp_path, CONV, "Conv1, 224, 224, 7, 7, 3, 64, 2,", "FC, 1, 1, 1, 1, 512, 10, 1,")
+    # A stride past the edge still makes an output: ceil((224 - 7 + 2) / 2) = 110.
+    assert found == (Gemm("Conv1", 110 * 110, 7 * 7 * 3, 64), Gemm("FC", 1, 512, 10))
+
+
+def test_a_dense_sparsity_column_is_read(tmp_path: Path) -> None:
+    assert load(tmp_path, "Layer, M, N, K, Sparsity", "a, 1, 2, 3, 1:1")[0].macs == 6
+
+
+def test_a_table_is_checked_like_any_file(tmp_path: Path) -> None:
+    load(tmp_path, "Layer,M,N,K,", "a,1,2,3,")
+    assert check_file(tmp_path / "net.csv") == "workload net"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["Layer,M,N", "a,1,2"], ":1: got the columns 'Layer, M, N', expected Layer, M, N, K or"
+         " Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num"
+         " Filter, Strides"),
+        (["Layer,M,N,K"], ": has no layers, expected at least one row below the first"),
+        (["Layer,M,N,K", "a,1,2"], ":2: got 3 values, expected 4: layer, m, n, k"),
+        (["Layer,M,N,K", "a,1,0,3"], ":2: n: got '0', expected an integer from 1 to 2147483648"),
+        (["Layer,M,N,K", "a,1,2.5,3"], ":2: n: got '2.5', expected an integer from 1 to"
+         " 2147483648"),
+        (["Layer,M,N,K", "a,1,2,3", "a,1,2,3"], ":3: layer: 'a' is the name of an earlier layer"
+         " already"),
+        (["Layer,M,N,K", ",1,2,3"], ":2: layer: got '', expected text of 1 to 200 characters"),
+        (["Layer,M,N,K,Sparsity", "a,1,2,3,2:4"], ":2: sparsity: got '2:4', expected 1:1; sparse"
+         " layers are not modelled"),
+        ([CONV, "a,5,5,7,3,1,1,1,"], ":2: filter height: got 7, expected at most the 5 of the"
+         " image"),
+    ],
+)  # fmt: skip
+def test_a_bad_table_is_refused_in_one_line(
+    tmp_path: Path, lines: list[str], expected: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, *lines)
+    assert caught.value.problems == (f"{tmp_path / 'net.csv'}{expected}",)

@@ -1,0 +1,74 @@
+"""The Chrome trace: tracks, stalls with their cause, counters, layers in sequence."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from machines import lanes, machine, trace
+from test_simulate import LAYERS, MACHINES, run
+
+from accelsim.machine import Hardware, chrome_trace
+from accelsim.trace import LayerTrace
+
+
+def spans(events: list[dict[str, Any]], track: str) -> list[tuple[str, float, float]]:
+    tids = {e["args"]["name"]: e["tid"] for e in events if e["name"] == "thread_name"}
+    return [
+        (e["name"], e["ts"], e["ts"] + e["dur"])
+        for e in events
+        if e["ph"] == "X" and e["tid"] == tids[track]
+    ]
+
+
+def test_a_trace_by_hand() -> None:
+    # The timeline is worked out in test_simulate.py; at 1 GHz a cycle is a thousandth of a µs.
+    hardware = machine(dram={"bandwidth_gbytes_per_s": 4.0, "latency_ns": 5.0}, unit=lanes(2, 8))
+    mask = np.zeros((4, 8), np.bool_)
+    mask[0, :3] = True
+    timeline = run(trace(4, 10, 8, mask), hardware).timeline
+    written = chrome_trace([timeline, timeline], hardware)
+    events = written["traceEvents"]
+    assert spans(events, "layer") == [("layer", 0.0, 0.065), ("layer", 0.065, 0.13)]
+    assert spans(events, "array")[:2] == [("fold 0", 0.025, 0.041), ("fold 1", 0.041, 0.057)]
+    assert spans(events, "array stalls")[:3] == [
+        ("stall: dram", 0.0, 0.025),
+        ("stall: recompute", 0.057, 0.061),
+        ("stall: dram", 0.061, 0.065),
+    ]
+    queue = [(e["ts"], e["args"]["entries"]) for e in events if e["name"] == "queue"]
+    # Three flagged outputs enter at 41; two leave at once, the third when the lanes are free.
+    assert queue[:3] == [(0.0, 0), (0.041, 1), (0.051, 0)]
+    assert written["otherData"] == {"hardware": "test", "clock_mhz": 1000.0}
+    assert json.loads(json.dumps(written)) == written
+
+
+@settings(max_examples=60, deadline=None)
+@given(MACHINES, LAYERS)
+def test_stalls_are_those_that_are_counted_and_never_overlap(
+    hardware: Hardware, layer: LayerTrace
+) -> None:
+    result = run(layer, hardware)
+    stalls = sorted(result.timeline.stalls, key=lambda stall: stall.start_cycles)
+    for cause, cycles in result.stall_cycles.items():
+        assert sum(s.end_cycles - s.start_cycles for s in stalls if s.cause == cause) == cycles
+    assert all(before.end_cycles <= after.start_cycles for before, after in pairwise(stalls))
+
+
+@settings(max_examples=60, deadline=None)
+@given(MACHINES, LAYERS)
+def test_counters_stay_within_the_machine_and_end_at_zero(
+    hardware: Hardware, layer: LayerTrace
+) -> None:
+    levels = run(layer, hardware).timeline.levels
+    most = {
+        "operand buffers": 2,
+        "output buffers": 2,
+        "queue": getattr(hardware.recompute, "queue_capacity", 0),
+    }
+    assert {level.counter for level in levels} == set(most)
+    assert all(0 <= level.value <= most[level.counter] for level in levels)
+    assert {level.counter: level.value for level in levels} == dict.fromkeys(most, 0)
