@@ -80,6 +80,7 @@ class _Machine:
         self.ticks = iter(progress(layer.folds, f"simulate {layer.trace.name}"))
         self.env = env = simpy.Environment()
         self.channel_free_at = 0
+        self.arrives_at = 0
         self.loaded = simpy.Store(env)
         # A free buffer carries the time until which recomputation held it.
         self.operand_buffers = simpy.Store(env)
@@ -155,8 +156,11 @@ class _Machine:
             self.issued += 1
             if fold.load_bytes:
                 yield self.transfer(fold.load_bytes, "load", number)
-                # The channel is free for the next transfer while this one is on its way.
-                arrival = self.sleep(self.hardware.dram_latency_cycles, "arrive", number)
+                self.arrives_at = self.now + self.hardware.dram_latency_cycles
+            # The channel is free for the next transfer while this one is on its way; a fold that
+            # fetches nothing is ready when those before it are.
+            if self.arrives_at > self.now:
+                arrival = self.sleep(self.arrives_at - self.now, "arrive", number)
                 arrival.callbacks.append(self.deliver)
             else:
                 yield self.loaded.put(number)

@@ -78,6 +78,17 @@ def test_a_timeline_by_hand() -> None:
     assert result.stall_cycles == {"dram": 29, "recompute": 4}
 
 
+def test_no_fold_starts_before_its_own_operands_have_arrived() -> None:
+    # The last of four folds fetches nothing, and must not be taken for the third, which does.
+    hardware = machine(dram={"bandwidth_gbytes_per_s": 4.0, "latency_ns": 100.0})
+    lowered = lower(trace(8, 10, 8), hardware)
+    assert [fold.load_bytes for fold in lowered.folds] == [80, 40, 40, 0]
+    log = str(simulate(lowered, hardware).timeline).splitlines()
+    assert "     136      146 dram      load fold 2" in log
+    assert "     246      262 array     fold 2" in log
+    assert "     262      278 array     fold 3" in log
+
+
 def test_the_array_itself_takes_the_time_of_a_fold_to_redo_outputs() -> None:
     hardware = machine(dram=FAST_DRAM)
     mask = np.zeros((4, 12), np.bool_)
