@@ -44,12 +44,14 @@ def run_demo(folder: Path, progress: Progress = silent) -> Demo:
         ]
         policies += selective
         inferences = infer_all(prepared, policies, progress)
-        rates = {
-            inference.trace.recompute_rate
-            for policy, inference in zip(policies, inferences, strict=True)
-            if policy in selective
-        }
-        controls = [Random(rate=rate, seed=seed) for rate in sorted(rates) for seed in SEEDS]
+        rates = sorted(
+            {
+                inference.trace.layer_rates
+                for policy, inference in zip(policies, inferences, strict=True)
+                if policy in selective
+            }
+        )
+        controls = [Random(layer_rates=rate, seed=seed) for rate in rates for seed in SEEDS]
         inferences += infer_all(prepared, controls, progress)
         runs += measure_all(
             list(machines.values()), name, [*policies, *controls], inferences, progress

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError
 from accelsim.networks import DenseLayer, Network, Workload, activate
-from accelsim.numerics import Accumulator, FloatFormat, matmul, matmul_at, round_to
+from accelsim.numerics import Accumulator, FloatFormat, matmul, matmul_at, matmul_sums, round_to
 from accelsim.policies import LayerValues, LayerView, Policy
 from accelsim.trace import LayerTrace, Mask, Trace
 
@@ -38,13 +38,16 @@ class Inference:
     """What a policy gave.
 
     Accuracy and KL divergence (nats, mean over samples, from the float32 network's class
-    probabilities to these) are None for a workload without weights.
+    probabilities to these) are None for a workload without weights. `false_negative_rate` is the
+    share of the outputs that the rule would redo if it saw exact values, and did not; None unless
+    it was asked for and the rule has such an idea.
     """
 
     trace: Trace
     outputs: NDArray[np.float32] | None = None
     accuracy: float | None = None
     kl_divergence: float | None = None
+    false_negative_rate: float | None = None
 
 
 def prepare(workload: Workload) -> Prepared:
@@ -77,23 +80,33 @@ def prepare(workload: Workload) -> Prepared:
     return Prepared(workload, weights, reference, tuple(mean_abs_sums))
 
 
-def infer(prepared: Prepared, policy: Policy) -> Inference:
-    """Run the workload under `policy`. Raises AccelsimError if the policy needs values it lacks."""
+def infer(prepared: Prepared, policy: Policy, *, audit: bool = False) -> Inference:
+    """Run the workload under `policy`; with `audit`, also find what its rule missed.
+
+    Raises AccelsimError if the policy needs values that the workload lacks.
+    """
     workload = prepared.workload
     network, dataset = workload.network, workload.dataset
     if network is None or dataset is None:
         return Inference(_trace_of_shapes(workload, policy))
     h = dataset.test_inputs
     layers = []
+    needed = missed = 0
     for index in range(len(network.layers)):
-        h, trace = _run_layer(prepared, network, index, h, policy)
+        inputs = _operands(h, network.operand_format)
+        h, trace = _run_layer(prepared, network, index, inputs, policy)
         layers.append(trace)
+        wanted = policy.needed(_exact_view(prepared, network, index, inputs)) if audit else None
+        if wanted is not None and trace.recomputed is not None:
+            needed += int(np.count_nonzero(wanted))
+            missed += int(np.count_nonzero(wanted & ~trace.recomputed))
     assert prepared.reference is not None
     return Inference(
         Trace(tuple(layers), samples=len(h)),
         outputs=h,
         accuracy=accuracy(h, dataset.test_labels),
         kl_divergence=kl_divergence(prepared.reference, h),
+        false_negative_rate=missed / needed if needed else None,
     )
 
 
@@ -117,14 +130,18 @@ def kl_divergence(reference: NDArray[np.float32], outputs: NDArray[np.float32]) 
 
 
 def _run_layer(
-    prepared: Prepared, network: Network, index: int, h: NDArray[np.float32], policy: Policy
+    prepared: Prepared, network: Network, index: int, inputs: NDArray[np.float32], policy: Policy
 ) -> tuple[NDArray[np.float32], LayerTrace]:
     layer, weight = network.layers[index], prepared.weights[index]
-    inputs = _operands(h, network.operand_format)
-    sums = matmul(inputs, weight, policy.first)
-    v = _add(sums, layer.bias)
-    values = LayerValues(inputs, weight, sums, v, layer.activation, prepared.mean_abs_sums[index])
     m, k, n = len(inputs), layer.inputs, layer.outputs
+    if policy.needs_values:
+        counted = matmul_sums(inputs, weight, policy.first)
+        sums, overflowed = counted.values.astype(np.float32), counted.overflows > 0
+    else:
+        sums, overflowed = matmul(inputs, weight, policy.first), np.zeros((m, n), np.bool_)
+    v = _add(sums, layer.bias)
+    mean_abs_sum = prepared.mean_abs_sums[index]
+    values = LayerValues(inputs, weight, sums, overflowed, v, layer.activation, mean_abs_sum)
     mask = policy.select(LayerView(index, m, k, n, values))
     if mask is not None and policy.second is not None:
         rows, columns = np.nonzero(mask)
@@ -134,6 +151,24 @@ def _run_layer(
     output_format = FP32 if last else network.operand_format
     trace = _layer_trace(layer.name, (m, k, n), network.operand_format, output_format, policy, mask)
     return activate(layer.activation, v), trace
+
+
+def _exact_view(
+    prepared: Prepared, network: Network, index: int, inputs: NDArray[np.float32]
+) -> LayerView:
+    """Return the layer as a rule would see it after a pass in fp32."""
+    layer, weight = network.layers[index], prepared.weights[index]
+    sums = matmul(inputs, weight, _FP32_ACCUMULATOR)
+    values = LayerValues(
+        inputs,
+        weight,
+        sums,
+        np.zeros(sums.shape, np.bool_),
+        _add(sums, layer.bias),
+        layer.activation,
+        prepared.mean_abs_sums[index],
+    )
+    return LayerView(index, len(inputs), layer.inputs, layer.outputs, values)
 
 
 def _trace_of_shapes(workload: Workload, policy: Policy) -> Trace:

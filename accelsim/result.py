@@ -128,6 +128,7 @@ class Run:
             "accuracy": self.accuracy,
             "kl_divergence_nats": self.kl_divergence,
             "recompute_rate": self.recompute_rate,
+            "false_negative_rate": self.inference.false_negative_rate,
             "total_cycles": self.total_cycles,
             "latency_s": self.latency_s,
             "energy_pj": self.energy_pj,

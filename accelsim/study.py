@@ -19,9 +19,9 @@ from accelsim.run import measure
 def infer_all(
     prepared: Prepared, policies: Sequence[Policy], progress: Progress = silent
 ) -> list[Inference]:
-    """Run one workload under every policy, in order."""
+    """Run one workload under every policy, in order, and find what each rule missed."""
     name = prepared.workload.name
-    return [infer(prepared, policy) for policy in progress(policies, f"infer {name}")]
+    return [infer(prepared, policy, audit=True) for policy in progress(policies, f"infer {name}")]
 
 
 def measure_all(

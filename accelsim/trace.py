@@ -104,5 +104,10 @@ class Trace:
         """Recomputed inner products as a fraction of all."""
         return sum(layer.recomputed_outputs for layer in self.layers) / self.outputs
 
+    @property
+    def layer_rates(self) -> tuple[float, ...]:
+        """Recomputed inner products as a fraction of all, layer by layer."""
+        return tuple(layer.recomputed_outputs / layer.outputs for layer in self.layers)
+
     def __str__(self) -> str:
         return "\n".join(str(layer) for layer in self.layers)

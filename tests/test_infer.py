@@ -290,3 +290,46 @@ def test_a_mask_that_would_not_fit_memory_is_refused() -> None:
         "layer a: 1048576x1048576 outputs, and recomputation can be drawn for at most 268435456"
     )
     assert run(huge, "uniform-low").trace.layers[0].outputs == 2**40
+
+
+def one_layer(h: list[list[float]], w: list[list[float]], bias: list[float]) -> Prepared:
+    """A ReLU layer of these operands, on these samples."""
+    inputs, labels = np.array(h, np.float32), np.zeros(len(h), np.int64)
+    layer = DenseLayer("only", np.array(w, np.float32), np.array(bias, np.float32), "relu")
+    fmt = FloatFormat.parse("e4m3fn")
+    dataset = Dataset(inputs, labels, inputs, labels)
+    return prepare(Workload("one", fmt, network=Network((layer,), fmt), dataset=dataset))
+
+
+def test_a_sum_that_saturated_on_the_way_is_recomputed() -> None:
+    prepared = one_layer([[16.0, 16.0, -4.0]], [[28.0, 28.0, 16.0]], [0.0])
+    low = infer(prepared, parse_policy("uniform-low"))
+    assert low.outputs is not None
+    assert low.outputs.tolist() == [[384.0]]  # 448 + … - 64: nothing at the end of the range
+    again = infer(prepared, parse_policy("selective:tau=4,numerator=exact"))
+    assert again.outputs is not None
+    assert again.outputs.tolist() == [[832.0]]
+
+
+def test_underflow_alone_cannot_hide_a_positive_relu_output() -> None:
+    # Every product rounds to zero, and the sign is that of the bias.
+    prepared = one_layer([[2.0**-6] * 3], [[2.0**-5] * 3], [-0.4 * 3 * 2.0**-11])
+    low = infer(prepared, parse_policy("uniform-low"))
+    assert low.outputs is not None
+    assert low.outputs[0, 0] == 0.0
+    again = infer(prepared, parse_policy("selective:tau=0.001,numerator=exact"))
+    assert again.outputs is not None
+    assert again.outputs[0, 0] > 0.0
+
+
+def test_false_negatives_are_what_exact_values_would_have_redone() -> None:
+    # 18 + 1 - 18 is 1 and κ is 37; in e4m3fn 18 + 1 rounds to 20, the sum is 2 and κ 18.5.
+    # The other column has no cancellation: κ is 1.
+    prepared = one_layer([[18.0, 1.0, -18.0]], [[1, 1, 1], [1, 1, -1]], [0.0, 0.0])
+    for tau, missed, rate in ((40.0, None, 0.0), (20.0, 1.0, 0.0), (18.0, 0.0, 0.5)):
+        policy = parse_policy(f"selective:tau={tau},numerator=exact")
+        found = infer(prepared, policy, audit=True)
+        assert found.false_negative_rate == missed
+        assert found.trace.recompute_rate == rate
+        assert infer(prepared, policy).false_negative_rate is None
+    assert infer(prepared, parse_policy("uniform-low"), audit=True).false_negative_rate is None

@@ -43,7 +43,7 @@ class Dram(_Part):
 class Scratchpad(_Part):
     """A memory on the chip, used as two halves: one is filled while the other is read."""
 
-    capacity_bytes: Count = 2 * 2**20
+    capacity_bytes: Count = 32 * 2**20
 
     @property
     def buffer_bytes(self) -> int:

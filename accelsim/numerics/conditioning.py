@@ -37,15 +37,15 @@ def condition_number(
     activation: str,
     v: ArrayLike,
     numerator: ArrayLike,
-    gamma_n: float,
+    sign_margin: ArrayLike,
 ) -> Array:
     """Return κ = κ_v·κ_φ from computed pre-activations `v`, bias included.
 
-    `numerator` is S or an estimate of it (it broadcasts against `v`), `gamma_n` the bound of
-    `gamma` for the accumulator that gave v. The cases a plain quotient gets wrong:
+    `numerator` is S or an estimate of it (it broadcasts against `v`), `sign_margin` a bound of
+    |v̂ - v|: γ_n S, and what underflow can add to it. The cases a plain quotient gets wrong:
 
     * v = 0 with S > 0 is infinitely ill-conditioned; with S = 0 nothing was rounded, and κ is 0;
-    * ReLU with v < 0: the sign is certain, and κ is 0, only if v < -γ_n S. Otherwise rounding
+    * ReLU with v < 0: the sign is certain, and κ is 0, only if v < -sign_margin. Otherwise rounding
       alone may have made v negative, and κ is S / |v|;
     * where v is not finite, κ is infinite.
     """
@@ -59,7 +59,7 @@ def condition_number(
         else:
             kappa = total / magnitude
         if activation == "relu":
-            kappa = np.where(value < -gamma_n * total, 0.0, kappa)
+            kappa = np.where(value < -np.asarray(sign_margin, np.float64), 0.0, kappa)
     kappa = np.where(total == 0.0, 0.0, kappa)
     return np.where(np.isfinite(value) & np.isfinite(total), kappa, np.inf)
 

@@ -40,6 +40,8 @@ class LayerValues:
     """Operands of the layer (k,n)."""
     sums: NDArray[np.float32]
     """What the first accumulator gave (m,n)."""
+    overflowed: Mask
+    """Where it overflowed on the way (m,n): a sticky bit beside each accumulator."""
     pre_activation: NDArray[np.float32]
     """`sums` plus bias."""
     activation: str
@@ -87,6 +89,12 @@ class Policy(BaseModel):
         """Return which outputs (m,n) of the layer are recomputed; None if none ever is."""
         return None
 
+    def needed(self, layer: LayerView) -> Mask | None:
+        """Return what the rule would select (m,n) if it saw exact values; None if it has no such
+        idea. `layer` holds the values of an exact first pass.
+        """
+        return None
+
     def __str__(self) -> str:
         given = ",".join(f"{key}={_plain(getattr(self, key))}" for key in self._shown())
         return f"{self.name}:{given}" if given else self.name
@@ -120,6 +128,8 @@ class RecomputingPolicy(Policy):
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return "/".join(_plain(item) for item in value)
     if not isinstance(value, float):
         return str(value)
     short = f"{value:g}"

@@ -22,8 +22,7 @@ class Selective(RecomputingPolicy):
     κ is taken from the low-precision result. `numerator` says where S = |W||h| in κ_v = S/|v|
     comes from: `exact` accumulates it beside the sum; `constant` is the layer's mean of S over
     the training set, which leaves one comparison of |v| with a constant.
-    Outputs that are not finite, or whose sum sits at the largest value of `low`, are always
-    recomputed. `tau=0` recomputes every output.
+    Outputs whose sum overflowed on the way are always recomputed. `tau=0` recomputes every output.
     """
 
     name: ClassVar[str] = "selective"
@@ -46,15 +45,23 @@ class Selective(RecomputingPolicy):
             raise TypeError("selective recomputation needs the values of the layer")
         if self.tau == 0.0:
             return np.ones((layer.m, layer.n), np.bool_)
-        kappa = condition_number(
-            values.activation,
-            values.pre_activation,
-            self._numerator(values),
-            gamma(layer.k, self.low.unit_roundoff),
-        )
-        # A sum at the end of the range may have been saturated on the way: its v says nothing.
-        overflowed = ~(np.abs(values.sums) < self.low.max)
-        return np.asarray((kappa > self.tau) | overflowed)
+        numerator = self._numerator(values)
+        bound = gamma(layer.k, self.low.unit_roundoff)
+        # Rounding to a subnormal loses up to half of the smallest one at each step, whatever S is.
+        lost = layer.k * self.low.min_subnormal / 2
+        with np.errstate(invalid="ignore"):  # no bound times no terms: nothing is certain
+            margin = bound * numerator + (1.0 + bound) * lost
+        kappa = condition_number(values.activation, values.pre_activation, numerator, margin)
+        return np.asarray((kappa > self.tau) | values.overflowed)
+
+    def needed(self, layer: LayerView) -> Mask:
+        """Return where the exact κ exceeds τ; `layer` holds the values of an exact first pass."""
+        values = layer.values
+        if values is None:
+            raise TypeError("selective recomputation needs the values of the layer")
+        numerator = matmul(np.abs(values.inputs), np.abs(values.weight), Accumulator(HIGH))
+        kappa = condition_number(values.activation, values.pre_activation, numerator, 0.0)
+        return np.asarray(kappa > self.tau)
 
     def _numerator(self, values: LayerValues) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         if self.numerator == "constant":

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from accelsim.energy import by_component
-from accelsim.policies import Chunked, Random, Uniform, UniformHigh, UniformLow
+from accelsim.policies import Chunked, Random, Selective, Uniform, UniformHigh, UniformLow
 from accelsim.report.findings import Case, Demo, shown_runs
 from accelsim.result import COMPONENTS, LayerRun, Run
 from accelsim.study import pareto_front
@@ -148,9 +148,10 @@ def timelines(picked: Sequence[tuple[Run, LayerRun]], folds: int) -> bytes:
 def _rate_panel(axis: Axes, case: Case, value: Callable[[Run], float]) -> None:
     for run, style, label in _levels(case):
         axis.axhline(value(run), label=label, linewidth=1, **style)
-    rates = sorted({run.policy.rate for run in case.runs if isinstance(run.policy, Random)})
-    values = np.array([[value(run) for run in case.controls(rate)] for rate in rates])
-    axis.plot(rates, values.mean(axis=1), color=ORANGE, marker="x", label="random (mean of seeds)")
+    matched = sorted(case.of(Selective), key=lambda run: run.recompute_rate)
+    rates = [run.recompute_rate for run in matched]
+    values = np.array([[value(control) for control in case.controls(run)] for run in matched])
+    axis.plot(rates, values.mean(axis=1), color=ORANGE, marker="x", label="random (same rates)")
     axis.fill_between(rates, values.min(axis=1), values.max(axis=1), color=ORANGE, alpha=0.3)
     for numerator, colour, marker in (("constant", BLUE, "o"), ("exact", RED, "s")):
         runs = case.selective(numerator)

@@ -70,12 +70,13 @@ class Case:
         """Runs whose policy never recomputes."""
         return [run for run in self.runs if run.policy.second is None]
 
-    def controls(self, rate: float) -> list[Run]:
-        """Return the random runs, one a seed, at exactly this requested rate."""
+    def controls(self, selective: Run) -> list[Run]:
+        """Return the random runs, one a seed, at the rate of `selective` in every layer."""
+        rates = selective.inference.trace.layer_rates
         return [
             run
             for run in self.of(Random)
-            if isinstance(run.policy, Random) and run.policy.rate == rate
+            if isinstance(run.policy, Random) and run.policy.layer_rates == rates
         ]
 
     def accurate(self, runs: Iterable[Run]) -> list[Run]:
@@ -113,7 +114,7 @@ class Case:
         ratios = []
         for run in self.of(Selective):
             if lowest < run.recompute_rate < highest:
-                chance = float(np.mean([_kl(c) for c in self.controls(run.recompute_rate)]))
+                chance = float(np.mean([_kl(c) for c in self.controls(run)]))
                 ratios.append(_kl(run) / chance)
         return ratios
 
@@ -147,7 +148,7 @@ class Case:
                 else f"takes {against:.1%} more energy than that: here it does not pay."
             )
         )
-        lines += [self._break_even_sentence(), self._control_sentence()]
+        lines += [self._break_even_sentence(), self._control_sentence(), self._missed_sentence()]
         return lines
 
     def _break_even_sentence(self) -> str:
@@ -182,8 +183,23 @@ class Case:
             "the queue": extra["queue"],
         }
         shares = sorted(groups.items(), key=lambda item: -item[1])
-        parts = [f"{share / total:.0%} to {name}" for name, share in shares if share / total > 0.01]
-        return f"Of what it adds to uniform-low, {_listing(parts)}."
+        parts = [
+            f"{share / total:.0%} for {name}" for name, share in shares if share / total > 0.01
+        ]
+        return f"It adds to uniform-low: {_listing(parts)}."
+
+    def _missed_sentence(self) -> str:
+        """Say how much κ from the cheap result misses; with so few bits nothing bounds it."""
+        parts = []
+        for run in self.selective("exact"):
+            missed = run.inference.false_negative_rate
+            if missed is not None and isinstance(run.policy, Selective) and run.policy.tau > 0.0:
+                parts.append(f"{missed:.0%} at τ = {run.policy.tau:g}")
+        return (
+            "Of the outputs whose true κ exceeds τ, the κ computed from the low-precision result"
+            f" (exact numerator) misses {_listing(parts)}: false negatives that no bound limits"
+            " for accumulators of so few bits."
+        )
 
     def _control_sentence(self) -> str:
         parts = [
@@ -194,7 +210,11 @@ class Case:
             )
             if ratios
         ]
-        return f"Against chance at equal rates: {'; '.join(parts)}." if parts else ""
+        return (
+            f"Against chance, with as many outputs redone in every layer: {'; '.join(parts)}."
+            if parts
+            else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -255,7 +275,7 @@ class Demo:
                 if winners
                 else ""
             ),
-            f"Against recomputing as many outputs at random, where less than half are redone,"
+            f"Against redoing as many outputs of every layer at random, where less than half are,"
             f" {_ratio_words(ratios)}.",
         ]
 

@@ -61,6 +61,7 @@ def write_report(demo: Demo, folder: Path, progress: Progress = silent) -> None:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["share"] = lambda rate: "" if rate is None else f"{rate:.4f}"
     environment.filters["nj"] = lambda pj: f"{pj / 1e3:.3f}"
     images = {
         name: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
@@ -236,5 +237,8 @@ def _manifest(demo: Demo) -> dict[str, Any]:
             f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
             for path in demo.inputs
         },
-        "energy_tables": [table.name for table in demo.tables],
+        "energy_tables_sha256": {
+            table.name: hashlib.sha256(table.model_dump_json().encode("utf-8")).hexdigest()
+            for table in demo.tables
+        },
     }

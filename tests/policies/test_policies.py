@@ -214,14 +214,16 @@ def layer(
     inputs: Any = None,
     weight: Any = None,
     k: int = 2,
+    top: float = 448.0,
 ) -> LayerView:
-    """Return a view of a layer with these pre-activations."""
+    """Return a view of a layer with these pre-activations; sums from `top` on overflowed."""
     pre = np.array(v, np.float32)
     given_sums = pre if sums is None else np.array(sums, np.float32)
     m, n = pre.shape
     left = np.ones((m, k), np.float32) if inputs is None else np.array(inputs, np.float32)
     right = np.ones((k, n), np.float32) if weight is None else np.array(weight, np.float32)
-    values = LayerValues(left, right, given_sums, pre, activation, mean)
+    overflowed = ~(np.abs(given_sums) < top)
+    values = LayerValues(left, right, given_sums, overflowed, pre, activation, mean)
     return LayerView(0, m, left.shape[1], n, values)
 
 
@@ -300,6 +302,19 @@ def test_a_bias_does_not_hide_a_saturated_sum() -> None:
     assert selected("selective:tau=inf", layer([[-1.0]], sums=[[448.0]])) == [[True]]
 
 
+def test_random_rates_may_differ_between_layers() -> None:
+    policy = parse_policy("random:layer_rates=0.25/1.0,seed=3")
+    assert str(policy) == "random:layer_rates=0.25/1,seed=3"
+    assert parse_policy(str(policy)) == policy
+    counts = [np.count_nonzero(policy.select(LayerView(i, 4, 8, 5))) for i in (0, 1)]  # type: ignore[arg-type]
+    assert counts == [5, 20]
+    with pytest.raises(AccelsimError) as caught:
+        policy.select(LayerView(2, 4, 8, 5))
+    assert str(caught.value) == (
+        "policy random: layer_rates has 2 values, and the workload has more layers"
+    )
+
+
 def test_tau_zero_recomputes_everything() -> None:
     view = layer([[0.0, 5.0, -400.0, math.nan]], activation="relu", mean=0.0)
     assert selected("selective:tau=0", view) == [[True] * 4]
@@ -348,12 +363,13 @@ def test_scaling_neurons_by_powers_of_two_changes_no_selection(
     v = inputs.astype(np.float32) @ weight.astype(np.float32)
     before, after = 2.0 ** generator.integers(-8, 9, 4), 2.0 ** generator.integers(-8, 9, 5)
     policy = f"selective:tau={tau!r},numerator=exact,low=bf16"
-    plain = layer(v, inputs=inputs, weight=weight, activation=activation)
+    plain = layer(v, inputs=inputs, weight=weight, activation=activation, top=math.inf)
     scaled = layer(
         v * after,
         inputs=inputs * before,
         weight=weight / before[:, None] * after,
         activation=activation,
+        top=math.inf,
     )
     assert selected(policy, plain) == selected(policy, scaled)
 

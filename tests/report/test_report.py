@@ -52,8 +52,8 @@ def demo() -> Demo:
         workload = few_images(name)
         policies: list[Policy] = [parse_policy(text) for text in POLICIES]
         inferences = infer_all(prepare(workload), policies)
-        rates = {i.trace.recompute_rate for i in inferences if i.trace.recompute_rate}
-        policies += [Random(rate=rate, seed=seed) for rate in sorted(rates) for seed in SEEDS]
+        rates = sorted({i.trace.layer_rates for i in inferences if i.trace.recompute_rate})
+        policies += [Random(layer_rates=rate, seed=seed) for rate in rates for seed in SEEDS]
         inferences = infer_all(prepare(workload), policies)
         runs += measure_all(machines, name, policies, inferences)
     tables = (load_energy_table("45nm"), load_energy_table("7nm"))
@@ -193,10 +193,10 @@ def test_controls_are_drawn_at_the_rates_of_the_selective_runs(demo: Demo) -> No
     case = demo.case("mid-32x32", "digits-tanh")
     for run in case.runs:
         if run.policy.name == "selective":
-            controls = case.controls(run.recompute_rate)
+            controls = case.controls(run)
             assert len(controls) == len(SEEDS)
             for control in controls:
-                assert control.recompute_rate == pytest.approx(run.recompute_rate, abs=1e-3)
+                assert control.inference.trace.layer_rates == run.inference.trace.layer_rates
 
 
 def test_a_table_changes_the_energy_and_nothing_else(demo: Demo) -> None:
