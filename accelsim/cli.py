@@ -130,7 +130,7 @@ def demo(out: Path) -> None:
 def _progress(items: Sequence[Item], description: str) -> Iterable[Item]:
     """Show a bar on a terminal, and nothing elsewhere."""
     shown = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
-    bar: Iterable[Item] = tqdm(items, desc=description, leave=False, disable=not shown, delay=0.5)
+    bar: Iterable[Item] = tqdm(items, desc=description, leave=False, disable=not shown)
     return bar
 
 

@@ -11,10 +11,11 @@ from accelsim.errors import AccelsimError
 from accelsim.networks import DenseLayer, Network, Workload, activate
 from accelsim.numerics import Accumulator, FloatFormat, matmul, matmul_at, matmul_sums, round_to
 from accelsim.policies import LayerValues, LayerView, Policy
+from accelsim.progress import Progress, silent
 from accelsim.trace import LayerTrace, Mask, Trace
 
 FP32 = FloatFormat.parse("fp32")
-MAX_MASKED_OUTPUTS = 2**28
+MAX_MASKED_OUTPUTS = 2**26
 """A mask takes a byte an output, and drawing it nine times that."""
 _FP32_ACCUMULATOR = Accumulator(FP32)
 
@@ -80,7 +81,9 @@ def prepare(workload: Workload) -> Prepared:
     return Prepared(workload, weights, reference, tuple(mean_abs_sums))
 
 
-def infer(prepared: Prepared, policy: Policy, *, audit: bool = False) -> Inference:
+def infer(
+    prepared: Prepared, policy: Policy, *, audit: bool = False, progress: Progress = silent
+) -> Inference:
     """Run the workload under `policy`; with `audit`, also find what its rule missed.
 
     Raises AccelsimError if the policy needs values that the workload lacks.
@@ -88,11 +91,11 @@ def infer(prepared: Prepared, policy: Policy, *, audit: bool = False) -> Inferen
     workload = prepared.workload
     network, dataset = workload.network, workload.dataset
     if network is None or dataset is None:
-        return Inference(_trace_of_shapes(workload, policy))
+        return Inference(_trace_of_shapes(workload, policy, progress))
     h = dataset.test_inputs
     layers = []
     needed = missed = 0
-    for index in range(len(network.layers)):
+    for index in progress(range(len(network.layers)), f"infer {workload.name}"):
         inputs = _operands(h, network.operand_format)
         h, trace = _run_layer(prepared, network, index, inputs, policy)
         layers.append(trace)
@@ -171,7 +174,7 @@ def _exact_view(
     return LayerView(index, len(inputs), layer.inputs, layer.outputs, values)
 
 
-def _trace_of_shapes(workload: Workload, policy: Policy) -> Trace:
+def _trace_of_shapes(workload: Workload, policy: Policy, progress: Progress) -> Trace:
     if policy.needs_values:
         raise AccelsimError(
             f"policy {policy.name} looks at values, but workload {workload.name} has no weights:"
@@ -179,7 +182,8 @@ def _trace_of_shapes(workload: Workload, policy: Policy) -> Trace:
         )
     operand_format = workload.operand_format
     layers = []
-    for index, gemm in enumerate(workload.gemms):
+    gemms = progress(workload.gemms, f"choose outputs of {workload.name}")
+    for index, gemm in enumerate(gemms):
         rows = gemm.repeats * gemm.m
         if policy.second is not None and rows * gemm.n > MAX_MASKED_OUTPUTS:
             raise AccelsimError(

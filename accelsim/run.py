@@ -30,7 +30,9 @@ def run(
     names. Raises InputError, with a line for every problem in the files, or AccelsimError.
     """
     machine, load, rule, table = load_inputs(hardware, workload, policy, energy_table)
-    return measure(machine, load.name, rule, infer(prepare(load), rule), table, progress)
+    return measure(
+        machine, load.name, rule, infer(prepare(load), rule, progress=progress), table, progress
+    )
 
 
 def measure(
@@ -47,7 +49,7 @@ def measure(
     """
     layers: list[LayerRun] = []
     done: dict[LayerTrace, LayerRun] = {}
-    for trace in inference.trace.layers:
+    for trace in progress(inference.trace.layers, f"measure {workload_name}"):
         alike = replace(trace, name="", recompute_accumulator=None, recomputed=None)
         if trace.recomputed_outputs == 0 and alike in done:
             layers.append(done[alike].renamed(trace))

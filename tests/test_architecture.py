@@ -20,7 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "trace": {"errors", "numerics"},
     "networks": {"errors", "numerics"},
     "policies": {"errors", "numerics", "trace", "networks"},
-    "infer": {"errors", "numerics", "trace", "networks", "policies"},
+    "infer": {"errors", "progress", "numerics", "trace", "networks", "policies"},
     "machine": GROUND | {"numerics", "trace"},
     "energy": GROUND | {"numerics", "trace", "machine"},
     "config": GROUND | LEFT | {"machine", "energy"},

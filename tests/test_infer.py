@@ -287,7 +287,7 @@ def test_a_mask_that_would_not_fit_memory_is_refused() -> None:
     with pytest.raises(AccelsimError) as caught:
         run(huge, "random")
     assert str(caught.value) == (
-        "layer a: 1048576x1048576 outputs, and recomputation can be drawn for at most 268435456"
+        "layer a: 1048576x1048576 outputs, and recomputation can be drawn for at most 67108864"
     )
     assert run(huge, "uniform-low").trace.layers[0].outputs == 2**40
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import itertools
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from accelsim.config.document import Document, read_document
 from accelsim.config.topology import load_topology
@@ -26,7 +28,8 @@ from accelsim.networks import (
     as_gemm,
 )
 from accelsim.networks.npz import read_weights
-from accelsim.networks.workload import WorkloadSpec
+from accelsim.networks.workload import LayerSpec, WorkloadSpec
+from accelsim.numerics import FloatFormat
 
 Loaded = Hardware | Workload | EnergyTable
 
@@ -82,12 +85,60 @@ def load_workload(path: str | Path) -> Workload:
         return load_topology(Path(path))
     document = read_document(Path(path))
     spec = validate(document, WorkloadSpec)
+    content = _salvage(document) if spec is None else _Content.of(spec)
     workload = None
-    if spec is not None:
-        workload = _network(document, spec) if spec.weights is not None else _gemms(document, spec)
+    if content.weights is not None:
+        workload = _network(document, content)
+    elif not _has(document, "weights"):
+        workload = _gemms(document, content)
     if document.problems or workload is None:
         document.fail()
     return workload
+
+
+class _Content(NamedTuple):
+    """What a workload file says, as far as it can be understood; a layer may be None."""
+
+    name: str
+    operand_format: FloatFormat
+    layers: list[LayerSpec | None]
+    dataset: str | None
+    weights: str | None
+
+    @classmethod
+    def of(cls, spec: WorkloadSpec) -> _Content:
+        return cls(spec.name, spec.operand_format, [*spec.layers], spec.dataset, spec.weights)
+
+
+def _salvage(document: Document) -> _Content:
+    """Return what can be understood of a file with problems, so that all of them are found."""
+    raw = document.value if isinstance(document.value, dict) else {}
+    entries = raw.get("layers")
+    layers = [_salvage_layer(entry) for entry in entries] if isinstance(entries, list) else []
+    dataset, weights = raw.get("dataset"), raw.get("weights")
+    return _Content(
+        "",
+        FloatFormat.parse("fp32"),
+        layers,
+        dataset if isinstance(dataset, str) and dataset in DATASETS else None,
+        weights if isinstance(weights, str) and weights else None,
+    )
+
+
+def _has(document: Document, key: str) -> bool:
+    return isinstance(document.value, dict) and key in document.value
+
+
+def _salvage_layer(entry: object) -> LayerSpec | None:
+    candidates = [entry]
+    if isinstance(entry, dict) and entry.get("kind") == "dense":
+        kept = {key: entry[key] for key in ("name", "inputs", "outputs") if key in entry}
+        candidates.append({**kept, "kind": "dense", "activation": "identity"})
+    for candidate in candidates:
+        with contextlib.suppress(ValidationError):
+            layer: LayerSpec = TypeAdapter(LayerSpec).validate_python(candidate)
+            return layer
+    return None
 
 
 def check_file(path: str | Path) -> str:
@@ -124,9 +175,11 @@ def _finish(path: Path, model: type[EnergyTable]) -> EnergyTable:
     return table
 
 
-def _gemms(document: Document, spec: WorkloadSpec) -> Workload | None:
+def _gemms(document: Document, spec: _Content) -> Workload | None:
     gemms = []
     for index, layer in enumerate(spec.layers):
+        if layer is None:
+            continue
         if isinstance(layer, DenseSpec):
             expected = "expected gemm, batched_gemm or conv2d: the file names no weights"
             document.report(("layers", index, "kind"), f"got dense, {expected}")
@@ -143,9 +196,11 @@ def _gemms(document: Document, spec: WorkloadSpec) -> Workload | None:
     return Workload(spec.name, spec.operand_format, gemms=tuple(gemms))
 
 
-def _network(document: Document, spec: WorkloadSpec) -> Workload | None:
+def _network(document: Document, spec: _Content) -> Workload | None:
     dense = []
     for index, layer in enumerate(spec.layers):
+        if layer is None:
+            continue
         if isinstance(layer, DenseSpec):
             dense.append((index, layer))
         else:
@@ -153,18 +208,18 @@ def _network(document: Document, spec: WorkloadSpec) -> Workload | None:
                 ("layers", index, "kind"),
                 f"got {layer.kind}, expected dense: the file names weights",
             )
-    if spec.dataset is None:
+    if not _has(document, "dataset"):
         document.report(("dataset",), f"key is missing, expected {', '.join(DATASETS)}")
     names_differ = _check_names(document, spec)
-    for (_, before), (index, after) in itertools.pairwise(dense):
-        if before.outputs != after.inputs:
+    for (place, before), (index, after) in itertools.pairwise(dense):
+        if place + 1 == index and before.outputs != after.inputs:
             document.report(
                 ("layers", index, "inputs"),
                 f"got {after.inputs}, expected {before.outputs},"
                 f" the outputs of layer {before.name}",
             )
     dataset = None if spec.dataset is None else DATASETS[spec.dataset]()
-    if dataset is not None and len(dense) == len(spec.layers):
+    if dataset is not None and dense and len(dense) == len(spec.layers):
         _, features = dataset.test_inputs.shape
         classes = int(dataset.test_labels.max()) + 1
         for index, key, given, expected in (
@@ -175,7 +230,7 @@ def _network(document: Document, spec: WorkloadSpec) -> Workload | None:
                 document.report(
                     ("layers", index, key), f"got {given}, expected {expected} for {spec.dataset}"
                 )
-    layers = _read_layers(document, spec, dense) if names_differ else []
+    layers = _read_layers(document, spec, dense if names_differ else [])
     if document.problems:
         return None
     network = Network(tuple(layers), spec.operand_format)
@@ -183,7 +238,7 @@ def _network(document: Document, spec: WorkloadSpec) -> Workload | None:
 
 
 def _read_layers(
-    document: Document, spec: WorkloadSpec, dense: list[tuple[int, DenseSpec]]
+    document: Document, spec: _Content, dense: list[tuple[int, DenseSpec]]
 ) -> list[DenseLayer]:
     assert spec.weights is not None
     shapes: dict[str, tuple[int, ...]] = {}
@@ -218,14 +273,16 @@ def _read_layers(
     ]
 
 
-def _check_names(document: Document, spec: WorkloadSpec) -> bool:
+def _check_names(document: Document, spec: _Content) -> bool:
     """Report layers with the name of an earlier one; return whether there are none."""
     first: dict[str, int] = {}
     for index, layer in enumerate(spec.layers):
+        if layer is None:
+            continue
         if layer.name in first:
             document.report(
                 ("layers", index, "name"),
                 f"{layer.name!r} is the name of layers[{first[layer.name]}] already",
             )
         first.setdefault(layer.name, index)
-    return len(first) == len(spec.layers)
+    return len(first) == sum(layer is not None for layer in spec.layers)

@@ -341,3 +341,22 @@ def test_the_shipped_weights_are_those_beside_their_file(tmp_path: Path) -> None
     assert caught.value.problems == (
         f"{tmp_path}/w.yaml:5: weights: no such file: digits-relu.npz",
     )
+
+
+def test_a_typo_hides_no_other_problem(tmp_path: Path) -> None:
+    (tmp_path / "w.yaml").write_text(
+        "name: w\ndataset: digits\nweights: nope.npz\nlayers:\n"
+        "  - {name: a, kind: dense, inputs: 63, outputs: 8, activation: rleu}\n"
+        "  - {name: a, kind: dense, inputs: 9, outputs: 11, activation: identity}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(InputError) as caught:
+        load_workload(tmp_path / "w.yaml")
+    assert [line.removeprefix(f"{tmp_path / 'w.yaml'}:") for line in caught.value.problems] == [
+        "3: weights: no such file: nope.npz",
+        "5: layers[0].activation: got the string 'rleu', expected one of identity, relu, tanh",
+        "5: layers[0].inputs: got 63, expected 64 for digits",
+        "6: layers[1].name: 'a' is the name of layers[0] already",
+        "6: layers[1].inputs: got 9, expected 8, the outputs of layer a",
+        "6: layers[1].outputs: got 11, expected 10 for digits",
+    ]
