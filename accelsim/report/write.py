@@ -88,8 +88,9 @@ def _figures(demo: Demo, progress: Progress) -> dict[str, tuple[str, bytes]]:
     recipes: list[tuple[str, str, Callable[[], bytes]]] = [
         (
             "recompute-rate",
-            "Accuracy and KL divergence from the float32 outputs against recompute rate. The band"
-            " of the random control spans its seeds. Values do not depend on the machine.",
+            "Accuracy and KL divergence from the float32 outputs against recompute rate. The random"
+            " control redoes as many outputs of every layer as κ does; its band spans the seeds."
+            " Values do not depend on the machine.",
             lambda: figures.recompute_rate(demo),
         )
     ]
@@ -232,7 +233,7 @@ def _manifest(demo: Demo) -> dict[str, Any]:
         "command": "accelsim demo",
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
-        "seeds": {"random control": list(demo.seeds), "train and test split": 0},
+        "seeds": {"random control": list(demo.seeds), "training": 0, "train and test split": 0},
         "inputs_sha256": {
             f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
             for path in demo.inputs
