@@ -371,7 +371,9 @@ def test_contradictory_settings_are_refused(options: dict[str, Any], message: st
         ),
     ],
 )
-def test_the_representation_is_what_builds_the_accumulator(options: dict[str, Any], text: str) -> None:
+def test_the_representation_is_what_builds_the_accumulator(
+    options: dict[str, Any], text: str
+) -> None:
     acc = Accumulator(**options)
     assert repr(acc) == text
 
