@@ -31,8 +31,6 @@ from accelsim.networks.npz import read_weights
 from accelsim.networks.workload import LayerSpec, WorkloadSpec
 from accelsim.numerics import FloatFormat
 
-Loaded = Hardware | Workload | EnergyTable
-
 _KINDS: dict[str, type[BaseModel]] = {
     "hardware": Hardware,
     "workload": WorkloadSpec,

@@ -36,7 +36,7 @@ QUEUE_ENTRY_BYTES = 8
 QUEUE_SRAM_BYTES = 8192
 """The queue is charged as the smallest memory the tables know."""
 MAX_FOLDS = 2_000_000
-"""Folds are simulated one by one: more would take minutes and gigabytes."""
+"""Folds are listed one by one: more would take minutes and gigabytes."""
 
 
 @dataclass(frozen=True)

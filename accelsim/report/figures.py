@@ -19,8 +19,8 @@ from accelsim.result import COMPONENTS, LayerRun, Run
 from accelsim.study import pareto_front
 
 # Okabe and Ito's palette, which stays apart without colour vision.
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+BLACK, ORANGE, GREEN, YELLOW, BLUE, RED, PINK = (
+    "#000000", "#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 COMPONENT_STYLES = dict(
     zip(
