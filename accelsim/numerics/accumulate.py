@@ -50,7 +50,7 @@ def round_to(
     rounding: str = "nearest-even",
     overflow: str = "inf",
     *,
-    random_bits: int = 24,
+    random_bits: int = 20,
     seed: int = 0,
 ) -> NDArray[np.floating[Any]]:
     """Round every element of `x` to a value of `fmt`.

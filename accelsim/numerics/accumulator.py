@@ -76,7 +76,7 @@ class Accumulator:
         align_bits: int | None = None,
         operands: str | Format | None = None,
         multiplier: str | None = None,
-        random_bits: int = 24,
+        random_bits: int = 20,
         seed: int = 0,
     ) -> None:
         check_choice("rounding", rounding, ROUNDINGS)

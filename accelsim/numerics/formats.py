@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 _ALIASES = {
     "fp16": "e5m10",
@@ -118,7 +119,7 @@ class FloatFormat:
             return self.bits >= 8
         return self.mantissa_bits > 0
 
-    @property
+    @cached_property
     def max(self) -> float:
         """Largest finite value."""
         m = self.mantissa_bits

@@ -31,6 +31,21 @@ Overflow. If |p| ≤ 2^H and rounding is to nearest, |s| never passes 2^c with c
 binade above, half a spacing is 2^(c-m-1) = 2^(H+1), so that 2^c + p goes back to 2^c. Where
 c ≤ emax nothing overflows. M of `kernels.scalar` stays finite in a float32 lane if the largest
 power of two of a sum, below 2^(c+1) and below 2^(max(emax+1, H)+1), times 2^(24-m) is below 2^128.
+
+Haste. Some sums are first computed as if there were no largest value and zeros had no sign, and
+again with care where that may have been wrong. If |s| ≤ g for a value g of F, then after a term
+of magnitude P with g + P ≤ h for another value h, the rounded sum is at most h, as rounding is
+monotone and leaves h alone. `_limit` goes back from the largest value in as many such steps as
+there are terms between two looks at the sum. Zeros of either sign lead to the same sums until the
+last; `kernels.product` finds the sign of that.
+
+Direction. If G and H are grids, and G holds every value of H, then rounding in a direction to G
+and on to H is rounding to H, since no value of H lies strictly between a number and its rounding
+to G. Binary32 or binary64 is G, and a fused operation of the processor in its rounding mode is the
+first rounding; the second, x + M, has M on the side of x where the direction depends on the sign.
+Stochastic rounding adds U quanta, U a multiple of 2^-r, to the magnitude cut off to G and cuts off
+the sum: if G is no coarser than 2^-r quanta, no multiple of a quantum less U quanta lies between
+the magnitude and what G left of it.
 """
 
 from __future__ import annotations
@@ -44,8 +59,9 @@ from numpy.typing import NDArray
 
 from accelsim.numerics.accumulator import Accumulator
 from accelsim.numerics.formats import FixedFormat, FloatFormat, Format
-from accelsim.numerics.kernels import tile
+from accelsim.numerics.kernels import spec as specs
 from accelsim.numerics.kernels.scan import scan
+from accelsim.numerics.kernels.spec import Spec
 from accelsim.numerics.rounding import ROUNDINGS
 
 _SINGLE_BITS, _DOUBLE_BITS = 24, 53
@@ -53,6 +69,7 @@ _SINGLE_MAX_EXPONENT = 127
 _SINGLE_LOWEST_BIT = -149
 _SINGLE_MIN_NORMAL = 2.0**-126
 _NEAREST = ("nearest-even", "nearest-away")
+_BINARY32 = FloatFormat.parse("fp32")
 
 
 class Span(NamedTuple):
@@ -94,22 +111,17 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What the tile kernel is to compile."""
+    """What the tile kernel is to compile.
 
-    hasty: tile.Spec
-    """As `careful`, but for sums that overflow, and for zeros, whose sign it loses."""
-    careful: tile.Spec
-    fold: tile.Spec
+    Where there is a `hasty` spec, its sums are right if after every block of terms they are no
+    larger than `limit`, and if they are not zeros where `zeros` says that their sign is lost.
+    """
 
-    @property
-    def single(self) -> bool:
-        """Whether the lane is float32."""
-        return isinstance(self.careful.lane, tile.Single)
-
-    @property
-    def watched(self) -> bool:
-        """Whether the two differ."""
-        return self.hasty != self.careful or _kinds(self.hasty) != _kinds(self.careful)
+    hasty: Spec | None
+    careful: Spec
+    fold: Spec | None
+    limit: float = math.inf
+    zeros: bool = False
 
 
 def span(values: NDArray[np.float32]) -> Span | None:
@@ -153,54 +165,113 @@ def plan(
             return None  # the product may be infinite, and infinities cancel to NaN
         terms = exact.rounded_to(acc.product)
     lane = _lane(acc, exact, terms, noted)
-    finite: Any = tile.Bounded if _cannot_overflow(acc, terms) else tile.Replaced
+    finite: Any = specs.Bounded if _cannot_overflow(acc, terms) else specs.Replaced
     if acc.overflow == "saturate":
-        finite = tile.Clamped
+        finite = specs.Clamped
     keeps = acc.group is None and all(
         isinstance(fmt, FixedFormat) or exact.lowest >= fmt.lowest_bit
         for fmt in (acc.format, acc.product)
         if fmt is not None
     )
-    small: Any = tile.Multiples if keeps else tile.Signed
+    small: Any = specs.Multiples if keeps else specs.Signed
     if isinstance(acc.format, FixedFormat):
-        small = tile.Unsigned
+        small = specs.Unsigned
     if any(isinstance(fmt, FloatFormat) and not fmt.subnormals for fmt in formats):
-        small = tile.Flushed
+        small = specs.Flushed
     rounds = acc.product is not None
     if acc.group is not None:
         # Zeros have no exponent to raise; anything smaller than a normal operand has.
         rounds = min(left.smallest, right.smallest) < _least_operand(acc)
-    notes = (tile.Noted if noted else tile.Plain)(0)
-    spec = tile.Spec(
+    notes = (specs.Noted if noted else specs.Plain)(0)
+    spec = Spec(
         lane=lane,
-        rounding=tile.ROUNDINGS[ROUNDINGS.index(acc.rounding)](0),
+        rounding=specs.ROUNDINGS[ROUNDINGS.index(acc.rounding)](0),
         overflow=finite(0),
         small=small(0),
-        product=(tile.Rounded if rounds else tile.Exact)(0),
-        order=(tile.InTurn if acc.group is None else tile.InGroups)(0),
-        operands=(tile.Paired if paired else tile.Crossed)(0),
+        product=(specs.Rounded if rounds else specs.Exact)(0),
+        order=(specs.InTurn if acc.group is None else specs.InGroups)(0),
+        operands=(specs.Paired if paired else specs.Crossed)(0),
         notes=notes,
     )
-    fold = spec._replace(
-        lane=tile.Odd(0),
-        rounding=tile.ROUNDINGS[ROUNDINGS.index(acc.outer_rounding)](0),
-        overflow=(tile.Clamped if acc.overflow == "saturate" else tile.Special)(0),
-        small=(tile.Signed if small is tile.Multiples else small)(0),
-        product=tile.Exact(0),
-        order=tile.InTurn(0),
-        operands=tile.Crossed(0),
+    fold = None
+    if acc.chunk is not None:
+        fold = spec._replace(
+            lane=specs.Odd(0),
+            rounding=specs.ROUNDINGS[ROUNDINGS.index(acc.outer_rounding)](0),
+            overflow=(specs.Clamped if acc.overflow == "saturate" else specs.Special)(0),
+            small=(specs.Signed if small is specs.Multiples else small)(0),
+            product=specs.Exact(0),
+            order=specs.InTurn(0),
+            operands=specs.Crossed(0),
+        )
+    if noted or rounds or acc.group is not None or isinstance(acc.format, FixedFormat):
+        return Plan(None, spec, fold)
+    return _hasten(acc, spec, fold, exact)
+
+
+def _hasten(acc: Accumulator, careful: Spec, fold: Spec | None, terms: Span) -> Plan:
+    """Add the hasty spec, if there is one, to the plan for a floating-point sum of products."""
+    fmt = acc.format
+    assert isinstance(fmt, FloatFormat)
+    hasty, top = careful, fmt.max
+    if fmt == _BINARY32 and acc.rounding == "nearest-even":
+        # Fused operations in binary32 are the accumulator, with its zeros and its infinities.
+        hasty = careful._replace(
+            lane=specs.Single(0), rounding=specs.Native(0), small=specs.Multiples(0)
+        )
+        if acc.overflow == "inf":
+            hasty = hasty._replace(overflow=specs.Bounded(0))
+            return Plan(None, hasty, fold)
+    elif acc.rounding not in _NEAREST and fmt.subnormals:
+        single = _directed_in_single(acc)
+        lane: Any = specs.SingleDirected if single else specs.DoubleDirected
+        hasty = careful._replace(lane=lane(0), overflow=specs.Watched(0))
+    if hasty.single and not isinstance(hasty.rounding, specs.Native):
+        # M of numbers up to `top` is finite.
+        top = min(top, 2.0 ** (_SINGLE_MAX_EXPONENT - _SINGLE_BITS + fmt.mantissa_bits))
+    zeros = isinstance(hasty.small, specs.Signed) or hasty.lane != careful.lane
+    if isinstance(hasty.small, specs.Signed):
+        hasty = hasty._replace(small=specs.Unsigned(0))
+    if isinstance(hasty.overflow, specs.Bounded):
+        return Plan(hasty, careful, fold, zeros=zeros) if zeros else Plan(None, careful, fold)
+    limit = _limit(fmt, top, terms.largest)
+    if limit < 0:
+        return Plan(None, careful, fold)
+    return Plan(hasty._replace(overflow=specs.Watched(0)), careful, fold, limit, zeros)
+
+
+def _directed_in_single(acc: Accumulator) -> bool:
+    """Whether what is rounded in its direction to binary32 can be rounded on to the format."""
+    fmt = acc.format
+    assert isinstance(fmt, FloatFormat)
+    m, lowest = fmt.mantissa_bits, fmt.lowest_bit
+    if acc.rounding == "stochastic":
+        # What is cut off is less than what the random bits can tell apart.
+        m, lowest = m + acc.random_bits, lowest - acc.random_bits
+    elif m > _SINGLE_BITS - 4:
+        return False  # M and x + M share a binade only with two bits to spare
+    return (
+        m < _SINGLE_BITS
+        and lowest >= _SINGLE_LOWEST_BIT
+        and fmt.min_exponent >= 1 - _SINGLE_MAX_EXPONENT
     )
-    hasty = spec
-    if acc.group is None and acc.product is None and not noted and not paired:
-        if finite is tile.Replaced or (finite is tile.Clamped and not _is_fixed(acc)):
-            hasty = hasty._replace(overflow=tile.Watched(0))
-        if small is tile.Signed:
-            hasty = hasty._replace(small=tile.Unsigned(0))
-    return Plan(hasty, spec, fold)
 
 
-def _kinds(spec: tile.Spec) -> list[type]:
-    return [type(kind) for kind in spec]
+def _limit(fmt: FloatFormat, top: float, term: float) -> float:
+    """Return the magnitude from which a block of terms cannot lead above `top`, else -1.
+
+    As `top` is a value of the format and rounding is monotone, |s| + term ≤ top is enough for
+    one step, in any direction of rounding.
+    """
+    limit = top
+    for _ in range(specs.BLOCK):
+        limit = (limit - term) * (1 - 2.0**-50)  # no larger than the exact difference
+        if limit <= 0:
+            return -1.0
+        exponent = max(math.frexp(limit)[1] - 1, fmt.min_exponent)
+        limit = math.floor(math.ldexp(limit, fmt.mantissa_bits - exponent))
+        limit = math.ldexp(limit, exponent - fmt.mantissa_bits)
+    return limit
 
 
 def _least_operand(acc: Accumulator) -> float:
@@ -209,7 +280,7 @@ def _least_operand(acc: Accumulator) -> float:
 
 def _lane(acc: Accumulator, exact: Span, terms: Span, noted: bool) -> Any:
     if acc.group is not None:
-        return tile.Double(0)  # sums of integers below 2^53
+        return specs.Double(0)  # sums of integers below 2^53
     single = (
         not noted
         and not _is_fixed(acc)
@@ -217,10 +288,10 @@ def _lane(acc: Accumulator, exact: Span, terms: Span, noted: bool) -> Any:
         and _fits_single(acc, terms)
     )
     if single and _sum_is_right(acc, terms, _SINGLE_BITS):
-        return tile.Single(0)
+        return specs.Single(0)
     if _sum_is_right(acc, terms, _DOUBLE_BITS):
-        return tile.Double(0)
-    return tile.Odd(0)
+        return specs.Double(0)
+    return specs.Odd(0)
 
 
 def _sum_is_right(acc: Accumulator, terms: Span, w: int) -> bool:

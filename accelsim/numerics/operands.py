@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from accelsim.numerics.rounding import infinity_value, overflow_value
 _FIXED_BITS = 50
 
 
+@functools.lru_cache(1024)
 def target(
     fmt: Format, rounding: str, overflow: str, random_bits: int, carrier_bits: int = 53
 ) -> scalar.Target:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from accelsim.numerics.accumulator import Accumulator
 from accelsim.numerics.formats import FloatFormat
-from accelsim.numerics.kernels import product, sums, tile
-from accelsim.numerics.lanes import Plan, plan
+from accelsim.numerics.kernels import product, sums
+from accelsim.numerics.kernels.spec import ROWS, Noted, Spec
+from accelsim.numerics.lanes import plan
 from accelsim.numerics.multipliers import offset
 from accelsim.numerics.operands import target
 
@@ -26,14 +28,19 @@ _ORDERS = {
     "sorted": sums.Sorted(),
     "spill": sums.Spill(),
 }
-_ROW_BLOCK = 64
-_COLUMN_BLOCK = 64
+_PACKED_ROWS, _PACKED_COLUMNS = 2**16, 2**19
+"""Numbers of the operands that are packed at a time: what a cache of the second level, and one
+of the third, have room for."""
+_PAIRS = 64
+"""Outputs one at a time are given to threads in multiples of this."""
 _SMALL = 200_000
 """Products of fewer terms are computed by one thread: to wake another takes as long."""
 _TINY = 2_000
 """Products of fewer terms are not worth a kernel of their own, which takes seconds to compile."""
 
 Floats = NDArray[np.floating[Any]]
+Part = tuple[tuple[int, int], tuple[int, int]]
+"""The rows and the columns, from and to."""
 
 
 def multiply(
@@ -60,21 +67,34 @@ def multiply(
         _general(a, wanted, row, column, first_row, acc, None, result, kept, threads)
         out[...] = result.reshape(out.shape)
         return
-    noted = np.empty((0, 0, 4)) if stats is None else stats
-    job = _job(acc, chosen, depth, stats is not None)
+    workers = threads if rows * columns * depth >= _SMALL else 1
 
-    left = a if chosen.single else a.astype(np.float64)
+    def sweep(
+        spec: Spec, job: product.Job, zeros: bool | None, parts: list[Part]
+    ) -> NDArray[np.bool_]:
+        """Compute parts of the product, and return which of its tiles are doubtful."""
+        doubts = np.zeros((-(-rows // ROWS), -(-columns // spec.width)), np.bool_)
 
-    def block(part: tuple[tuple[int, int], tuple[int, int]]) -> None:
-        specs = (chosen.hasty, chosen.careful, chosen.fold)
-        product.multiply(left, b, *part, first_row, *specs, job, _scratch(chosen), out, noted)
+        def block(part: Part) -> None:
+            scratch = _scratch(spec, acc, depth, *(stop - start for start, stop in part))
+            product.multiply(
+                a, b, *part, first_row, spec, chosen.fold, job, seed, zeros, scratch, out, stats,
+                doubts,
+            )  # fmt: skip
 
-    if threads == 1 or rows * columns * depth < _SMALL:
-        block(((0, rows), (0, columns)))
-        return
-    row_parts = _parts(rows, _ROW_BLOCK, threads)
-    column_parts = _parts(columns, _COLUMN_BLOCK, -(-threads // len(row_parts)))
-    _run(block, [(r, c) for r in row_parts for c in column_parts], threads)
+        _run(block, parts, workers)
+        return doubts
+
+    seed = _seed(acc)
+    spec = chosen.hasty or chosen.careful
+    whole = _blocks(rows, columns, spec.width, workers)
+    zeros = True if chosen.zeros else None
+    doubts = sweep(spec, _job(acc, spec, depth, chosen.limit), zeros, whole)
+    if doubts.any():
+        job = _job(acc, chosen.careful, depth)
+        if 2 * np.count_nonzero(doubts) < doubts.size:
+            whole = _tiles_of(doubts, rows, columns, spec.width)
+        sweep(chosen.careful, job, None, whole)
 
 
 def multiply_pairs(
@@ -94,25 +114,31 @@ def multiply_pairs(
     if chosen is None:
         _general(a, b, row, column, 0, acc, addend, out, None, threads)
         return
-    job = _job(acc, chosen, depth, noted=False)
-
-    def block(part: tuple[int, int]) -> None:
-        low, high = part
-        product.multiply_pairs(
-            a,
-            b,
-            row[low:high],
-            column[low:high],
-            0,
-            chosen.careful,
-            chosen.fold,
-            job,
-            _scratch(chosen),
-            out[low:high],
-        )
-
     workers = threads if row.size * depth >= _SMALL else 1
-    _run(block, _parts(row.size, _ROW_BLOCK, workers), workers)
+
+    def sweep(spec: Spec, job: product.Job, zeros: bool | None, which: Any) -> NDArray[np.bool_]:
+        """Compute some of the outputs, and return which of them are doubtful."""
+        rows, columns = row[which], column[which]
+        found, doubts = np.empty(rows.size, out.dtype), np.zeros(rows.size, np.bool_)
+
+        def block(part: tuple[int, int]) -> None:
+            here = slice(*part)
+            scratch = _scratch(spec, acc, depth)
+            product.multiply_pairs(
+                a, b, rows[here], columns[here], spec, chosen.fold, job, seed, zeros, scratch,
+                found[here], doubts[here],
+            )  # fmt: skip
+
+        _run(block, _parts(rows.size, ROWS * spec.width, workers), workers)
+        out[which] = found
+        return doubts
+
+    seed = _seed(acc)
+    spec = chosen.hasty or chosen.careful
+    zeros = True if chosen.zeros else None
+    doubts = sweep(spec, _job(acc, spec, depth, chosen.limit), zeros, slice(None))
+    if doubts.any():
+        sweep(chosen.careful, _job(acc, chosen.careful, depth), None, doubts)
 
 
 def _general(
@@ -143,13 +169,17 @@ def _general(
             out[here] = result
 
     workers = threads if row.size * depth >= _SMALL else 1
-    _run(block, _parts(row.size, _ROW_BLOCK, workers), workers)
+    _run(block, _parts(row.size, _PAIRS, workers), workers)
 
 
-def _run(block: Callable[[Any], None], parts: Iterable[Any], threads: int) -> None:
-    here, *others = parts
-    futures = [_pool(threads - 1, os.getpid()).submit(block, part) for part in others]
-    block(here)
+def _run(block: Callable[[Any], None], parts: list[Any], threads: int) -> None:
+    """Call `block` for every part, the first of every `threads` on the caller's thread."""
+    futures = []
+    for number, part in enumerate(parts):
+        if number % threads:
+            futures.append(_pool(threads - 1, os.getpid()).submit(block, part))
+    for part in parts[::threads]:
+        block(part)
     for future in futures:
         future.result()
 
@@ -157,7 +187,7 @@ def _run(block: Callable[[Any], None], parts: Iterable[Any], threads: int) -> No
 @functools.cache
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     """Return the threads beside the caller's; a forked process has none of its parent's."""
-    return ThreadPoolExecutor(max(threads, 1), thread_name_prefix=f"accelsim-{process}")
+    return ThreadPoolExecutor(threads, thread_name_prefix=f"accelsim-{process}")
 
 
 def _parts(size: int, block: int, count: int) -> list[tuple[int, int]]:
@@ -168,14 +198,69 @@ def _parts(size: int, block: int, count: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(ends))
 
 
-def _scratch(chosen: Plan) -> Floats:
-    if chosen.single:
-        return np.empty(tile.ROWS * tile.SINGLE_LANES, np.float32)
-    return np.empty(tile.ROWS * tile.DOUBLE_LANES, np.float64)
+def _blocks(rows: int, columns: int, width: int, workers: int) -> list[Part]:
+    """Cut a product for so many workers, each with as nearly as many tiles as can be."""
+    high, wide = -(-rows // ROWS), -(-columns // width)
+    splits = [(p, workers // p) for p in range(1, workers + 1) if workers % p == 0]
+    p, q = min(splits, key=lambda split: -(-high // split[0]) * -(-wide // split[1]))
+    row_parts, column_parts = _parts(rows, ROWS, p), _parts(columns, width, q)
+    return list(itertools.product(row_parts, column_parts))
 
 
-def _job(acc: Accumulator, chosen: Plan, depth: int, noted: bool) -> product.Job:
-    setting = _setting(acc, depth, 24 if chosen.single else 53)
+def _tiles_of(doubts: NDArray[np.bool_], rows: int, columns: int, width: int) -> list[Part]:
+    """Return the parts that hold the doubtful tiles, side by side where they are."""
+    parts = []
+    for i, line in enumerate(doubts):
+        edges = np.flatnonzero(np.diff(line, prepend=False, append=False))
+        for start, stop in edges.reshape(-1, 2).tolist():
+            row_range = (i * ROWS, min((i + 1) * ROWS, rows))
+            parts.append((row_range, (start * width, min(stop * width, columns))))
+    return parts
+
+
+def _scratch(
+    spec: Spec, acc: Accumulator, depth: int, rows: int | None = None, columns: int | None = None
+) -> product.Scratch:
+    """Allocate what a kernel needs for rows and columns, or for pairs if they are not given."""
+    kind = np.float32 if spec.single else np.float64
+    size = ROWS * spec.width
+    high = wide = size
+    if rows is not None and columns is not None:
+        high = _packed_together(rows, ROWS, depth, _PACKED_ROWS)
+        wide = _packed_together(columns, spec.width, depth, _PACKED_COLUMNS)
+    noted = isinstance(spec.notes, Noted)
+    random = _seed(acc) is not None
+    keys = np.zeros((3, depth if random else 1), np.uint32)
+    outputs = np.zeros((2, size), np.uint32)
+    scratch = product.Scratch(
+        left=np.empty(high * depth, kind),
+        right=np.empty(wide * depth, kind),
+        keys=(outputs[0], outputs[1], keys[0], keys[1]),
+        outer_keys=keys[2],
+        notes=np.empty(4 * size if noted else 0, np.float64),
+        watch=np.empty(spec.width, kind),
+        sums=np.empty(size, kind),
+        totals=np.empty(size, np.float64),
+        partial=np.empty(size, np.float64),
+    )
+    if random:
+        product.set_rounding_keys(np.uint64(acc.seed), scratch)
+    return scratch
+
+
+def _packed_together(size: int, step: int, depth: int, numbers: int) -> int:
+    """Return how many rows or columns to pack at a time, a multiple of `step`."""
+    return min(max(1, numbers // (step * depth)), -(-size // step)) * step
+
+
+def _seed(acc: Accumulator) -> np.uint64 | None:
+    random = "stochastic" in (acc.rounding, acc.outer_rounding)
+    return np.uint64(acc.seed) if random else None
+
+
+def _job(acc: Accumulator, spec: Spec, depth: int, limit: float = math.inf) -> product.Job:
+    """Return the numbers for a spec."""
+    setting = _setting(acc, depth, 24 if spec.single else 53)
     term = setting.product
     if acc.group is not None:
         term = term._replace(least=setting.least_operand)
@@ -184,15 +269,13 @@ def _job(acc: Accumulator, chosen: Plan, depth: int, noted: bool) -> product.Job
         product=term,
         outer=setting.outer,
         chunk=setting.chunk,
-        chunked=setting.chunked,
         group=setting.group,
         align=setting.align,
-        seed=setting.seed,
-        noted=noted,
-        watched=chosen.watched,
+        limit=limit,
     )
 
 
+@functools.lru_cache(1024)
 def _setting(acc: Accumulator, depth: int, carrier_bits: int = 53) -> sums.Setting:
     term = acc.format if acc.product is None else acc.product
     operands = acc.operands if isinstance(acc.operands, FloatFormat) else None

@@ -10,7 +10,7 @@ from cases import same
 from numpy.typing import NDArray
 
 from accelsim.numerics import Accumulator, matmul, matmul_at, matmul_sums, products, round_to
-from accelsim.numerics.kernels import product, tile
+from accelsim.numerics.kernels import product, spec
 from accelsim.numerics.lanes import Plan, plan, span
 from accelsim.numerics.orders import accumulate_exact
 
@@ -152,15 +152,25 @@ def forced(a: F32, b: F32, acc: Accumulator, kind: type) -> NDArray[Any]:
     """Compute in a lane that the rule has not chosen."""
     chosen = plan(acc, a, b)
     assert chosen is not None
-    hasty, careful = (x._replace(lane=kind(0)) for x in (chosen.hasty, chosen.careful))
-    wrong = Plan(hasty, careful, chosen.fold)
-    job = products._job(acc, wrong, a.shape[1], False)
-    out = np.empty((len(a), b.shape[1]), np.float64)
-    left = a if wrong.single else a.astype(np.float64)
-    parts = ((0, len(a)), (0, b.shape[1]))
-    scratch, notes = products._scratch(wrong), np.empty((0, 0, 4))
-    product.multiply(left, b, *parts, 0, hasty, careful, chosen.fold, job, scratch, out, notes)
-    return out
+    return swept(a, b, acc, chosen.careful._replace(lane=kind(0)), None)[0]
+
+
+def swept(
+    a: F32, b: F32, acc: Accumulator, compiled: Any, chosen: Plan | None
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Compute by one spec alone; return the outputs, and which tiles are doubtful."""
+    limit = np.inf if chosen is None else chosen.limit
+    zeros = True if chosen is not None and chosen.zeros else None
+    (rows, depth), columns = a.shape, b.shape[1]
+    job = products._job(acc, compiled, depth, limit)
+    out = np.empty((rows, columns), np.float64)
+    doubts = np.zeros((-(-rows // spec.ROWS), -(-columns // compiled.width)), np.bool_)
+    scratch = products._scratch(compiled, acc, depth, rows, columns)
+    product.multiply(
+        a, b, (0, rows), (0, columns), 0, compiled, None, job, products._seed(acc), zeros,
+        scratch, out, None, doubts,
+    )  # fmt: skip
+    return out, doubts
 
 
 def test_a_float32_lane_is_chosen_up_to_the_last_place_and_no_further() -> None:
@@ -172,7 +182,7 @@ def test_a_float32_lane_is_chosen_up_to_the_last_place_and_no_further() -> None:
     assert lane(acc, *outside) == "Double"
     for a, b in (inside, outside):
         assert same(matmul(a, b, acc), general(a, b, acc)[0])
-    assert not same(forced(*outside, acc, tile.Single), general(*outside, acc)[0])
+    assert not same(forced(*outside, acc, spec.Single), general(*outside, acc)[0])
 
 
 def test_a_float64_lane_is_chosen_up_to_the_last_place_and_no_further() -> None:
@@ -184,7 +194,7 @@ def test_a_float64_lane_is_chosen_up_to_the_last_place_and_no_further() -> None:
     assert lane(acc, *outside) == "Odd"
     for a, b in (inside, outside):
         assert same(matmul(a, b, acc), general(a, b, acc)[0])
-    assert not same(forced(*outside, acc, tile.Double), general(*outside, acc)[0])
+    assert not same(forced(*outside, acc, spec.Double), general(*outside, acc)[0])
 
 
 def test_products_of_one_bit_too_many_leave_the_float32_lane() -> None:
@@ -195,7 +205,7 @@ def test_products_of_one_bit_too_many_leave_the_float32_lane() -> None:
     right = np.repeat(np.array([[1.0], [2.0**-7], [-65535 * 2.0**-24]], np.float32), 40, axis=1)
     assert lane(acc, left, right) == "Double"
     assert (matmul(left, right, acc) == 1 + 2.0**-7).all()
-    assert (forced(left, right, acc, tile.Single) == 1.0).all()
+    assert (forced(left, right, acc, spec.Single) == 1.0).all()
     right[2] = -32767 * 2.0**-23
     assert lane(acc, left, right) == "Single"
     assert same(matmul(left, right, acc), general(left, right, acc)[0])
@@ -206,7 +216,94 @@ def test_directed_rounding_needs_the_exact_sum() -> None:
     a, b = sums_of([1.0] * 40, [2.0**-60] * 40)
     assert lane(acc, a, b) == "Odd"
     assert (matmul(a, b, acc) == 1 + 2.0**-7).all()
-    assert (forced(a, b, acc, tile.Double) == 1.0).all()
+    assert (forced(a, b, acc, spec.Double) == 1.0).all()
+
+
+DIRECTED = ("toward-zero", "upward", "downward")
+
+
+@pytest.mark.parametrize("rounding", DIRECTED)
+def test_the_processor_rounds_in_the_direction(rounding: str) -> None:
+    # Terms so far apart that no float64 holds their sum, on both sides of every value.
+    a, b = sums_of([1.0, -1.0, 1.0, -1.0] * 10, [2.0**-60, 2.0**-60, -(2.0**-60), -(2.0**-60)] * 10)
+    acc = Accumulator("bf16", rounding)
+    chosen = plan(acc, a, b)
+    assert chosen is not None
+    assert chosen.hasty is not None
+    assert type(chosen.hasty.lane) is spec.SingleDirected
+    out, doubts = swept(a, b, acc, chosen.hasty, chosen)
+    assert not doubts.any()
+    assert same(out, general(a, b, acc)[0])
+    # Nothing is left of the direction afterwards.
+    assert 1.0 + 2.0**-60 == 1.0
+    assert -1.0 + 2.0**-60 == -1.0
+    assert 1.0 - 2.0**-60 == 1.0
+
+
+def test_stochastic_rounding_leaves_the_float32_lane_with_one_bit_too_many() -> None:
+    for bits, lane_of in ((21, spec.SingleDirected), (22, spec.DoubleDirected)):
+        acc = Accumulator("e5m2", "stochastic", random_bits=bits, seed=5)
+        a, b = operands("e4m3")
+        chosen = plan(acc, a, b)
+        assert chosen is not None
+        assert chosen.hasty is not None
+        assert type(chosen.hasty.lane) is lane_of
+        assert same(matmul(a, b, acc), general(a, b, acc)[0])
+
+
+def test_binary32_is_its_own_lane() -> None:
+    acc = Accumulator("fp32")
+    a, b = operands("wide")
+    chosen = plan(acc, a, b)
+    assert chosen is not None
+    assert type(chosen.careful.rounding) is spec.Native
+    a, b = a * np.float32(2.0**90), b * np.float32(2.0**17)  # sums overflow, some to NaN
+    found = matmul(a, b, acc)
+    assert np.isinf(found).any()
+    assert same(found, general(a, b, acc)[0])
+
+
+@pytest.mark.parametrize("overflow", ["inf", "saturate"])
+def test_a_block_that_may_have_overflowed_is_doubted(overflow: str) -> None:
+    # The sum climbs to 448, the largest e4m3fn, and comes back, within a block and across two.
+    acc = Accumulator("e4m3fn", overflow=overflow)
+    for lead in range(2 * spec.BLOCK):
+        terms = [0.0] * lead + [240.0, 208.0, 32.0, -200.0] + [0.0] * 5
+        a = np.tile(np.array(terms, np.float32), (40, 1))
+        b = np.ones((len(terms), 40), np.float32)
+        assert same(matmul(a, b, acc), general(a, b, acc)[0])
+        chosen = plan(acc, a, b)
+        assert chosen is not None
+        assert chosen.hasty is None
+    # Small terms only: the limit is where a block of them cannot reach beyond the largest value.
+    terms = [30.0] * 14 + [28.0] + [30.0] * 4 + [-30.0] * 15
+    a, b = np.tile(np.array(terms, np.float32), (40, 1)), np.ones((len(terms), 40), np.float32)
+    chosen = plan(acc, a, b)
+    assert chosen is not None
+    assert chosen.hasty is not None
+    assert chosen.limit == 448 - 4 * 32
+    assert swept(a, b, acc, chosen.hasty, chosen)[1].all()
+    assert same(matmul(a, b, acc), general(a, b, acc)[0])
+    few = a[:, :10] / np.float32(1.0)
+    assert not swept(few, b[:10], acc, chosen.hasty, chosen)[1].any()
+    assert same(matmul(few, b[:10], acc), general(few, b[:10], acc)[0])
+
+
+@pytest.mark.parametrize("rounding", ["nearest-even", *DIRECTED])
+def test_zeros_have_their_sign(rounding: str) -> None:
+    acc = Accumulator("e4m3fn", rounding, overflow="saturate")
+    tiny = 2.0**-14
+    last = [tiny, -tiny, tiny, -tiny, 0.0, -0.0, 1.0, -1.0]
+    before = [0.0, 0.0, -tiny, tiny, -tiny, tiny, -1.0, 1.0]
+    a = np.stack([np.zeros(8), np.array(before), np.array(last)], axis=1).astype(np.float32)
+    a = np.tile(a, (5, 1))
+    b = np.ones((3, 40), np.float32)
+    assert same(matmul(a, b, acc), general(a, b, acc)[0])
+    assert same(matmul(-a, b, acc), general(-a, b, acc)[0])
+    assert same(
+        matmul_at(a, b, np.arange(40), np.arange(40), acc),
+        np.diag(general(a, b, acc)[0]),
+    )
 
 
 def test_a_span_holds_every_value() -> None:

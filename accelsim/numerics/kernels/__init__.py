@@ -5,7 +5,8 @@ A kernel computes into arrays that its caller has validated and allocated. There
 
 `scalar` rounds and adds one number in binary64, for every format and rule; `sums` accumulates one
 output at a time in every order; `scan` reads the range of operands; `product` cuts matrices into
-tiles, which `tile` accumulates in registers with the instructions of `vector`.
+tiles, which `tile` accumulates in registers as a `spec` says: `lane` rounds as `scalar` does, with
+the instructions of `vector`.
 
 Numba's cache looks at the age of the module that holds a function, and not of those it calls. So
 the folder of the cache is named after the content of all of them: a kernel is never older than
@@ -25,8 +26,8 @@ config.CACHE_DIR = str(
     / f"kernels-{hashlib.sha256(_CONTENT).hexdigest()[:16]}"
 )
 try:
-    from accelsim.numerics.kernels import product, scalar, scan, sums, tile, vector
+    from accelsim.numerics.kernels import lane, product, scalar, scan, spec, sums, tile, vector
 finally:
     config.CACHE_DIR = _given
 
-__all__ = ["product", "scalar", "scan", "sums", "tile", "vector"]
+__all__ = ["lane", "product", "scalar", "scan", "spec", "sums", "tile", "vector"]

@@ -7,10 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from accelsim.numerics.kernels.scalar import STOCHASTIC, Target, output_keys, rounding_key
-from accelsim.numerics.kernels.tile import ROWS, advance, fold
+from accelsim.numerics.kernels.scalar import Target, output_keys, rounding_key
+from accelsim.numerics.kernels.spec import DOUBLE_WIDTH, ROWS, SINGLE_WIDTH
+from accelsim.numerics.kernels.tile import advance, fold
 
 _SUM, _PRODUCT, _OUTER = 0, 1, 5
+_TERMS = 64
+"""Terms of pairs that are packed at a time: what they are written to stays in the cache."""
 
 
 class Job(NamedTuple):
@@ -20,153 +23,262 @@ class Job(NamedTuple):
     product: Target
     outer: Target
     chunk: int
-    chunked: bool
     group: int
     align: float
-    seed: np.uint64
-    noted: bool
-    watched: bool
-    """Whether the hasty spec leaves something to the careful one."""
+    limit: float
+    """Sums no larger than this at the ends of blocks never overflowed between them."""
+
+
+class Scratch(NamedTuple):
+    """Arrays that a kernel may use as it likes, for one tile if nothing else is said.
+
+    `keys` hold random keys, as `tile.advance` wants them; `outer_keys` are of the roundings of
+    outer sums. The packed operands, the watch and the sums are of the lane's type.
+    """
+
+    left: np.ndarray
+    """A multiple of ROWS·K numbers."""
+    right: np.ndarray
+    """A multiple of K rows of a tile."""
+    keys: tuple
+    outer_keys: np.ndarray
+    notes: np.ndarray
+    watch: np.ndarray
+    sums: np.ndarray
+    totals: np.ndarray
+    partial: np.ndarray
 
 
 @njit(cache=True, nogil=True)
-def _rounding_keys(job, depth):
-    random = job.inner.rounding == STOCHASTIC or job.outer.rounding == STOCHASTIC
-    keys = np.zeros((3, depth if random else 1), np.uint32)
-    if random:
-        for k in range(depth):
-            keys[0, k] = rounding_key(job.seed, 8 * k + _SUM)
-            keys[1, k] = rounding_key(job.seed, 8 * k + _PRODUCT)
-            keys[2, k] = rounding_key(job.seed, 8 * k + _OUTER)
-    return keys, random
+def set_rounding_keys(seed, scratch):
+    """Write the keys of the roundings of every term."""
+    for k in range(scratch.outer_keys.size):
+        scratch.keys[2][k] = rounding_key(seed, 8 * k + _SUM)
+        scratch.keys[3][k] = rounding_key(seed, 8 * k + _PRODUCT)
+        scratch.outer_keys[k] = rounding_key(seed, 8 * k + _OUTER)
 
 
 @njit(cache=True, nogil=True)
-def _accumulate(
-    spec, fold_spec, job, a, first, step, b, depth, keys, parts, notes, watch, sums, totals
-):
-    """Accumulate one tile into `totals`, binary64; see `tile.advance`."""
-    sums[:] = 0
-    watch[:] = 0
-    totals[:] = 0.0
-    if job.noted:
-        notes[:] = 0.0
-    for start in range(0, depth, job.chunk):
-        stop = min(start + job.chunk, depth)
-        advance(
-            spec, job.inner, job.product, a, first, step, b, start, stop, job.group, job.align,
-            parts, notes, watch, sums,
-        )  # fmt: skip
-        if job.chunked:
-            key = keys[2, stop - 1] if keys.shape[1] > 1 else np.uint32(0)
-            fold(fold_spec, job.outer, sums, key, parts, notes, totals)
-            sums[:] = 0
-    if not job.chunked:
-        totals[:] = sums
+def _accumulate(spec, fold_spec, job, zeros, a, first, b, depth, scratch):
+    """Accumulate one tile into `scratch.totals`; without a fold_spec there are no chunks."""
+    sums, totals, partial = scratch.sums, scratch.totals, scratch.partial
+    for t in range(sums.size):
+        sums[t] = 0
+        totals[t] = 0.0
+    for j in range(scratch.watch.size):
+        scratch.watch[j] = 0
+    for t in range(scratch.notes.size):
+        scratch.notes[t] = 0.0
+    if fold_spec is None:
+        # Where zeros lose their sign, what they come from is kept: the sums before the last term.
+        start, stop = 0, depth
+        if zeros is not None:
+            stop = depth - 1
+        while start < depth:
+            for t in range(sums.size):
+                partial[t] = sums[t]
+            advance(
+                spec, job.inner, job.product, a, first, b, start, stop, job.group, job.align,
+                scratch.keys, scratch.notes, scratch.watch, sums,
+            )  # fmt: skip
+            start, stop = stop, depth
+        for t in range(sums.size):
+            totals[t] = sums[t]
+    else:
+        for start in range(0, depth, job.chunk):
+            stop = min(start + job.chunk, depth)
+            advance(
+                spec, job.inner, job.product, a, first, b, start, stop, job.group, job.align,
+                scratch.keys, scratch.notes, scratch.watch, sums,
+            )  # fmt: skip
+            for t in range(sums.size):
+                partial[t] = sums[t]
+                sums[t] = 0
+            key = scratch.outer_keys[(stop - 1) % scratch.outer_keys.size]
+            fold(fold_spec, job.outer, partial, key, scratch.keys, scratch.notes, totals)
 
 
 @njit(cache=True, nogil=True)
-def _wants_care(job, watch, totals, rows, columns, width):
-    """Whether a sum overflowed, or one of the tile's outputs is a zero, whose sign is not known."""
-    for j in range(width):
-        if watch[j] > job.inner.max:
-            return True
+def _overflowed(job, scratch):
+    """Whether a sum may have been out of range."""
+    beyond = False
+    for j in range(scratch.watch.size):
+        beyond |= not scratch.watch[j] <= job.limit  # a NaN is beyond too
+    return beyond
+
+
+@njit(cache=True, nogil=True)
+def _sign_zeros(scratch, rows, columns, a, first, a_step, b, b_first, chunked):
+    """Give zeros their sign; return whether one of them is a sum of nothing but zeros.
+
+    The operands of the last term of output (r, c) are a[first + r] and b[b_first + c] if a_step
+    is 0, else the ones at r·a_step + c from there. The sign is that of the exact sum; where that
+    is 0 of terms that are not, it is positive. A fold keeps signs.
+    """
+    doubtful = False
+    totals, partial = scratch.totals, scratch.partial
+    width = scratch.watch.size
     for r in range(rows):
-        for j in range(columns):
-            if totals[r * width + j] == 0.0:
-                return True
-    return False
+        for c in range(columns):
+            t = r * width + c
+            if totals[t] == 0.0:
+                exact = partial[t]
+                if not chunked:
+                    i, j = (r, c) if a_step == 0 else (r * a_step + c, r * a_step + c)
+                    exact += np.float64(a[first + i]) * np.float64(b[b_first + j])
+                    totals[t] = -0.0 if exact < 0.0 else 0.0
+                doubtful |= exact == 0.0 and partial[t] == 0.0
+    return doubtful
+
+
+@njit(cache=True, nogil=True)
+def _pack_rows(a, start, stop, packed):
+    """Copy rows, ROWS beside each other for each term, with rows of zeros at the end."""
+    depth = a.shape[1]
+    for i in range(start, stop, ROWS):
+        base = (i - start) * depth
+        if i + ROWS <= stop:
+            for k in range(depth):
+                for r in range(ROWS):
+                    packed[base + k * ROWS + r] = a[i + r, k]
+        else:
+            for k in range(depth):
+                for r in range(ROWS):
+                    packed[base + k * ROWS + r] = a[i + r, k] if i + r < stop else a.dtype.type(0)
+
+
+@njit(cache=True, nogil=True)
+def _width(numbers):
+    """Return the columns of a tile; LLVM knows it, as it depends on the type alone."""
+    return SINGLE_WIDTH if numbers.itemsize == 4 else DOUBLE_WIDTH
+
+
+@njit(cache=True, nogil=True)
+def _pack_columns(b, start, stop, packed):
+    """Copy columns in panels as wide as a tile, with columns of zeros at the end."""
+    width = _width(packed)
+    size = b.shape[0] * width
+    whole = (stop - start) // width
+    for k in range(b.shape[0]):
+        for panel in range(whole):
+            for j in range(width):
+                packed[panel * size + k * width + j] = b[k, start + panel * width + j]
+        if whole * width < stop - start:
+            for j in range(width):
+                column = start + whole * width + j
+                place = whole * size + k * width + j
+                packed[place] = b[k, column] if column < stop else b.dtype.type(0)
+
+
+@njit(cache=True, nogil=True)
+def _put(scratch, i, rows, j, columns, out, stats):
+    width = scratch.watch.size
+    for r in range(rows):
+        for c in range(columns):
+            out[i + r, j + c] = scratch.totals[r * width + c]
+    if stats is not None:
+        size = scratch.sums.size
+        for r in range(rows):
+            for c in range(columns):
+                for n in range(4):
+                    stats[i + r, j + c, n] = scratch.notes[n * size + r * width + c]
+
+
+@njit(cache=True, nogil=True)
+def _set_keys(seed, scratch, row, rows, column, columns):
+    width = scratch.watch.size
+    for r in range(rows):
+        for c in range(columns):
+            both = output_keys(seed, row + r, column + c)
+            scratch.keys[0][r * width + c], scratch.keys[1][r * width + c] = both
 
 
 @njit(cache=True, nogil=True)
 def multiply(
-    a, b, row_range, column_range, first_row, hasty, careful, fold_spec, job, sums, out, stats
-):
+    a, b, row_range, column_range, first_row, spec, fold_spec, job, seed, zeros, scratch, out,
+    stats, doubts,
+):  # fmt: skip
     """Write the rows and columns of a (M,K) times b (K,N) that are asked for to out.
 
-    `a` is of the lane's type, b binary32. `sums` is scratch of ROWS vectors, in the lane's type.
-    A tile is accumulated hastily, and once more with care where that is wanted; where it is
-    wanted often, with care at once. Row i draws its random bits as row first_row + i.
-    stats (M,N,4) is used if the job is noted.
+    a and b are binary32. Not None are: fold_spec if there are chunks, seed if there are random
+    bits, stats (M,N,4) if they are wanted, zeros if they may lose their sign. Row i draws its
+    random bits as row first_row + i. A one in doubts, of ⌈M/ROWS⌉ by ⌈N/width⌉, says that a tile
+    may be wrong. Both ranges begin with a tile.
     """
-    depth = a.shape[1]
-    width = sums.size // ROWS
-    flat = a.reshape(a.size)
-    # The last rows, with rows of zeros after them to fill a tile.
-    rest = (row_range[1] - row_range[0]) % ROWS
-    last = np.zeros((ROWS, depth), a.dtype)
-    last[:rest] = a[row_range[1] - rest : row_range[1]]
-    last = last.reshape(last.size)
-    right = np.zeros(width * depth, np.float32)
-    first, second = np.zeros(sums.size, np.uint32), np.zeros(sums.size, np.uint32)
-    notes = np.zeros(4 * sums.size if job.noted else 1, np.float64)
-    totals = np.empty(sums.size, np.float64)
-    watch = np.empty(width, sums.dtype)
-    keys, random = _rounding_keys(job, depth)
-    parts = (first, second, keys[0], keys[1])
-    tiles, redone = 0, 0
-    for j0 in range(column_range[0], column_range[1], width):
-        columns = min(width, column_range[1] - j0)
-        for k in range(depth):
-            for j in range(columns):
-                right[k * width + j] = b[k, j0 + j]
-            for j in range(columns, width):
-                right[k * width + j] = np.float32(0)
-        for i in range(row_range[0], row_range[1], ROWS):
-            rows = min(ROWS, row_range[1] - i)
-            rows_of, start = (flat, i * depth) if rows == ROWS else (last, 0)
-            if random:
-                for r in range(rows):
-                    for j in range(columns):
-                        both = output_keys(job.seed, first_row + i + r, j0 + j)
-                        first[r * width + j], second[r * width + j] = both
-            care = not job.watched or 4 * redone > tiles + 8
-            tiles += 1
-            if not care:
-                _accumulate(
-                    hasty, fold_spec, job, rows_of, start, depth, right, depth, keys, parts,
-                    notes, watch, sums, totals,
-                )  # fmt: skip
-                care = _wants_care(job, watch, totals, rows, columns, width)
-                redone += care
-            if care:
-                _accumulate(
-                    careful, fold_spec, job, rows_of, start, depth, right, depth, keys, parts,
-                    notes, watch, sums, totals,
-                )  # fmt: skip
-            for r in range(rows):
-                for j in range(columns):
-                    out[i + r, j0 + j] = totals[r * width + j]
-            if job.noted:
-                for r in range(rows):
-                    for j in range(columns):
-                        for n in range(4):
-                            stats[i + r, j0 + j, n] = notes[n * sums.size + r * width + j]
+    depth = b.shape[0]
+    width = scratch.watch.size
+    left, right = scratch.left, scratch.right
+    high, wide = left.size // depth, right.size // depth
+    done, doubted = 0, 0
+    for j0 in range(column_range[0], column_range[1], wide):
+        j1 = min(j0 + wide, column_range[1])
+        _pack_columns(b, j0, j1, right)
+        for i0 in range(row_range[0], row_range[1], high):
+            i1 = min(i0 + high, row_range[1])
+            _pack_rows(a, i0, i1, left)
+            for j in range(j0, j1, width):
+                columns = min(width, j1 - j)
+                panel = right[(j - j0) * depth :]
+                for i in range(i0, i1, ROWS):
+                    if 4 * doubted > done + 8:
+                        # So many that the rest is better left to the careful spec at once.
+                        doubts[i // ROWS, j // width] = True
+                        continue
+                    rows = min(ROWS, i1 - i)
+                    if seed is not None:
+                        _set_keys(seed, scratch, first_row + i, rows, j, columns)
+                    first = (i - i0) * depth
+                    _accumulate(spec, fold_spec, job, zeros, left, first, panel, depth, scratch)
+                    doubt = _overflowed(job, scratch)
+                    if zeros is not None:
+                        last, beside = first + (depth - 1) * ROWS, (depth - 1) * width
+                        chunked = fold_spec is not None
+                        doubt |= _sign_zeros(
+                            scratch, rows, columns, left, last, 0, panel, beside, chunked
+                        )
+                    _put(scratch, i, rows, j, columns, out, stats)
+                    doubts[i // ROWS, j // width] = doubt
+                    doubted += doubt
+                    done += 1
 
 
 @njit(cache=True, nogil=True)
-def multiply_pairs(a, b, row, column, first_row, spec, fold_spec, job, sums, out):
-    """Accumulate row[t] of a (M,K) times row column[t] of b (N,K), binary32, into out[t]."""
+def _pack_pairs(a, row, first, count, packed):
+    """Copy `count` rows of a, one beside the other for each term, and the last of them again."""
     depth = a.shape[1]
-    size = sums.size
-    left, right = np.empty(size * depth, np.float32), np.empty(size * depth, np.float32)
-    first, second = np.zeros(size, np.uint32), np.zeros(size, np.uint32)
-    notes = np.zeros(1, np.float64)
-    totals = np.empty(size, np.float64)
-    watch = np.empty(size // ROWS, sums.dtype)
-    keys, random = _rounding_keys(job, depth)
-    parts = (first, second, keys[0], keys[1])
+    size = packed.size // depth
+    for start in range(0, depth, _TERMS):
+        stop = min(start + _TERMS, depth)
+        for t in range(size):
+            i = row[first + min(t, count - 1)]
+            for k in range(start, stop):
+                packed[k * size + t] = a[i, k]
+
+
+@njit(cache=True, nogil=True)
+def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch, out, doubts):
+    """Accumulate row[t] of a (M,K) times row column[t] of b (N,K), binary32, into out[t].
+
+    See `multiply`. A one in doubts says that out[t] may be wrong. Output t draws its random bits
+    as output (row[t], column[t]).
+    """
+    depth = a.shape[1]
+    size = scratch.sums.size
+    left, right = scratch.left, scratch.right
     for t0 in range(0, row.size, size):
         count = min(size, row.size - t0)
-        for t in range(size):
-            # Places without a pair of their own repeat the last one.
-            i, j = row[t0 + min(t, count - 1)], column[t0 + min(t, count - 1)]
-            for k in range(depth):
-                left[k * size + t] = a[i, k]
-                right[k * size + t] = b[j, k]
-            if random:
-                first[t], second[t] = output_keys(job.seed, first_row + i, j)
-        _accumulate(
-            spec, fold_spec, job, left, 0, 0, right, depth, keys, parts, notes, watch, sums, totals
-        )
-        out[t0 : t0 + count] = totals[:count]
+        _pack_pairs(a, row, t0, count, left)
+        _pack_pairs(b, column, t0, count, right)
+        if seed is not None:
+            for t in range(count):
+                both = output_keys(seed, row[t0 + t], column[t0 + t])
+                scratch.keys[0][t], scratch.keys[1][t] = both
+        _accumulate(spec, fold_spec, job, zeros, left, 0, right, depth, scratch)
+        doubt = _overflowed(job, scratch)
+        if zeros is not None:
+            last, width = (depth - 1) * size, scratch.watch.size
+            chunked = fold_spec is not None
+            doubt |= _sign_zeros(scratch, ROWS, width, left, last, width, right, last, chunked)
+        for t in range(count):
+            out[t0 + t] = scratch.totals[t]
+            doubts[t0 + t] = doubt

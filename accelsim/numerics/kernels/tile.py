@@ -1,185 +1,57 @@
 """A tile of outputs in the registers of the machine, for sums in sequence and in groups.
 
-The same roundings as `scalar`, on vectors: eight rows of one vector each take in one term after
+The same roundings as `scalar`, on vectors: ROWS rows of VECTORS vectors take in one term after
 the other, without touching memory for their sums. What is compiled depends on the types of a
 `Spec`; the numbers of the formats are arguments.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from accelsim.numerics.kernels import vector
+from accelsim.numerics.kernels.lane import Lane, kinds_of
+from accelsim.numerics.kernels.spec import (
+    BLOCK,
+    CELLS,
+    ROWS,
+    VECTORS,
+    Exact,
+    InGroups,
+    Noted,
+    Paired,
+    Rounded,
+    Single,
+    SingleDirected,
+    Stochastic,
+    Watched,
+)
 from accelsim.numerics.kernels.vector import load, spread, store
 
-ROWS = 8
-_WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
-SINGLE_LANES = 16 if _WIDE else 8
-DOUBLE_LANES = SINGLE_LANES // 2
-
-
-def _tag(name):
-    return NamedTuple(name, [("unused", int)])
-
-
-# In what a sum is computed: a float32 or float64 that `lanes` proves enough, or rounded to odd.
-Single, Double, Odd = _tag("Single"), _tag("Double"), _tag("Odd")
-# How it is rounded, in the order of `rounding.ROUNDINGS`.
-NearestEven, NearestAway, TowardZero = _tag("NearestEven"), _tag("NearestAway"), _tag("TowardZero")
-Upward, Downward, Stochastic = _tag("Upward"), _tag("Downward"), _tag("Stochastic")
-ROUNDINGS = (NearestEven, NearestAway, TowardZero, Upward, Downward, Stochastic)
-# What happens beyond the largest value: it is proved not to happen, or saturates, or IEEE 754.
-# IEEE 754 for finite terms needs less than for terms that may be infinite or NaN themselves.
-Bounded, Clamped = _tag("Bounded"), _tag("Clamped")
-# A watched sum goes on as if there were no largest value, and the largest magnitude is kept.
-Replaced, Special, Watched = _tag("Replaced"), _tag("Special"), _tag("Watched")
-# What becomes of small numbers: all sums are multiples of the finest spacing and need no care, or
-# zeros need no sign, or they have it, or subnormals are flushed.
-Multiples, Unsigned = _tag("Multiples"), _tag("Unsigned")
-Signed, Flushed = _tag("Signed"), _tag("Flushed")
-# What enters the sum: the exact product, or the product rounded. (In groups: whether all operands
-# are normal numbers, or some are subnormal and aligned by their smallest exponent.)
-Exact, Rounded = _tag("Exact"), _tag("Rounded")
-# How terms follow each other.
-InTurn, InGroups = _tag("InTurn"), _tag("InGroups")
-# Whether a row of the tile meets every column, or each output has operands of its own.
-Crossed, Paired = _tag("Crossed"), _tag("Paired")
-# Whether S, Σ|ŝ| and the counts are kept beside the sum.
-Plain, Noted = _tag("Plain"), _tag("Noted")
-
-
-class Spec(NamedTuple):
-    """What to compile: one of the types above for each field."""
-
-    lane: tuple
-    rounding: tuple
-    overflow: tuple
-    small: tuple
-    product: tuple
-    order: tuple
-    operands: tuple
-    notes: tuple
-
-
-class _Code:
-    """One function being written: the builder, the spec, and the formats' numbers as vectors."""
-
-    def __init__(self, builder, spec, bits):
-        self.builder = builder
-        self.kinds = {
-            field: kind.instance_class for field, kind in zip(spec.fields, spec.types, strict=True)
-        }
-        self.bits = bits
-        # Without a sign of zero the format is fixed point, whose lowest value is not -max.
-        self.symmetric = self.kinds["small"] is not Unsigned or self.kinds["lane"] is Single
-        self.lanes = SINGLE_LANES if bits == 32 else DOUBLE_LANES
-
-    def target(self, kind, value):
-        """Return a Target's numbers as vectors; `random_bits` stays an integer."""
-        numbers = cgutils.unpack_tuple(self.builder, value, len(kind.fields))
-        named = dict(zip(kind.fields, numbers, strict=True))
-        return {
-            name: number
-            if name in ("rounding", "random_bits")
-            else spread(self.builder, number, self.bits, self.lanes)
-            for name, number in named.items()
-        }
-
-    def to_grid(self, x, target, draw):
-        """See `scalar.round_to_grid`."""
-        rounding = self.kinds["rounding"]
-        power = x.power_of_two()
-        if self.kinds["small"] is not Multiples or rounding is Stochastic:
-            power = power.larger_positive(target["least"])
-        shift = power.power_times(target["magic"])
-        near = (x + shift) - shift
-        if rounding is NearestEven:
-            return near
-        quantum = power * target["unit"]
-        if rounding is Upward:
-            return (near + quantum).where(near.is_("<", x), near)
-        if rounding is Downward:
-            return (near - quantum).where(near.is_(">", x), near)
-        away = quantum.signed_as(x)
-        excess = abs(near) - abs(x)
-        if rounding is NearestAway:
-            return (near + away).where((excess + excess + quantum).is_("==", 0.0), near)
-        cut = (near - away).where(excess.is_(">", 0.0), near)
-        if rounding is TowardZero:
-            return cut
-        inverse = power.reciprocal_of_power() * self.inverse_unit
-        fraction = ((abs(x) - abs(cut)) * inverse * self.scale).floor()
-        return (cut + away).where((fraction + draw).is_(">=", self.scale), cut)
-
-    def in_range(self, x, grid, target):
-        """See `scalar.into_range` and `scalar.round_one`."""
-        overflow = self.kinds["overflow"]
-        if overflow is Clamped:
-            if self.symmetric:
-                grid = grid.clamped(target["max"])
-            else:
-                grid = grid.at_most(target["max"]).at_least(target["lowest"])
-        elif overflow not in (Bounded, Watched):
-            fits = abs(grid).is_("<=", target["max"])
-            if self.kinds["rounding"] in (Upward, Downward):
-                low = target["low"].where(x.is_("<", 0.0), x)
-                grid = grid.where(fits, target["high"].where(x.is_(">", 0.0), low))
-            else:
-                # An infinity stays one, and NaN where the format has no infinity.
-                grid = grid.where(fits, target["high"].signed_as(x))
-        small = self.kinds["small"]
-        if small is Flushed:
-            grid = x.constant(0.0).where(abs(grid).is_("<", target["smallest"]), grid)
-        if small in (Signed, Flushed):
-            grid = grid.signed_as(x)
-        if overflow is Special:
-            infinite = target["infinite_high"].where(x.is_(">", 0.0), target["infinite_low"])
-            unbounded = infinite.where(x.is_("==", x), x)
-            grid = grid.where(abs(x).is_("<", float("inf")), unbounded)
-        return grid
-
-    def prepare_draws(self, target):
-        """Compute 2^random_bits and the reciprocal of the unit once."""
-        if self.kinds["rounding"] is Stochastic:
-            one = ir.IntType(64)(1)
-            scale = self.builder.shl(one, target["random_bits"])
-            scale = self.builder.sitofp(scale, ir.DoubleType())
-            self.scale = spread(self.builder, scale, 64, self.lanes)
-            self.inverse_unit = target["unit"].reciprocal_of_power()
-
-    def sum(self, total, x, y):
-        """Return total + x·y in the lane of the spec; y is None for total + x."""
-        if self.kinds["lane"] is not Odd:
-            return total + x if y is None else x.times_plus(y, total)
-        p = x if y is None else x * y
-        high = total + p
-        t = high - total
-        return high.moved_to_odd((total - (high - t)) + (p - t))
+_SIZE = ir.IntType(64)
+_ONE = _SIZE(1)
 
 
 class _Notes:
     """The sums beside the sum, in memory that LLVM turns into registers."""
 
-    def __init__(self, code, pointer, offset):
-        self.code, self.pointer = code, pointer
+    def __init__(self, lane, pointer, offset):
+        self.lane, self.pointer = lane, pointer
         self.offsets = [
-            code.builder.add(offset, offset.type(n * ROWS * code.lanes)) for n in range(4)
+            lane.builder.add(offset, offset.type(n * CELLS * lane.lanes)) for n in range(4)
         ]
         self.cells = []
         for place in self.offsets:
-            kept = load(code.builder, pointer, place, 64, code.lanes, 64)
-            cell = cgutils.alloca_once(code.builder, kept.value.type)
-            code.builder.store(kept.value, cell)
+            kept = load(lane.builder, pointer, place, 64, lane.lanes)
+            cell = cgutils.alloca_once(lane.builder, kept.value.type)
+            lane.builder.store(kept.value, cell)
             self.cells.append(cell)
 
     def add(self, n, amount):
-        builder = self.code.builder
+        builder = self.lane.builder
         kept = amount.like(builder.load(self.cells[n]))
         builder.store((kept + amount).value, self.cells[n])
 
@@ -192,201 +64,214 @@ class _Notes:
         self.add(3, zero.where(beyond, lost))
 
     def save(self):
-        builder = self.code.builder
+        builder = self.lane.builder
         for place, cell in zip(self.offsets, self.cells, strict=True):
-            store(
-                vector.Vector(builder, builder.load(cell), 64, self.code.lanes),
-                self.pointer,
-                place,
-            )
+            kept = vector.Vector(builder, builder.load(cell), 64, self.lane.lanes)
+            store(kept, self.pointer, place)
 
 
 def _pointer(context, builder, kind, value):
     return context.make_array(kind)(context, builder, value).data
 
 
+def _pointers(context, builder, kinds, values):
+    arrays = cgutils.unpack_tuple(builder, values, len(kinds.types))
+    return [_pointer(context, builder, *both) for both in zip(kinds.types, arrays, strict=True)]
+
+
 @intrinsic
 def advance(
-    typing, spec, inner, product, a, first, row_step, b, start, stop, group, align, keys, notes,
-    watch, sums,
-):  # fmt: skip
+    typing, spec, inner, product, a, first, b, start, stop, group, align, keys, notes, watch, sums
+):
     """Let a tile of sums take in the terms start..stop-1.
 
-    sums: ROWS vectors, binary32 or binary64 as the lane is. watch: one such vector.
-    b: one vector of binary32 a term. a: rows of numbers in the lane's type, term k of row r at
-    first + r·row_step + k. Where operands are paired: both ROWS vectors of binary32 a term.
-    group, align: terms in a group and 2^-align_bits. notes: 4 arrays like sums.
+    All floats are of the lane's type. sums: ROWS rows of VECTORS vectors. b: such a row a term.
+    a: from `first` on ROWS numbers a term; where operands are paired, an array like sums a term.
+    watch: one row. group, align: terms in a group and 2^-align_bits. notes: 4 arrays like sums.
     keys: uint32 arrays: two like sums with the keys of outputs, then those of the roundings of
     sums and of products, one a term.
     """
-    single = spec.types[0].instance_class is Single
+    single = kinds_of(spec)["lane"] in (Single, SingleDirected)
 
     def generate(context, builder, signature, arguments):
-        code = _Code(builder, spec, 32 if single else 64)
+        lane = Lane(builder, spec, 32 if single else 64)
         pointers = {
             name: _pointer(context, builder, kind, value)
             for name, kind, value in zip(
                 ("a", "b", "notes", "watch", "sums"),
                 (a, b, notes, watch, sums),
-                (arguments[3], arguments[6], *arguments[12:]),
+                (arguments[3], arguments[5], *arguments[11:]),
                 strict=True,
             )
         }
-        key_arrays = cgutils.unpack_tuple(builder, arguments[11], 4)
-        pointers["keys"] = [
-            _pointer(context, builder, kind, value)
-            for kind, value in zip(keys.types, key_arrays, strict=True)
-        ]
-        targets = (code.target(inner, arguments[1]), code.target(product, arguments[2]))
-        code.prepare_draws(targets[0])
-        tile = _Tile(code, pointers, targets, arguments[4], arguments[5])
-        if code.kinds["order"] is InGroups:
-            tile.in_groups(*arguments[7:11])
+        pointers["keys"] = _pointers(context, builder, keys, arguments[10])
+        targets = (lane.target(inner, arguments[1]), lane.target(product, arguments[2]))
+        lane.prepare_draws(targets[0])
+        mode = lane.set_mode()
+        tile = _Tile(lane, pointers, targets, arguments[4])
+        start, stop, group, align = arguments[6:10]
+        if lane.kinds["order"] is InGroups:
+            tile.in_groups(start, stop, group, align)
+        elif lane.kinds["overflow"] is Watched:
+            tile.in_blocks(start, stop)
         else:
-            tile.in_turn(*arguments[7:9])
+            tile.in_turn(start, stop)
         tile.save()
+        lane.reset_mode(mode)
         return context.get_dummy_value()
 
-    arguments = (spec, inner, product, a, first, row_step, b, start, stop, group, align, keys)
+    arguments = (spec, inner, product, a, first, b, start, stop, group, align, keys)
     return types.none(*arguments, notes, watch, sums), generate
 
 
 class _Tile:
     """The sums of a tile, and the loops over terms."""
 
-    def __init__(self, code, pointers, targets, first, row_step):
-        self.code, self.pointers = code, pointers
-        self.first, self.row_step = first, row_step
+    def __init__(self, lane, pointers, targets, first):
+        self.lane, self.pointers, self.first = lane, pointers, first
         self.inner, self.product = targets
-        self.size = ir.IntType(64)
-        self.cells, self.notes = [], []
-        for r in range(ROWS):
-            offset = self.size(r * code.lanes)
-            total = load(code.builder, pointers["sums"], offset, code.bits, code.lanes, code.bits)
-            cell = cgutils.alloca_once(code.builder, total.value.type)
-            code.builder.store(total.value, cell)
-            self.cells.append(cell)
-            if code.kinds["notes"] is Noted:
-                self.notes.append(_Notes(code, pointers["notes"], offset))
-        self.watch = None
-        if code.kinds["overflow"] is Watched:
-            self.watch = cgutils.alloca_once(code.builder, self.total(0).value.type)
-            seen = load(
-                code.builder, pointers["watch"], self.size(0), code.bits, code.lanes, code.bits
-            )
-            code.builder.store(seen.value, self.watch)
+        self.row_size = VECTORS * lane.lanes
+        self.sums, self.notes = [], []
+        for cell in range(CELLS):
+            offset = _SIZE(cell * lane.lanes)
+            total = load(lane.builder, pointers["sums"], offset, lane.bits, lane.lanes)
+            kept = cgutils.alloca_once(lane.builder, total.value.type)
+            lane.builder.store(total.value, kept)
+            self.sums.append(kept)
+            if lane.kinds["notes"] is Noted:
+                self.notes.append(_Notes(lane, pointers["notes"], offset))
 
-    def total(self, r):
-        value = self.code.builder.load(self.cells[r])
-        return vector.Vector(self.code.builder, value, self.code.bits, self.code.lanes)
+    def total(self, cell):
+        value = self.lane.builder.load(self.sums[cell])
+        return vector.Vector(self.lane.builder, value, self.lane.bits, self.lane.lanes)
 
     def save(self):
-        for r in range(ROWS):
-            offset = self.size(r * self.code.lanes)
-            store(self.total(r), self.pointers["sums"], offset)
+        for cell in range(CELLS):
+            store(self.total(cell), self.pointers["sums"], _SIZE(cell * self.lane.lanes))
             if self.notes:
-                self.notes[r].save()
-        if self.watch:
-            seen = self.total(0).like(self.code.builder.load(self.watch))
-            store(seen, self.pointers["watch"], self.size(0))
+                self.notes[cell].save()
 
-    def row_operand(self, k, r):
-        code, builder = self.code, self.code.builder
-        if code.kinds["operands"] is Paired:
-            offset = builder.mul(k, self.size(ROWS * code.lanes))
-            offset = builder.add(offset, self.size(r * code.lanes))
-            return load(builder, self.pointers["a"], offset, code.bits, code.lanes, 32)
-        offset = builder.add(self.first, builder.mul(self.row_step, self.size(r)))
-        offset = builder.add(offset, k)
-        scalar = builder.load(builder.gep(self.pointers["a"], [offset]))
-        return spread(builder, scalar, code.bits, code.lanes)
+    def _term(self, array, k, size, place):
+        """Return the vector at `place` of term k in an array of `size` numbers a term."""
+        lane, builder = self.lane, self.lane.builder
+        offset = builder.add(builder.mul(k, _SIZE(size)), _SIZE(place))
+        return load(builder, self.pointers[array], offset, lane.bits, lane.lanes)
 
-    def column_operand(self, k, r):
-        code, builder = self.code, self.code.builder
-        paired = code.kinds["operands"] is Paired
-        offset = builder.mul(k, self.size(code.lanes * (ROWS if paired else 1)))
-        if paired:
-            offset = builder.add(offset, self.size(r * code.lanes))
-        return load(builder, self.pointers["b"], offset, code.bits, code.lanes, 32)
+    def operands(self, k):
+        """Return the two operands of term k for every cell."""
+        lane, builder = self.lane, self.lane.builder
+        if lane.kinds["operands"] is Paired:
+            for cell in range(CELLS):
+                place, size = cell * lane.lanes, CELLS * lane.lanes
+                yield self._term("a", k, size, place), self._term("b", k, size, place)
+            return
+        columns = [self._term("b", k, self.row_size, v * lane.lanes) for v in range(VECTORS)]
+        for r in range(ROWS):
+            offset = builder.add(builder.mul(k, _SIZE(ROWS)), _SIZE(r))
+            place = builder.gep(self.pointers["a"], [builder.add(self.first, offset)])
+            row = spread(builder, builder.load(place), lane.bits, lane.lanes)
+            for column in columns:
+                yield row, column
 
-    def draw(self, k, r, which, target):
-        """Return the random integers of row r's rounding of term k; which: 2 sums, 3 products."""
-        code = self.code
-        if code.kinds["rounding"] is not Stochastic:
-            return None
-        keys = self.pointers["keys"]
-        key = code.builder.load(code.builder.gep(keys[which], [k]))
-        offset = self.size(r * code.lanes)
-        return vector.draws(code.builder, keys[:2], offset, key, target["random_bits"], code.lanes)
+    def draws(self, k, which):
+        """Return the random integers of term k for every cell; which: 2 sums, 3 products."""
+        lane, builder = self.lane, self.lane.builder
+        if lane.kinds["rounding"] is not Stochastic:
+            yield from [None] * CELLS
+            return
+        keys, bits = self.pointers["keys"], self.inner["random_bits"]
+        key = builder.load(builder.gep(keys[which], [k]))
+        for r in range(ROWS):
+            offset = _SIZE(r * self.row_size)
+            row = vector.draws(builder, keys[:2], offset, key, bits, self.row_size)
+            for v in range(VECTORS):
+                yield vector.part(builder, row, v, lane.bits, lane.lanes)
 
-    def rounded(self, x, target, k, r, which):
-        code = self.code
-        grid = code.to_grid(x, target, self.draw(k, r, which, target))
-        result = code.in_range(x, grid, target)
-        if self.watch:
-            seen = grid.like(code.builder.load(self.watch))
-            code.builder.store(grid.larger_magnitude(seen).value, self.watch)
+    def rounded(self, x, target, draw, cell, *, is_sum=True):
+        lane = self.lane
+        grid = lane.to_grid(x, target, draw, cell)
+        result = lane.in_range(x, grid, target)
         if self.notes:
-            self.notes[r].rounding(x, grid, result, target)
-            if which == 2:
-                self.notes[r].add(1, abs(result))
+            self.notes[cell].rounding(x, grid, result, target)
+            if is_sum:
+                self.notes[cell].add(1, abs(result))
         return result
 
     def in_turn(self, start, stop):
-        code, builder = self.code, self.code.builder
-        with cgutils.for_range_slice(builder, start, stop, self.size(1), self.size) as (k, _):
-            for r in range(ROWS):
-                x, y = self.row_operand(k, r), self.column_operand(k, r)
+        lane, builder = self.lane, self.lane.builder
+        rounds = lane.kinds["product"] is Rounded
+        with cgutils.for_range_slice(builder, start, stop, _ONE, _SIZE) as (k, _):
+            products = self.draws(k, 3) if rounds else [None] * CELLS
+            totals = []
+            for cell, ((x, y), draw) in enumerate(zip(self.operands(k), products, strict=True)):
                 if self.notes:
-                    self.notes[r].add(0, abs(x * y))
-                if code.kinds["product"] is Rounded:
-                    x, y = self.rounded(x * y, self.product, k, r, 3), None
-                total = code.sum(self.total(r), x, y)
-                builder.store(self.rounded(total, self.inner, k, r, 2).value, self.cells[r])
+                    self.notes[cell].add(0, abs(x * y))
+                if rounds:
+                    x = self.rounded(x * y, self.product, draw, cell, is_sum=False)
+                    y = None
+                totals.append(lane.sum(self.total(cell), x, y))
+            inner = lane.fresh(self.inner)
+            for cell, (total, draw) in enumerate(zip(totals, self.draws(k, 2), strict=True)):
+                result = self.rounded(total, inner, draw, cell)
+                builder.store(result.value, self.sums[cell])
+
+    def in_blocks(self, start, stop):
+        """Take in the terms, and keep the largest magnitude of each column's sums."""
+        lane, builder = self.lane, self.lane.builder
+        with cgutils.for_range_slice(builder, start, stop, _SIZE(BLOCK), _SIZE) as (low, _):
+            self.in_turn(low, self._end(low, _SIZE(BLOCK), stop))
+            for v in range(VECTORS):
+                place = _SIZE(v * lane.lanes)
+                seen = load(builder, self.pointers["watch"], place, lane.bits, lane.lanes)
+                for r in range(ROWS):
+                    seen = abs(self.total(r * VECTORS + v)).at_least(seen)
+                store(seen, self.pointers["watch"], place)
+
+    def _end(self, low, size, stop):
+        beyond = self.lane.builder.add(low, size)
+        earlier = self.lane.builder.icmp_signed("<", beyond, stop)
+        return self.lane.builder.select(earlier, beyond, stop)
 
     def in_groups(self, start, stop, group, align):
-        code, builder = self.code, self.code.builder
-        align = spread(builder, align, 64, code.lanes)
-        one = self.size(1)
+        lane, builder = self.lane, self.lane.builder
+        align = spread(builder, align, 64, lane.lanes)
         largest, units = (
-            [cgutils.alloca_once(builder, self.total(0).value.type) for _ in range(ROWS)]
+            [cgutils.alloca_once(builder, self.total(0).value.type) for _ in range(CELLS)]
             for _ in range(2)
         )
-        with cgutils.for_range_slice(builder, start, stop, group, self.size) as (low, _):
-            beyond = builder.add(low, group)
-            high = builder.select(builder.icmp_signed("<", beyond, stop), beyond, stop)
-            for r in range(ROWS):
-                builder.store(self.total(r).power_of_two().value, largest[r])
-            with cgutils.for_range_slice(builder, low, high, one, self.size) as (k, _):
-                for r in range(ROWS):
-                    x = self.operand_power(self.row_operand(k, r))
-                    y = self.operand_power(self.column_operand(k, r))
-                    known = x.like(builder.load(largest[r]))
-                    builder.store((x * y).at_least(known).value, largest[r])
+        with cgutils.for_range_slice(builder, start, stop, group, _SIZE) as (low, _):
+            high = self._end(low, group, stop)
+            for cell in range(CELLS):
+                builder.store(self.total(cell).power_of_two().value, largest[cell])
+            with cgutils.for_range_slice(builder, low, high, _ONE, _SIZE) as (k, _):
+                for cell, (x, y) in enumerate(self.operands(k)):
+                    known = x.like(builder.load(largest[cell]))
+                    power = self.operand_power(x) * self.operand_power(y)
+                    builder.store(power.at_least(known).value, largest[cell])
             inverse = []
-            for r in range(ROWS):
-                unit = self.total(r).like(builder.load(largest[r])) * align
+            for cell in range(CELLS):
+                unit = self.total(cell).like(builder.load(largest[cell])) * align
                 inverse.append(unit.at_least(2.0**-500).reciprocal_of_power())
-                builder.store((self.total(r) * inverse[r]).truncated().value, units[r])
-            with cgutils.for_range_slice(builder, low, high, one, self.size) as (k, _):
-                for r in range(ROWS):
-                    x, y = self.row_operand(k, r), self.column_operand(k, r)
+                builder.store((self.total(cell) * inverse[cell]).truncated().value, units[cell])
+            with cgutils.for_range_slice(builder, low, high, _ONE, _SIZE) as (k, _):
+                for cell, (x, y) in enumerate(self.operands(k)):
                     if self.notes:
-                        self.notes[r].add(0, abs(x * y))
-                    known = x.like(builder.load(units[r]))
-                    cut = ((x * y) * inverse[r]).truncated()
-                    builder.store((known + cut).value, units[r])
-            for r in range(ROWS):
-                total = self.total(r)
-                unit = total.like(builder.load(largest[r])) * align
-                x = total.like(builder.load(units[r])) * unit + 0.0
+                        self.notes[cell].add(0, abs(x * y))
+                    known = x.like(builder.load(units[cell]))
+                    cut = ((x * y) * inverse[cell]).truncated()
+                    builder.store((known + cut).value, units[cell])
+            for cell, draw in enumerate(self.draws(low, 2)):
+                total = self.total(cell)
+                unit = total.like(builder.load(largest[cell])) * align
+                x = total.like(builder.load(units[cell])) * unit + 0.0
                 x = x.where(abs(total).is_("<", float("inf")), total)
-                builder.store(self.rounded(x, self.inner, low, r, 2).value, self.cells[r])
+                result = self.rounded(x, self.inner, draw, cell)
+                builder.store(result.value, self.sums[cell])
 
     def operand_power(self, x):
         """Return the power of two that an operand is aligned by, 0 of a zero."""
         power = x.power_of_two()
-        if self.code.kinds["product"] is Exact:
+        if self.lane.kinds["product"] is Exact:
             return power  # no operand is subnormal
         power = power.at_least(self.product["least"])
         return power.where(x.is_("!=", 0.0), 0.0)
@@ -394,13 +279,12 @@ class _Tile:
 
 @intrinsic
 def fold(typing, spec, outer, partial, rounding_key, keys, notes, totals):
-    """Add a tile of partial sums to a tile of binary64 totals, rounded, and clear the former."""
+    """Add a tile of partial sums to a tile of totals, rounded. All floats are binary64."""
 
     def generate(context, builder, signature, arguments):
-        code = _Code(builder, spec, 64)
-        partial_bits = 32 if partial.dtype == types.float32 else 64
-        target = code.target(outer, arguments[1])
-        code.prepare_draws(target)
+        lane = Lane(builder, spec, 64)
+        target = lane.target(outer, arguments[1])
+        lane.prepare_draws(target)
         source, kept, sums = (
             _pointer(context, builder, kind, value)
             for kind, value in (
@@ -409,33 +293,23 @@ def fold(typing, spec, outer, partial, rounding_key, keys, notes, totals):
                 (totals, arguments[6]),
             )
         )
-        key_arrays = cgutils.unpack_tuple(builder, arguments[4], 4)
-        key_pointers = [
-            _pointer(context, builder, kind, value)
-            for kind, value in zip(keys.types, key_arrays, strict=True)
-        ]
-        vectors = ROWS * (SINGLE_LANES if partial_bits == 32 else DOUBLE_LANES) // code.lanes
-        size = ir.IntType(64)
-        with cgutils.for_range_slice(builder, size(0), size(vectors), size(1), size) as (n, _):
-            offset = builder.mul(n, size(code.lanes))
-            term = load(builder, source, offset, 64, code.lanes, partial_bits)
-            total = load(builder, sums, offset, 64, code.lanes, 64)
-            x = code.sum(total, term, None)
+        outputs = _pointers(context, builder, keys, arguments[4])[:2]
+        count = context.make_array(totals)(context, builder, arguments[6]).nitems
+        size = _SIZE(lane.lanes)
+        with cgutils.for_range_slice(builder, _SIZE(0), count, size, _SIZE) as (offset, _):
+            term = load(builder, source, offset, 64, lane.lanes)
+            total = load(builder, sums, offset, 64, lane.lanes)
+            x = lane.sum(total, term, None)
             draw = None
-            if code.kinds["rounding"] is Stochastic:
-                draw = vector.draws(
-                    builder,
-                    key_pointers[:2],
-                    offset,
-                    arguments[3],
-                    target["random_bits"],
-                    code.lanes,
-                )
-            grid = code.to_grid(x, target, draw)
-            result = code.in_range(x, grid, target)
+            if lane.kinds["rounding"] is Stochastic:
+                bits = target["random_bits"]
+                drawn = vector.draws(builder, outputs, offset, arguments[3], bits, lane.lanes)
+                draw = vector.part(builder, drawn, 0, 64, lane.lanes)
+            grid = lane.to_grid(x, target, draw)
+            result = lane.in_range(x, grid, target)
             store(result, sums, offset)
-            if code.kinds["notes"] is Noted:
-                record = _Notes(code, kept, offset)
+            if lane.kinds["notes"] is Noted:
+                record = _Notes(lane, kept, offset)
                 record.rounding(x, grid, result, target)
                 record.add(1, abs(result))
                 record.save()

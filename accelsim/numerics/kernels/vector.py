@@ -7,10 +7,8 @@ change a result.
 
 from __future__ import annotations
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
-RANGES = bool(llvm.get_host_cpu_features().get("avx512dq"))
 _INT32 = ir.IntType(32)
 _FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
 _FRACTION_BITS = {32: 23, 64: 52}
@@ -58,12 +56,23 @@ class Vector:
         """Return self·factor + addend, rounded once."""
         return self._call("fma", factor, addend)
 
+    def __neg__(self):
+        return self.like(self.builder.fneg(self.value))
+
     def __abs__(self):
         return self._call("fabs")
 
     def signed_as(self, other):
         """Return the magnitude with the sign of `other`."""
         return self._call("copysign", other)
+
+    def given_sign_of(self, other):
+        """Return these lanes, which are not negative, with the sign of `other`."""
+        integers, kind = self._integers()
+        sign = self._integer(kind, -(2 ** (self.bits - 1)))
+        return self._floats(
+            self.builder.or_(integers, self.builder.and_(other._integers()[0], sign))
+        )
 
     def floor(self):
         """Round each lane down to an integer."""
@@ -89,32 +98,10 @@ class Vector:
         """Return the smaller lanes; where a lane is NaN, the other's."""
         return self.where(self.is_("<", other), other)
 
-    def larger_magnitude(self, other):
-        """Return |self| or |other|, whichever is larger; where self is NaN, |other|."""
-        if not (RANGES and self.bits * self.lanes == 512):
-            return abs(self).at_least(other)
-        return self._range(other, 0b1011)
-
-    def clamped(self, limit):
-        """Return the lanes brought into -limit … limit."""
-        if not (RANGES and self.bits * self.lanes == 512):
-            return self.at_most(limit).at_least(limit.constant(0.0) - limit)
-        return self._range(limit, 0b0010)
-
-    def _range(self, other, selection):
-        # AVX-512DQ's vrangeps and vrangepd: the larger magnitude without its sign, or the
-        # smaller magnitude with the sign of the first operand, in one instruction.
-        kind, mask = self.value.type, ir.IntType(self.lanes)
-        suffix = {32: "ps", 64: "pd"}[self.bits]
-        name = f"llvm.x86.avx512.mask.range.{suffix}.512"
-        function = self.builder.module.globals.get(name)
-        if function is None:
-            parts = [kind, kind, _INT32, kind, mask, _INT32]
-            function = ir.Function(self.builder.module, ir.FunctionType(kind, parts), name=name)
-        current_rounding = _INT32(4)
-        arguments = [self.value, other.value, _INT32(selection), self.value]
-        arguments += [mask(-1), current_rounding]
-        return self.like(self.builder.call(function, arguments))
+    def opaque(self):
+        """Return these lanes through an instruction that LLVM does not see through, on x86."""
+        kind = ir.FunctionType(self.value.type, [self.value.type])
+        return self.like(self.builder.asm(kind, "", "=x,0", [self.value], side_effect=True))
 
     # Bits.
 
@@ -134,15 +121,6 @@ class Vector:
         fraction = _FRACTION_BITS[self.bits]
         mask = self._integer(kind, (2 ** (self.bits - 1 - fraction) - 1) << fraction)
         return self._floats(self.builder.and_(integers, mask))
-
-    def larger_positive(self, other):
-        """Return the larger of numbers that are not negative, compared as integers.
-
-        Processors have more units for integers than for floats.
-        """
-        integers, others = self._integers()[0], other._integers()[0]
-        larger = self.builder.icmp_signed(">", integers, others)
-        return self._floats(self.builder.select(larger, integers, others))
 
     def power_times(self, factor):
         """Return the product of a power of two and a positive normal number, by their exponents.
@@ -171,14 +149,11 @@ class Vector:
         return self._floats(odd).where(rest.is_("!=", 0.0), self)
 
 
-def load(builder, pointer, offset, bits, lanes, stored_bits):
-    """Load `lanes` consecutive floats of `stored_bits` bits from pointer[offset:], as `bits`."""
-    kind = ir.VectorType(_FLOATS[stored_bits], lanes)
+def load(builder, pointer, offset, bits, lanes):
+    """Load `lanes` consecutive floats from pointer[offset:]."""
+    kind = ir.VectorType(_FLOATS[bits], lanes)
     address = builder.bitcast(builder.gep(pointer, [offset]), kind.as_pointer())
-    value = builder.load(address, align=stored_bits // 8)
-    if bits != stored_bits:
-        value = builder.fpext(value, ir.VectorType(_FLOATS[bits], lanes))
-    return Vector(builder, value, bits, lanes)
+    return Vector(builder, builder.load(address, align=bits // 8), bits, lanes)
 
 
 def store(vector, pointer, offset):
@@ -207,7 +182,7 @@ def _mixed_step(builder, x, shift, factor, lanes):
 
 
 def draws(builder, keys, offset, rounding_key, random_bits, lanes):
-    """Return the random integers of one rounding as binary64: see `accelsim.numerics.draws`."""
+    """Return the random integers of one rounding, an LLVM vector: see `numerics.draws`."""
     kind = ir.VectorType(_INT32, lanes)
     first, second = (
         builder.load(builder.bitcast(builder.gep(pointer, [offset]), kind.as_pointer()), align=4)
@@ -218,9 +193,16 @@ def draws(builder, keys, offset, rounding_key, random_bits, lanes):
     x = _mixed_step(builder, builder.xor(x, second), 15, 0x846CA68B, lanes)
     x = _mixed_step(builder, x, 16, None, lanes)
     unused = builder.sub(_INT32(32), builder.trunc(random_bits, _INT32))
-    x = builder.lshr(x, _spread_int(builder, unused, lanes))
-    value = builder.uitofp(x, ir.VectorType(_FLOATS[64], lanes))
-    return Vector(builder, value, 64, lanes)
+    return builder.lshr(x, _spread_int(builder, unused, lanes))
+
+
+def part(builder, integers, number, bits, lanes):
+    """Return `lanes` of the integers, from number·lanes on, as floats; they are below 2^31."""
+    places = range(number * lanes, (number + 1) * lanes)
+    mask = ir.Constant(ir.VectorType(_INT32, lanes), list(places))
+    some = builder.shuffle_vector(integers, ir.Constant(integers.type, ir.Undefined), mask)
+    value = builder.sitofp(some, ir.VectorType(_FLOATS[bits], lanes))
+    return Vector(builder, value, bits, lanes)
 
 
 def _spread_int(builder, scalar, lanes):
