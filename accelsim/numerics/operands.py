@@ -73,19 +73,21 @@ def operand(
         if round_operands:
             raise ValueError("round_operands needs an accumulator that states its operands")
         return as_float(argument, array, np.float32)
-    given, values = array.reshape(-1), np.empty(array.size, np.float32)
+    given = array.reshape(-1)
+    values = np.empty(array.size if round_operands else 0, np.float32)
     overflow = "inf" if fmt.has_infinity or fmt.has_nan else "saturate"
     for block in _blocks(array.size):
         exact = as_float(argument, given[block], np.float64)
         check_finite(argument, exact, (fmt,))
         rounded = round_values(fmt, exact, "nearest-even", overflow, 1, 0)
-        if not round_operands and not np.array_equal(rounded, exact, equal_nan=True):
+        if round_operands:
+            values[block] = as_float(argument, rounded, np.float32)
+        elif not np.array_equal(rounded, exact, equal_nan=True):
             raise ValueError(
                 f"{argument} holds values that {fmt} does not: round them first, with"
                 " accelsim.round_to, or ask for round_operands"
             )
-        values[block] = as_float(argument, rounded, np.float32)
-    return values.reshape(array.shape)
+    return values.reshape(array.shape) if round_operands else as_float(argument, array, np.float32)
 
 
 def check_finite(argument: str, values: NDArray[Any], formats: tuple[Format, ...]) -> None:
