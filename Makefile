@@ -10,7 +10,7 @@ help:
 	@echo "make demo      install accelsim into $(VENV) and write reports/demo/"
 	@echo "make test      lint, types, and the test suite (also once with bounds checks)"
 	@echo "make test-all  the same, with the exhaustive and slow tests"
-	@echo "make bench     measure speed, against named peers"
+	@echo "make bench     measure speed, against those of the named peers that are installed"
 	@echo "make weights   train the networks in workloads/ again"
 	@echo "make clean     remove what these made, but not the reports"
 

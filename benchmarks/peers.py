@@ -81,8 +81,39 @@ def torch_casts(a: F32, b: F32, fmt: str) -> Timed:
     return run
 
 
+def mptorch_kernel(a: F32, b: F32, fmt: str) -> Timed:
+    """The C++ kernel of mptorch on the CPU, one rounding a step, as its package builds it.
+
+    It is not on PyPI: `pip install .` in its repository compiles it. The largest number of its
+    e4m3 is another than OCP's, which the operands of the benchmark do not come near.
+    """
+    import torch
+    from mptorch.quant import float_mm
+
+    torch.set_num_threads(1)
+    exponent_bits, mantissa_bits = {"e4m3fn": (4, 3), "fp16": (5, 10), "bf16": (8, 7)}[fmt]
+    left, right = torch.from_numpy(a), torch.from_numpy(b)
+
+    def run() -> Any:
+        total = float_mm(
+            left,
+            right,
+            man_add=mantissa_bits,
+            exp_add=exponent_bits,
+            rounding="nearest",
+            fma=True,
+            subnormals=True,
+            saturate=fmt == "e4m3fn",
+        )
+        return total.numpy()
+
+    return run
+
+
+JAX, TORCH, ML_DTYPES, MPTORCH = "JAX, jitted", "torch casts", "ml_dtypes loop", "mptorch's kernel"
 PEERS = {
-    "JAX, jitted": jax_jitted,
-    "torch casts": torch_casts,
-    "ml_dtypes loop": ml_dtypes_loop,
+    JAX: jax_jitted,
+    TORCH: torch_casts,
+    ML_DTYPES: ml_dtypes_loop,
+    MPTORCH: mptorch_kernel,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any, NamedTuple
 
@@ -12,13 +13,20 @@ from accelsim.numerics import products
 from accelsim.numerics.accumulator import (
     Accumulator,
     check_choice,
-    check_integer,
     check_overflow,
     held_by_float32,
+    integer,
 )
 from accelsim.numerics.formats import FloatFormat, Format, parse_format
 from accelsim.numerics.kernels import sums
-from accelsim.numerics.operands import as_float, check_finite, index, operand, round_values
+from accelsim.numerics.operands import (
+    as_array,
+    as_float,
+    check_finite,
+    index,
+    operand,
+    round_values,
+)
 from accelsim.numerics.rounding import MAX_RANDOM_BITS, OVERFLOWS, ROUNDINGS
 
 __all__ = ["Accumulator", "Sums", "conv2d", "dot", "matmul", "matmul_at", "matmul_sums", "round_to"]
@@ -64,13 +72,13 @@ def round_to(
     check_choice("rounding", rounding, ROUNDINGS)
     check_choice("overflow", overflow, OVERFLOWS)
     check_overflow("fmt", parsed, overflow)
-    check_integer("random_bits", random_bits, 1, MAX_RANDOM_BITS)
-    check_integer("seed", seed, 0, 2**64 - 1)
-    array = np.asarray(x)
+    bits = integer("random_bits", random_bits, 1, MAX_RANDOM_BITS)
+    seed = integer("seed", seed, 0, 2**64 - 1)
+    array = as_array("x", x)
     values = as_float("x", array, np.float64)
     if not isinstance(parsed, FloatFormat):
         check_finite("x", values, (parsed,))
-    rounded = round_values(parsed, values, rounding, overflow, random_bits, seed)
+    rounded = round_values(parsed, values, rounding, overflow, bits, seed)
     wide = array.dtype.itemsize > 4 or not held_by_float32(parsed)
     return rounded if wide else rounded.astype(np.float32)
 
@@ -92,13 +100,12 @@ def matmul(
     given) changes nothing but the time.
     Raises ValueError for wrong shapes and wrong values.
     """
-    left, right = _operands(a, b, acc, round_operands)
-    batches, left, right = _batched(left, right)
-    rows, columns = left.shape[1], right.shape[2]
-    out = np.empty((len(left), rows, columns), _result_type(acc))
-    for t in range(len(left)):
-        products.multiply(left[t], right[t], acc, t * rows, out[t], None, _workers(threads))
-    return out.reshape(*batches, rows, columns)
+    left, right = _batched(*_operands(acc, round_operands, a=a, b=b))
+    rows, workers = left.shape[-2], _workers(threads)
+    out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
+    for t, batch in enumerate(np.ndindex(left.shape[:-2])):
+        products.multiply(left[batch], right[batch], acc, t * rows, out[batch], None, workers)
+    return out
 
 
 def matmul_sums(
@@ -110,17 +117,15 @@ def matmul_sums(
     threads: int | None = None,
 ) -> Sums:
     """Multiply as `matmul` does, and tell more of each output: see `Sums`."""
-    left, right = _operands(a, b, acc, round_operands)
-    batches, left, right = _batched(left, right)
-    rows, columns = left.shape[1], right.shape[2]
-    out = np.empty((len(left), rows, columns), _result_type(acc))
-    stats = np.empty((len(left), rows, columns, 4))
-    for t in range(len(left)):
-        products.multiply(left[t], right[t], acc, t * rows, out[t], stats[t], _workers(threads))
-    shape = (*batches, rows, columns)
-    stats = stats.reshape(*shape, 4)
+    left, right = _batched(*_operands(acc, round_operands, a=a, b=b))
+    rows, workers = left.shape[-2], _workers(threads)
+    out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
+    stats = np.empty((*out.shape, 4))
+    for t, batch in enumerate(np.ndindex(left.shape[:-2])):
+        noted = stats[batch]
+        products.multiply(left[batch], right[batch], acc, t * rows, out[batch], noted, workers)
     return Sums(
-        out.reshape(shape),
+        out,
         stats[..., sums.ABSOLUTE],
         stats[..., sums.RUNNING],
         stats[..., sums.OVERFLOWS].astype(np.int64),
@@ -142,7 +147,7 @@ def matmul_at(
 
     Returns a vector as long as `rows`, equal to `matmul(a, b, acc)[rows, columns]`.
     """
-    left, right = _operands(a, b, acc, round_operands)
+    left, right = _operands(acc, round_operands, a=a, b=b)
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
         raise _shape_error(left, right)
     row, column = index("rows", rows, left.shape[0]), index("columns", columns, right.shape[1])
@@ -171,15 +176,17 @@ def conv2d(
     image t draws its random bits as row t·O+o and column h·W'+w.
     Raises ValueError for wrong shapes and wrong values.
     """
-    images, kernels = np.asarray(x), np.asarray(weights)
-    check_integer("stride", stride, 1)
-    check_integer("padding", padding, 0)
+    images, kernels = _operands(acc, round_operands, x=x, weights=weights)
+    stride, padding = integer("stride", stride, 1), integer("padding", padding, 0)
     patches = im2col(images, kernels.shape, stride, padding)
-    flat = kernels.reshape(kernels.shape[0], -1)
-    height, width = patches.shape[-2:]
-    columns = patches.reshape(len(images), flat.shape[1], height * width)
-    out = matmul(flat, columns, acc, round_operands=round_operands, threads=threads)
-    return out.reshape(len(images), len(flat), height, width)
+    flat = kernels.reshape(len(kernels), math.prod(kernels.shape[1:]))
+    out = np.empty((len(images), len(flat), math.prod(patches.shape[-2:])), _result_type(acc))
+    for t in range(len(images)):  # the patches of all at once would take too much memory
+        columns = np.ascontiguousarray(patches[t].reshape(flat.shape[1], out.shape[2]))
+        # Read-only views, as `matmul` has them: Numba compiles a kernel for each kind of array.
+        left, right = _batched(flat, columns)
+        products.multiply(left, right, acc, t * len(flat), out[t], None, _workers(threads))
+    return out.reshape(len(images), len(flat), *patches.shape[-2:])
 
 
 def im2col(
@@ -218,12 +225,12 @@ def dot(
     (for the orders that are not sequential see `accelsim.numerics.orders`). Row t draws its
     random bits as output (t, t).
     """
-    left, right = _operands(a, b, acc, round_operands)
+    left, right = _operands(acc, round_operands, a=a, b=b)
     if left.ndim != 2 or left.shape != right.shape:
         raise ValueError(f"a and b have shapes {left.shape} and {right.shape}, expected (n,K) both")
     addend = None
     if c is not None:
-        addend = as_float("c", np.asarray(c), np.float32).astype(np.float64)
+        addend = as_float("c", as_array("c", c), np.float32).astype(np.float64)
         check_finite("c", addend, _formats(acc))
         if addend.shape != left.shape[:1]:
             raise ValueError(f"c has shape {addend.shape}, expected {left.shape[:1]}")
@@ -236,17 +243,19 @@ def dot(
 def _workers(threads: int | None) -> int:
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    check_integer("threads", threads, 1)
-    return threads
+    return integer("threads", threads, 1)
 
 
 def _operands(
-    a: ArrayLike, b: ArrayLike, acc: Accumulator, round_operands: bool
+    acc: Accumulator, round_operands: bool, **given: ArrayLike
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the two operands, whose arguments' names the errors give."""
+    if not isinstance(acc, Accumulator):
+        raise ValueError(f"acc is {acc!r}, expected an Accumulator")
     left, right = (
-        operand(argument, x, acc.operands, round_operands) for argument, x in (("a", a), ("b", b))
+        operand(argument, x, acc.operands, round_operands) for argument, x in given.items()
     )
-    for argument, values in (("a", left), ("b", right)):
+    for argument, values in zip(given, (left, right), strict=True):
         check_finite(argument, values, _formats(acc))
     return left, right
 
@@ -257,18 +266,17 @@ def _formats(acc: Accumulator) -> tuple[Format, ...]:
 
 def _batched(
     left: NDArray[np.float32], right: NDArray[np.float32]
-) -> tuple[tuple[int, ...], NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Broadcast the leading dimensions, without a copy."""
     if left.ndim < 2 or right.ndim < 2 or left.shape[-1] != right.shape[-2]:
         raise _shape_error(left, right)
     try:
         batches = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     except ValueError:
         raise _shape_error(left, right) from None
-    count = int(np.prod(batches))
     return (
-        batches,
-        np.broadcast_to(left, batches + left.shape[-2:]).reshape(count, *left.shape[-2:]),
-        np.broadcast_to(right, batches + right.shape[-2:]).reshape(count, *right.shape[-2:]),
+        np.broadcast_to(left, batches + left.shape[-2:]),
+        np.broadcast_to(right, batches + right.shape[-2:]),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -96,26 +97,21 @@ class Accumulator:
             raise ValueError(f"chunk and outer go together, got chunk={chunk!r}, outer={outer!r}")
         if outer is None and outer_rounding is not None:
             raise ValueError(f"outer_rounding is {outer_rounding!r} without outer")
-        for name, value in (("chunk", chunk), ("group", group), ("align_bits", align_bits)):
-            if value is not None:
-                check_integer(name, value, 1)
-        check_integer("random_bits", random_bits, 1, MAX_RANDOM_BITS)
-        check_integer("seed", seed, 0, 2**64 - 1)
         values: dict[str, Any] = {
             "format": _carried("format", format),
             "rounding": rounding,
             "product": None if product is None else _carried("product", product),
             "overflow": overflow,
             "order": order,
-            "chunk": chunk,
+            "chunk": None if chunk is None else integer("chunk", chunk, 1),
             "outer": None if outer is None else _carried("outer", outer),
             "outer_rounding": rounding if outer_rounding is None else outer_rounding,
-            "group": group,
-            "align_bits": align_bits,
+            "group": None if group is None else integer("group", group, 1),
+            "align_bits": None if align_bits is None else integer("align_bits", align_bits, 1),
             "operands": None if operands is None else _carried("operands", operands),
             "multiplier": multiplier,
-            "random_bits": random_bits,
-            "seed": seed,
+            "random_bits": integer("random_bits", random_bits, 1, MAX_RANDOM_BITS),
+            "seed": integer("seed", seed, 0, 2**64 - 1),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -159,8 +155,7 @@ class Accumulator:
         operands' format, and the result is that of one instruction per `group` terms.
         Raises ValueError for another name.
         """
-        if name not in PRESETS:
-            raise ValueError(f"preset is {name!r}, allowed are {', '.join(PRESETS)}")
+        check_choice("preset", name, tuple(PRESETS))
         return cls(**PRESETS[name])
 
     @property
@@ -268,10 +263,12 @@ def check_choice(argument: str, value: object, allowed: tuple[str, ...]) -> None
         raise ValueError(f"{argument} is {value!r}, allowed are {', '.join(allowed)}")
 
 
-def check_integer(argument: str, value: object, least: int, most: int | None = None) -> None:
-    """Raise unless `value` is an integer from `least` to `most`."""
-    if isinstance(value, int) and value >= least and (most is None or value <= most):
-        return
+def integer(argument: str, value: object, least: int, most: int | None = None) -> int:
+    """Return `value` as an `int`, or raise unless it is an integer from `least` to `most`."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+        if number >= least and (most is None or number <= most):
+            return number
     allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
     raise ValueError(f"{argument} is {value!r}, expected an integer {allowed}")
 

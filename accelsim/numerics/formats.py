@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 _ALIASES = {
     "fp16": "e5m10",
@@ -13,8 +14,9 @@ _ALIASES = {
     "fp32": "e8m23",
 }
 _NAMES = {canonical: alias for alias, canonical in _ALIASES.items()}
-_FLOAT = re.compile(r"(u?)e(\d+)m(\d+)(fn)?(?:b(-?\d+))?(ftz)?")
-_FIXED = re.compile(r"(u?)(?:int(\d+)|fixed(\d+)\.(-?\d+))")
+# ASCII: \d would take the digits of every script.
+_FLOAT = re.compile(r"(u?)e(\d+)m(\d+)(fn)?(?:b(-?\d+))?(ftz)?", re.ASCII)
+_FIXED = re.compile(r"(u?)(?:int(\d+)|fixed(\d+)\.(-?\d+))", re.ASCII)
 _FLOAT_NAMES = "eXmY and eXmYfn (X 2 to 8, Y 0 to 23), " + ", ".join(_ALIASES)
 _FIXED_NAMES = "intN, uintN, fixedN.F and ufixedN.F (N 1 to 32 bits, F of them fraction)"
 
@@ -43,14 +45,12 @@ class FloatFormat:
     subnormals: bool = True
 
     def __post_init__(self) -> None:
-        if not 2 <= self.exponent_bits <= 8:
-            raise ValueError(f"format: exponent_bits is {self.exponent_bits}, allowed are 2 to 8")
-        if not 0 <= self.mantissa_bits <= 23:
-            raise ValueError(f"format: mantissa_bits is {self.mantissa_bits}, allowed are 0 to 23")
+        _set_integer(self, "exponent_bits", 2, 8)
+        _set_integer(self, "mantissa_bits", 0, 23)
+        if self.exponent_bias is not None:
+            _set_integer(self, "exponent_bias", -256, 511)
         if self.exponent_bias == self._usual_bias:
             object.__setattr__(self, "exponent_bias", None)  # equal formats compare equal
-        if not -256 <= self.bias <= 511:
-            raise ValueError(f"format: exponent_bias is {self.bias}, allowed are -256 to 511")
 
     @classmethod
     def parse(cls, name: str | FloatFormat) -> FloatFormat:
@@ -177,12 +177,8 @@ class FixedFormat:
     has_nan = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.total_bits <= 32:
-            raise ValueError(f"format: total_bits is {self.total_bits}, allowed are 1 to 32")
-        if not -64 <= self.fraction_bits <= 64:
-            raise ValueError(
-                f"format: fraction_bits is {self.fraction_bits}, allowed are -64 to 64"
-            )
+        _set_integer(self, "total_bits", 1, 32)
+        _set_integer(self, "fraction_bits", -64, 64)
 
     @classmethod
     def parse(cls, name: str | FixedFormat) -> FixedFormat:
@@ -265,3 +261,11 @@ def parse_format(name: str | Format) -> Format:
         if isinstance(name, str) and _FLOAT.fullmatch(_ALIASES.get(name, name)):
             raise
         raise ValueError(f"{error}, {_FIXED_NAMES}") from None
+
+
+def _set_integer(fmt: Format, field: str, least: int, most: int) -> None:
+    """Make the field an `int`, which NumPy's integers are not, or raise ValueError."""
+    value = getattr(fmt, field)
+    if isinstance(value, bool) or not (isinstance(value, Integral) and least <= int(value) <= most):
+        raise ValueError(f"format: {field} is {value!r}, allowed are {least} to {most}")
+    object.__setattr__(fmt, field, int(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from accelsim.numerics.rounding import ROUNDINGS as _ROUNDINGS
 from accelsim.numerics.rounding import infinity_value, overflow_value
 
 _FIXED_BITS = 50
+_BLOCK = 2**16
 
 
 @functools.lru_cache(1024)
@@ -65,23 +67,29 @@ def operand(
 ) -> NDArray[np.float32]:
     """Return the values as binary32, rounded to `fmt` if asked, or raise ValueError.
 
-    Values must be binary32 numbers, and values of `fmt` if that is given.
+    Values must be binary32 numbers, and values of `fmt` if that is given. Rounding is to nearest;
+    what is too large becomes an infinity or NaN, or the outermost value where `fmt` has neither.
     """
-    array = np.asarray(x)
+    array = as_array(argument, x)
     if fmt is None:
         if round_operands:
             raise ValueError("round_operands needs an accumulator that states its operands")
         return as_float(argument, array, np.float32)
-    values = as_float(argument, array, np.float64)
-    overflow = "saturate" if isinstance(fmt, FixedFormat) else "inf"
-    rounded = round_values(fmt, values, "nearest-even", overflow, 1, 0)
-    if not round_operands and not np.array_equal(rounded, values, equal_nan=True):
-        raise ValueError(
-            f"{argument} holds values that {fmt} does not: round them first, with"
-            " accelsim.round_to, or ask for round_operands"
-        )
-    with np.errstate(invalid="ignore"):
-        return rounded.astype(np.float32)
+    given = array.reshape(-1)
+    values = np.empty(array.size if round_operands else 0, np.float32)
+    overflow = "inf" if fmt.has_infinity or fmt.has_nan else "saturate"
+    for block in _blocks(array.size):
+        exact = as_float(argument, given[block], np.float64)
+        check_finite(argument, exact, (fmt,))
+        rounded = round_values(fmt, exact, "nearest-even", overflow, 1, 0)
+        if round_operands:
+            values[block] = as_float(argument, rounded, np.float32)
+        elif not np.array_equal(rounded, exact, equal_nan=True):
+            raise ValueError(
+                f"{argument} holds values that {fmt} does not: round them first, with"
+                " accelsim.round_to, or ask for round_operands"
+            )
+    return values.reshape(array.shape) if round_operands else as_float(argument, array, np.float32)
 
 
 def check_finite(argument: str, values: NDArray[Any], formats: tuple[Format, ...]) -> None:
@@ -94,30 +102,49 @@ def check_finite(argument: str, values: NDArray[Any], formats: tuple[Format, ...
         )
 
 
-def as_float(argument: str, array: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Return `array` as contiguous `dtype`, or raise if that would change a value."""
-    if array.dtype.kind not in "fiub":
+def as_array(argument: str, x: ArrayLike) -> NDArray[Any]:
+    """Return `x` as an array of real numbers, or raise ValueError."""
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{argument} has rows of different lengths") from None
+    dtype = array.dtype
+    if dtype.kind not in "fiub":
         try:
-            if array.dtype.kind == "c":
+            if dtype.kind != "V" or dtype.names is not None:
                 raise TypeError
-            array = array.astype(np.float64)  # ml_dtypes and the like
+            np.zeros(1, dtype).astype(np.float64)  # ml_dtypes and the like can do that
         except (TypeError, ValueError):
-            raise ValueError(f"{argument} holds {array.dtype}, expected real numbers") from None
+            raise ValueError(f"{argument} holds {dtype}, expected real numbers") from None
+    return array
+
+
+def as_float(argument: str, array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return real numbers as contiguous `dtype`, or raise if that would change a value."""
+    if array.dtype == dtype:
+        return np.asarray(array, order="C")
+    given, values = array.reshape(-1), np.empty(array.size, dtype)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        values = np.asarray(array, dtype, order="C")
-        if array.dtype != values.dtype and not np.array_equal(
-            values.astype(array.dtype, copy=False), array, equal_nan=array.dtype.kind == "f"
-        ):
-            raise ValueError(
-                f"{argument} holds values that {np.dtype(dtype).name} does not: round them first,"
-                " with accelsim.round_to"
-            )
-    return values
+        for block in _blocks(array.size):
+            exact = given[block] if array.dtype.kind != "V" else given[block].astype(np.float64)
+            values[block] = exact
+            back = values[block].astype(exact.dtype)
+            if not np.array_equal(back, exact, equal_nan=exact.dtype.kind == "f"):
+                raise ValueError(
+                    f"{argument} holds values that {np.dtype(dtype).name} does not: round them"
+                    " first, with accelsim.round_to"
+                )
+    return values.reshape(array.shape)
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    """Cut a vector into pieces, so that what a check needs beside it stays small."""
+    return (slice(start, start + _BLOCK) for start in range(0, size, _BLOCK))
 
 
 def index(argument: str, x: ArrayLike, size: int) -> NDArray[np.int64]:
     """Return a vector of positions below `size`, or raise ValueError."""
-    positions = np.asarray(x)
+    positions = as_array(argument, x)
     if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
         raise ValueError(f"{argument} has shape {positions.shape}, expected a vector of integers")
     if positions.size and not (positions.min() >= 0 and positions.max() < size):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import gfloat.formats as gf
 import ml_dtypes
 import numpy as np
 import pytest
 from cases import magnitudes, whole
 
-from accelsim.numerics.formats import FloatFormat
+from accelsim.numerics.formats import FixedFormat, FloatFormat, parse_format
 
 ML_DTYPES = {
     "bf16": ml_dtypes.bfloat16,
@@ -112,3 +115,43 @@ def test_a_name_out_of_range_is_refused_by_name() -> None:
     message = "unknown format 'e9m3': format: exponent_bits is 9, allowed are 2 to 8"
     with pytest.raises(ValueError, match=whole(message)):
         FloatFormat.parse("e9m3")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FloatFormat(4.0, 3), "format: exponent_bits is 4.0, allowed are 2 to 8"),  # type: ignore[arg-type]
+        (lambda: FloatFormat(4, "3"), "format: mantissa_bits is '3', allowed are 0 to 23"),  # type: ignore[arg-type]
+        (lambda: FloatFormat(4, True), "format: mantissa_bits is True, allowed are 0 to 23"),
+        (
+            lambda: FloatFormat(4, 3, exponent_bias=7.5),  # type: ignore[arg-type]
+            "format: exponent_bias is 7.5, allowed are -256 to 511",
+        ),
+        (
+            lambda: FloatFormat(4, 3, exponent_bias=512),
+            "format: exponent_bias is 512, allowed are -256 to 511",
+        ),
+        (lambda: FixedFormat(33), "format: total_bits is 33, allowed are 1 to 32"),
+        (
+            lambda: FixedFormat(8, 65),
+            "format: fraction_bits is 65, allowed are -64 to 64",
+        ),
+    ],
+)
+def test_a_field_is_an_integer_in_range(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=whole(message)):
+        make()
+
+
+def test_integers_of_numpy_are_integers() -> None:
+    assert FloatFormat(np.int64(4), np.int8(3)) == FloatFormat(4, 3)  # type: ignore[arg-type]
+    assert repr(FixedFormat(np.uint8(8))) == repr(FixedFormat(8))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name", ["e\uff14m3", "e4m\u0663", "e4m3b\u0667", "int\u0668", "fixed8.\u0664"]
+)
+def test_digits_of_another_script_are_no_format(name: str) -> None:
+    assert any(ord(character) > 127 and character.isdigit() for character in name)
+    with pytest.raises(ValueError, match=f"^unknown format {re.escape(repr(name))}; allowed are "):
+        parse_format(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,74 @@ def test_the_vectors_tell_the_settings_apart() -> None:
     for change in wrong:
         acc = Accumulator(**{**right, **change}, operands="fp16")
         assert not same(dot(a, b, acc, c), d), change
+
+
+MEASURED = [  # names, terms of a group, fraction bits that alignment keeps, and that the sum keeps
+    ("v100-fp16", 4, 23, 23),
+    ("a100-fp16 a100-bf16", 8, 24, 23),
+    ("h100-fp16 h100-bf16 h200-fp16 h200-bf16 b200-fp16", 16, 25, 23),
+    ("h100-tf32 h200-tf32", 4, 25, 23),
+    ("h100-e4m3 h100-e5m2 h200-e4m3 h200-e5m2", 32, 13, 13),
+    ("ada-e4m3 l40s-e4m3", 16, 13, 13),
+]
+SETTINGS = [(name, *row[1:]) for row in MEASURED for name in row[0].split()]
+
+
+def both_ways(terms: list[float], acc: Accumulator, c: float = 0.0) -> float:
+    """Accumulate products that are powers of two, by the definition and by the kernels."""
+    a = [math.copysign(2.0 ** (math.frexp(abs(x))[1] // 2), x) if x else 0.0 for x in terms]
+    b = [x / y if x else 0.0 for x, y in zip(terms, a, strict=True)]
+    exact = accumulate_exact(a, b, acc, c)
+    assert same(dot([a], [b], acc, [c]), np.array([exact]))
+    if c == 0:  # often enough for tiles
+        many = matmul(np.tile(a, (64, 1)), np.tile(np.array(b)[:, None], (1, 16)), acc)
+        assert same(many, np.full((64, 16), exact))
+    return exact
+
+
+def test_every_preset_is_in_the_table() -> None:
+    assert sorted(name for name, *_ in SETTINGS) == sorted(PRESETS)
+
+
+@pytest.mark.parametrize(("name", "terms", "align_bits", "_"), SETTINGS)
+def test_a_group_has_so_many_terms_and_cuts_below_so_many_bits(
+    name: str, terms: int, align_bits: int, _: int
+) -> None:
+    acc = Accumulator.preset(name)
+    kept, cut = 2.0**-align_bits, 2.0 ** -(align_bits + 1)
+    rest = [0.0] * (terms - 3)
+    assert both_ways([1.0, -1.0, *rest, kept], acc) == kept
+    assert both_ways([1.0, -1.0, *rest, cut], acc) == 0.0
+    assert both_ways([1.0, -1.0, *rest, 0.0, cut], acc) == cut  # the first of the next group
+    assert both_ways([-1.0, *rest, 0.0, kept], acc, c=1.0) == kept  # the addend is aligned too
+    assert both_ways([-1.0, *rest, 0.0, cut], acc, c=1.0) == 0.0
+
+
+@pytest.mark.parametrize(("name", "_", "align_bits", "sum_bits"), SETTINGS)
+def test_the_sum_of_a_group_is_cut_toward_zero(
+    name: str, _: int, align_bits: int, sum_bits: int
+) -> None:
+    acc = Accumulator.preset(name)
+    last = 2.0**-sum_bits
+    assert both_ways([1.0, last], acc) == 1 + last
+    for sign in (1.0, -1.0):
+        # Three quarters of the last place, as far as alignment lets them come.
+        got = both_ways([sign, sign * last, sign * last / 2, sign * last / 4], acc)
+        assert got == sign * (1 + last)
+        # A carry moves the sum a binade up, and what had been aligned below its last place.
+        got = both_ways([sign, sign, sign * 2 * last, sign * last], acc)
+        assert got == sign * (2 + 2 * last)
+        assert both_ways([sign * 2, sign * last, sign * last], acc) == sign * (
+            2 + (2 * last if align_bits > sum_bits else 0)
+        )
+
+
+def test_ada_takes_32_terms_as_two_groups_of_16_and_hopper_as_one() -> None:
+    small = [2.0**-14] * 16
+    ada, hopper = Accumulator.preset("ada-e4m3"), Accumulator.preset("h100-e4m3")
+    assert both_ways([*small, 1.0, *[0.0] * 15], ada) == 1 + 2.0**-10
+    assert both_ways([*small, 1.0, *[0.0] * 15], hopper) == 1.0
+    assert both_ways([1.0, *[0.0] * 15, *small], ada) == 1.0  # now the sum is the largest
 
 
 def test_longer_sums_are_groups_in_sequence() -> None:
