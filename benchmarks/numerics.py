@@ -5,6 +5,7 @@ Run `python -m benchmarks.numerics [REPORT]`: it prints a Markdown report, or wr
 
 from __future__ import annotations
 
+import argparse
 import platform
 import sys
 from collections.abc import Callable
@@ -104,11 +105,14 @@ def report() -> str:
 
 def main() -> None:
     """Print the report, or write it to the file that is named."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.numerics", description=__doc__)
+    parser.add_argument("report", nargs="?", type=Path, help="the file to write")
+    path = parser.parse_args().report
     text = report()
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(text)
-    else:
+    if path is None:
         sys.stdout.write(text)
+    else:
+        path.write_text(text)
 
 
 if __name__ == "__main__":
