@@ -12,8 +12,8 @@ from accelsim.numerics.kernels.spec import DOUBLE_WIDTH, ROWS, SINGLE_WIDTH
 from accelsim.numerics.kernels.tile import advance, fold
 
 _SUM, _PRODUCT, _OUTER = 0, 1, 5
-_TERMS = 64
-"""Terms of pairs that are packed at a time: what they are written to stays in the cache."""
+_TERMS = 16
+"""Terms that are packed at a time: what they are written to stays in the cache."""
 
 
 class Job(NamedTuple):
@@ -157,25 +157,32 @@ def _width(numbers):
 def _pack_columns(b, start, stop, packed):
     """Copy columns in panels as wide as a tile, with columns of zeros at the end."""
     width = _width(packed)
-    size = b.shape[0] * width
+    depth = b.shape[0]
     whole = (stop - start) // width
-    for k in range(b.shape[0]):
+    for k0 in range(0, depth, _TERMS):
         for panel in range(whole):
+            for k in range(k0, min(k0 + _TERMS, depth)):
+                # Unsigned: an index that may be negative is looked at, and nothing vectorised.
+                row, source = np.uint64(k), np.uint64(start + panel * width)
+                place = np.uint64((panel * depth + k) * width)
+                for j in range(np.uint64(width)):
+                    packed[place + j] = b[row, source + j]
+    rest = start + whole * width
+    if rest < stop:
+        for k in range(depth):
             for j in range(width):
-                packed[panel * size + k * width + j] = b[k, start + panel * width + j]
-        if whole * width < stop - start:
-            for j in range(width):
-                column = start + whole * width + j
-                place = whole * size + k * width + j
-                packed[place] = b[k, column] if column < stop else b.dtype.type(0)
+                number = b[k, rest + j] if rest + j < stop else b.dtype.type(0)
+                packed[(whole * depth + k) * width + j] = number
 
 
 @njit(cache=True, nogil=True)
 def _put(scratch, i, rows, j, columns, out, stats):
     width = scratch.watch.size
     for r in range(rows):
-        for c in range(columns):
-            out[i + r, j + c] = scratch.totals[r * width + c]
+        row, column = np.uint64(i + r), np.uint64(j)
+        place = np.uint64(r * width)
+        for c in range(np.uint64(columns)):
+            out[row, column + c] = scratch.totals[place + c]
     if stats is not None:
         size = scratch.sums.size
         for r in range(rows):
