@@ -20,12 +20,14 @@ from accelsim.errors import InputError
 from accelsim.machine import Hardware
 from accelsim.networks import (
     DATASETS,
-    ConvolutionError,
     DenseLayer,
     DenseSpec,
+    Gemm,
     Network,
+    ShapeError,
+    VectorWork,
     Workload,
-    as_gemm,
+    as_shapes,
 )
 from accelsim.networks.npz import read_weights
 from accelsim.networks.workload import LayerSpec, WorkloadSpec
@@ -88,7 +90,7 @@ def load_workload(path: str | Path) -> Workload:
     if content.weights is not None:
         workload = _network(document, content)
     elif not _has(document, "weights"):
-        workload = _gemms(document, content)
+        workload = _shapes(document, content)
     if document.problems or workload is None:
         document.fail()
     return workload
@@ -173,25 +175,42 @@ def _finish(path: Path, model: type[EnergyTable]) -> EnergyTable:
     return table
 
 
-def _gemms(document: Document, spec: _Content) -> Workload | None:
-    gemms = []
+def _shapes(document: Document, spec: _Content) -> Workload | None:
+    shapes: list[Gemm | VectorWork] = []
     for index, layer in enumerate(spec.layers):
         if layer is None:
             continue
         if isinstance(layer, DenseSpec):
-            expected = "expected gemm, batched_gemm or conv2d: the file names no weights"
+            expected = "expected a layer known by its shape: the file names no weights"
             document.report(("layers", index, "kind"), f"got dense, {expected}")
             continue
         try:
-            gemms.append(as_gemm(layer))
-        except ConvolutionError as error:
+            found = as_shapes(layer)
+        except ShapeError as error:
             document.report(("layers", index, error.key), str(error))
+            continue
+        for shape in found:
+            if isinstance(shape, VectorWork) and shape.fused and not document.problems:
+                _check_fused(document, index, shape, shapes)
+        shapes += found
     if spec.dataset is not None:
         document.report(("dataset",), "a workload without weights has no dataset; remove the key")
     _check_names(document, spec)
     if document.problems:
         return None
-    return Workload(spec.name, spec.operand_format, gemms=tuple(gemms))
+    return Workload(spec.name, spec.operand_format, shapes=tuple(shapes))
+
+
+def _check_fused(
+    document: Document, index: int, work: VectorWork, before: list[Gemm | VectorWork]
+) -> None:
+    """Report work on the outputs of the layer before that does not take as many."""
+    given = before[-1].outputs if before else 0
+    if given != work.outputs:
+        what = f"the {given} outputs of {before[-1].name}" if before else "a layer before it"
+        document.report(
+            ("layers", index, "elements"), f"got {work.outputs}, expected {what}, to be fused"
+        )
 
 
 def _network(document: Document, spec: _Content) -> Workload | None:

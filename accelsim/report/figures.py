@@ -138,7 +138,7 @@ def timelines(picked: Sequence[tuple[Run, LayerRun]], folds: int) -> bytes:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         shown = min(folds, len(passes))
         axis.set_title(
-            f"{run.hardware.name}: {run.workload}, {layer.lowered.trace.name}, {run.policy};"
+            f"{run.hardware.name}: {run.workload}, {layer.trace.name}, {run.policy};"
             f" first {shown} of {len(passes)} folds",
             fontsize=9,
         )

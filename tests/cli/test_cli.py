@@ -104,7 +104,7 @@ def files(folder: Path) -> dict[str, bytes]:
                 "w.yaml:1: array: key is missing, expected a mapping with the keys rows, cols,"
                 " dataflow, overlap_folds",
                 "w.yaml:2: layers: unknown key; allowed: name, clock_mhz, array, dram,"
-                " scratchpads, recompute, energy_table",
+                " scratchpads, recompute, vector, energy_table",
                 "h.yaml:1: layers: key is missing, expected a list that is not empty",
                 "h.yaml:2: clock_mhz: unknown key; allowed: name, layers, operand_format,"
                 " weights, dataset",

@@ -34,7 +34,7 @@ def test_a_trace_by_hand() -> None:
     events = written["traceEvents"]
     assert spans(events, "layer") == [("layer", 0.0, 0.065), ("layer", 0.065, 0.13)]
     assert spans(events, "array")[:2] == [("fold 0", 0.025, 0.041), ("fold 1", 0.041, 0.057)]
-    assert spans(events, "array stalls")[:3] == [
+    assert spans(events, "stalls")[:3] == [
         ("stall: dram", 0.0, 0.025),
         ("stall: recompute", 0.057, 0.061),
         ("stall: dram", 0.061, 0.065),
