@@ -21,7 +21,7 @@ from accelsim.machine import (
     simulate_every_fold,
 )
 from accelsim.numerics import Accumulator, FloatFormat
-from accelsim.run import run
+from accelsim.point import run
 from accelsim.trace import LayerTrace
 
 TIMEOUTS = 200_000

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import accelsim
-from accelsim.demo import MACHINES, shipped
+from accelsim.config import shipped
+from accelsim.demo import MACHINES
 from accelsim.energy import by_component
 from accelsim.machine import Hardware, LoweredLayer, Simulation, simulate
 from accelsim.networks import Gemm, Workload

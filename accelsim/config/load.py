@@ -13,6 +13,8 @@ from typing import NamedTuple
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from accelsim.config.document import Document, read_document
+from accelsim.config.extends import EXTENDS, read_hardware
+from accelsim.config.shipped import find, shipped_names
 from accelsim.config.topology import load_topology
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.energy import EnergyTable
@@ -63,8 +65,11 @@ def load_energy_table(name: str) -> EnergyTable:
 
 
 def load_hardware(path: str | Path) -> Hardware:
-    """Read a hardware file. Raises InputError with a line for every problem."""
-    document = read_document(Path(path))
+    """Read a hardware file, or the shipped machine of that name.
+
+    Raises InputError with a line for every problem.
+    """
+    document = read_hardware(find(path, "hwconfigs"))
     hardware = validate(document, Hardware)
     table = document.value.get("energy_table") if isinstance(document.value, dict) else None
     if isinstance(table, str) and table not in energy_table_names():
@@ -77,13 +82,15 @@ def load_hardware(path: str | Path) -> Hardware:
 
 
 def load_workload(path: str | Path) -> Workload:
-    """Read a workload file and its weights, or a SCALE-Sim topology table (`.csv`).
+    """Read a workload file and its weights, a SCALE-Sim topology table (`.csv`), or the shipped
+    workload of that name.
 
     Raises InputError with a line for every problem.
     """
-    if Path(path).suffix.lower() == ".csv":
-        return load_topology(Path(path))
-    document = read_document(Path(path))
+    path = find(path, "workloads")
+    if path.suffix.lower() == ".csv":
+        return load_topology(path)
+    document = read_document(path)
     spec = validate(document, WorkloadSpec)
     content = _salvage(document) if spec is None else _Content.of(spec)
     workload = None
@@ -145,18 +152,21 @@ def check_file(path: str | Path) -> str:
     """Check a file of any kind and describe it in a few words; raises InputError."""
     if Path(path).suffix.lower() == ".csv":
         return f"workload {load_workload(path).name}"
-    document = read_document(Path(path))
+    path = find(path, "workloads" if str(path) in shipped_names("workloads") else "hwconfigs")
+    document = read_document(path)
     kind = _kind_of(document)
     if kind == "hardware":
         return f"hardware {load_hardware(path).name}"
     if kind == "workload":
         return f"workload {load_workload(path).name}"
-    return f"energy table {_finish(Path(path), EnergyTable).name}"
+    return f"energy table {_finish(path, EnergyTable).name}"
 
 
 def _kind_of(document: Document) -> str:
     """Return the kind whose keys the file's come closest to."""
     keys = [str(key) for key in document.value] if isinstance(document.value, dict) else []
+    if EXTENDS in keys:
+        return "hardware"
 
     def score(model: type[BaseModel]) -> float:
         return sum(

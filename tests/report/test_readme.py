@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import accelsim
-from accelsim.demo import shipped
+from accelsim.config import shipped
 from accelsim.energy import charge, total_pj
 from accelsim.trace import LayerTrace
 

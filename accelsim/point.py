@@ -90,6 +90,8 @@ def load_inputs(
         problems += error.problems
     try:
         rule = parse_policy(policy)
+    except InputError as error:
+        problems += error.problems
     except AccelsimError as error:
         problems.append(str(error))
     if energy_table is None and machine is not None:
