@@ -46,10 +46,10 @@ def run_table(result: Run) -> str:
         moved.append(
             (row["name"], *(f"{row['bytes'][name]}" for name in MEMORIES), f"{energy:.6g}")
         )
-    return "\n".join(
-        [str(result.hardware), str(result), "", *_aligned(cycles, left=(0, len(cycles[0]) - 1)), ""]
-        + [*_aligned(moved, left=(0,)), "", *_energy(result)]
-    )
+    first = _aligned(cycles, left=(0, len(cycles[0]) - 1))
+    second = _aligned(moved, left=(0,))
+    header = (str(result.hardware), str(result))
+    return "\n".join([*header, "", *first, "", *second, "", *_energy(result)])
 
 
 def layers_csv(result: Run) -> str:

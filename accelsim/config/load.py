@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from accelsim.config.document import Document, read_document
-from accelsim.config.extends import EXTENDS, read_hardware
+from accelsim.config.extends import EXTENDS, extend
 from accelsim.config.shipped import find, shipped_names
 from accelsim.config.topology import load_topology
 from accelsim.config.validate import did_you_mean, validate
@@ -61,7 +61,7 @@ def load_energy_table(name: str) -> EnergyTable:
         )
     folder = resources.files("accelsim.energy") / "tables"
     with resources.as_file(folder / f"{name}.yaml") as path:
-        return _finish(path, EnergyTable)
+        return _energy_table(read_document(path))
 
 
 def load_hardware(path: str | Path) -> Hardware:
@@ -69,7 +69,11 @@ def load_hardware(path: str | Path) -> Hardware:
 
     Raises InputError with a line for every problem.
     """
-    document = read_hardware(find(path, "hwconfigs"))
+    return _hardware(read_document(find(path, "hwconfigs")))
+
+
+def _hardware(document: Document) -> Hardware:
+    extend(document)
     hardware = validate(document, Hardware)
     table = document.value.get("energy_table") if isinstance(document.value, dict) else None
     if isinstance(table, str) and table not in energy_table_names():
@@ -90,7 +94,10 @@ def load_workload(path: str | Path) -> Workload:
     path = find(path, "workloads")
     if path.suffix.lower() == ".csv":
         return load_topology(path)
-    document = read_document(path)
+    return _workload(read_document(path))
+
+
+def _workload(document: Document) -> Workload:
     spec = validate(document, WorkloadSpec)
     content = _salvage(document) if spec is None else _Content.of(spec)
     workload = None
@@ -150,16 +157,19 @@ def _salvage_layer(entry: object) -> LayerSpec | None:
 
 def check_file(path: str | Path) -> str:
     """Check a file of any kind and describe it in a few words; raises InputError."""
-    if Path(path).suffix.lower() == ".csv":
-        return f"workload {load_workload(path).name}"
-    path = find(path, "workloads" if str(path) in shipped_names("workloads") else "hwconfigs")
+    path = Path(path)
+    if path.suffix.lower() == ".csv":
+        return f"workload {load_topology(path).name}"
+    for folder in ("hwconfigs", "workloads"):
+        if str(path) in shipped_names(folder):
+            path = find(path, folder)
     document = read_document(path)
-    kind = _kind_of(document)
-    if kind == "hardware":
-        return f"hardware {load_hardware(path).name}"
-    if kind == "workload":
-        return f"workload {load_workload(path).name}"
-    return f"energy table {_finish(path, EnergyTable).name}"
+    match _kind_of(document):
+        case "hardware":
+            return f"hardware {_hardware(document).name}"
+        case "workload":
+            return f"workload {_workload(document).name}"
+    return f"energy table {_energy_table(document).name}"
 
 
 def _kind_of(document: Document) -> str:
@@ -177,9 +187,8 @@ def _kind_of(document: Document) -> str:
     return max(_KINDS, key=lambda kind: score(_KINDS[kind]))
 
 
-def _finish(path: Path, model: type[EnergyTable]) -> EnergyTable:
-    document = read_document(path)
-    table = validate(document, model)
+def _energy_table(document: Document) -> EnergyTable:
+    table = validate(document, EnergyTable)
     if document.problems or table is None:
         document.fail()
     return table

@@ -112,14 +112,15 @@ def _figures(demo: Demo, progress: Progress) -> dict[str, tuple[str, bytes]]:
         )
         for workload in demo.workloads
     ]
-    picked = [_selective(demo.case(machine, demo.workloads[0])) for machine in demo.machines[:2]]
+    picked = [_selective(demo.case(machine, demo.workloads[0])) for machine in demo.machines]
     recipes.append(
         (
             "timeline",
-            "One layer on two machines. Above, the array itself redoes a fold whenever one of its"
-            " outputs is flagged; below, separate lanes redo outputs while the array goes on, until"
-            " both operand buffers are held by folds that wait for them.",
-            lambda: figures.timelines([(run, run.layers[0]) for run in picked], TIMELINE_FOLDS),
+            "Who is busy when in the first folds of one layer, a row a unit; in the array's row"
+            " its stalls by cause. Where the array itself redoes outputs, it does nothing else"
+            " until that is done. Separate lanes redo them while the array goes on, until both"
+            " operand buffers are held by folds that wait for them.",
+            lambda: figures.gantt([(run, run.layers[0]) for run in picked], TIMELINE_FOLDS),
         )
     )
     return {name: (caption, draw()) for name, caption, draw in progress(recipes, "draw figures")}
