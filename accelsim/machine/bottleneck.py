@@ -5,20 +5,8 @@ The cycles of a layer are, without gaps or overlaps,
     total = mac + fill_drain + the stalls by cause    (a product)
     total = vector + the stalls by cause              (vector work)
 
-where `mac` are the terms that stream through the array, fold by fold, and `fill_drain` what is
-left of the compute cycles: operands that enter and results that leave with no term behind them.
-But a unit may hold a layer back without a stall to show for it, or overlap with all others. So
-each unit makes a claim, which the total cannot be below:
-
-* the array: its compute cycles, and the cycles in which it redoes outputs itself;
-* the vector unit: its cycles;
-* DRAM: the cycles that the layer's bytes occupy the channel, or those in which the array waits
-  for it, if that is more (latency);
-* separate lanes: the cycles in which they are busy, or the array waits for them, if that is more;
-* any other cause of stalls: these.
-
-The largest claim is the bottleneck. The array's is `compute`, `fill/drain` or `recompute`, after
-the largest of its parts. Equal claims go to the first in the order above.
+but a unit may hold a layer back with few stalls to show for it. What each unit claims instead, and
+which claim wins, is defined under "The bottleneck" in docs/layers.md.
 """
 
 from __future__ import annotations

@@ -248,3 +248,20 @@ def test_work_can_be_fused_with_a_product_and_with_what_is_fused_with_it(tmp_pat
     assert isinstance(second, VectorWork)
     assert first.fused
     assert second.fused
+
+
+def test_the_documentation_lists_the_operations_that_are_charged(tmp_path: Path) -> None:
+    text = (WORKLOADS.parent / "docs/layers.md").read_text()
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    table = {
+        cells[1].strip(" `"): Operations(*(int(cell) for cell in cells[2:5]))
+        for cells in rows
+        if len(cells) == 7
+    }
+    rowwise = {"softmax", "normalization"}
+    assert set(table) == {"relu", "sigmoid", "tanh", "silu", "gelu"} | rowwise
+    for name, operations in table.items():
+        kind = f"kind: {name}, row: 1" if name in rowwise else f"kind: activation, function: {name}"
+        (_, work) = load(tmp_path, f"{kind}, elements: 1").shapes
+        assert isinstance(work, VectorWork)
+        assert work.operations == operations
