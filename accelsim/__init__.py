@@ -1,23 +1,39 @@
-"""accelsim: what selective recomputation costs a real accelerator, in cycles and joules."""
+"""accelsim: what selective recomputation costs a real accelerator, in cycles and joules.
 
-from accelsim.errors import AccelsimError, InputError
-from accelsim.numerics import (
-    Accumulator,
-    FixedFormat,
-    FloatFormat,
-    Sums,
-    conv2d,
-    dot,
-    matmul,
-    matmul_at,
-    matmul_sums,
-    product_table,
-    round_to,
-)
-from accelsim.result import Run
-from accelsim.run import run
+The names below are imported when they are first used, so that the command line is there at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accelsim.errors import AccelsimError, InputError
+    from accelsim.numerics import (
+        Accumulator,
+        FixedFormat,
+        FloatFormat,
+        Sums,
+        conv2d,
+        dot,
+        matmul,
+        matmul_at,
+        matmul_sums,
+        product_table,
+        round_to,
+    )
+    from accelsim.point import run
+    from accelsim.result import Run
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AccelsimError": "accelsim.errors",
+    "InputError": "accelsim.errors",
+    "Run": "accelsim.result",
+    "run": "accelsim.point",
+}
 
 __all__ = [
     "AccelsimError",
@@ -36,3 +52,16 @@ __all__ = [
     "round_to",
     "run",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES.get(name, "accelsim.numerics")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

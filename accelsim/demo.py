@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from importlib import resources
 from pathlib import Path
 
-from accelsim.config import energy_table_names, load_energy_table, load_hardware, load_workload
+from accelsim.config import (
+    energy_table_names,
+    load_energy_table,
+    load_hardware,
+    load_workload,
+    shipped,
+)
 from accelsim.files import make_folder
 from accelsim.infer import prepare
 from accelsim.policies import Policy, Random, parse_policy
@@ -63,10 +68,3 @@ def run_demo(folder: Path, progress: Progress = silent) -> Demo:
     demo = Demo(tuple(runs), tables, tuple(inputs), SEEDS)
     write_report(demo, folder, progress)
     return demo
-
-
-def shipped(folder: str, name: str) -> Path:
-    """Return the path of a hardware or workload file that comes with accelsim."""
-    package = Path(str(resources.files("accelsim")))
-    installed = package / "data" / folder / f"{name}.yaml"
-    return installed if installed.exists() else package.parent / folder / f"{name}.yaml"

@@ -1,12 +1,52 @@
-"""Writing files whole or not at all."""
+"""Reading files that are files, and writing them whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from accelsim.errors import AccelsimError
+
+
+class NotAFileError(ValueError):
+    """What is no regular file, and not handed over by a shell either."""
+
+    def __init__(self) -> None:
+        super().__init__("is not a regular file")
+
+
+_HANDED_OVER = (Path("/dev/stdin"), Path("/dev/fd"), Path("/proc/self/fd"))
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe only where a shell hands one over, as /dev/stdin.
+
+    A pipe in a folder might never be written to, and a terminal is no file. Raises OSError, or
+    NotAFileError.
+    """
+    handed_over = path in _HANDED_OVER or path.parent in _HANDED_OVER
+    # Without this flag, opening a pipe waits until something writes to it.
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if handed_over else os.O_NONBLOCK))
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISDIR(mode):
+        os.close(handle)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode) and not (handed_over and stat.S_ISFIFO(mode)):
+        os.close(handle)
+        raise NotAFileError
+    return os.fdopen(handle, "rb")
+
+
+def same_file(path: Path, other: Path) -> bool:
+    """Return whether both are names of one file that exists."""
+    try:
+        return path.samefile(other)
+    except (OSError, RuntimeError):
+        return False
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

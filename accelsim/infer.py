@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError
-from accelsim.networks import DenseLayer, Network, Workload, activate
+from accelsim.networks import DenseLayer, Network, VectorWork, Workload, activate
 from accelsim.numerics import Accumulator, FloatFormat, matmul, matmul_at, matmul_sums, round_to
 from accelsim.policies import LayerValues, LayerView, Policy
 from accelsim.progress import Progress, silent
-from accelsim.trace import LayerTrace, Mask, Trace
+from accelsim.trace import LayerTrace, Mask, Trace, VectorTrace
 
 FP32 = FloatFormat.parse("fp32")
 MAX_MASKED_OUTPUTS = 2**26
@@ -181,9 +181,12 @@ def _trace_of_shapes(workload: Workload, policy: Policy, progress: Progress) -> 
             " use a uniform or chunked policy, or random:rate=R"
         )
     operand_format = workload.operand_format
-    layers = []
-    gemms = progress(workload.gemms, f"choose outputs of {workload.name}")
-    for index, gemm in enumerate(gemms):
+    layers: list[LayerTrace | VectorTrace] = []
+    index = 0  # among the products, which alone have outputs to choose from
+    for gemm in progress(workload.shapes, f"choose outputs of {workload.name}"):
+        if isinstance(gemm, VectorWork):
+            layers.append(_vector_trace(gemm, operand_format))
+            continue
         rows = gemm.repeats * gemm.m
         if policy.second is not None and rows * gemm.n > MAX_MASKED_OUTPUTS:
             raise AccelsimError(
@@ -191,9 +194,17 @@ def _trace_of_shapes(workload: Workload, policy: Policy, progress: Progress) -> 
                 f" at most {MAX_MASKED_OUTPUTS}"
             )
         mask = policy.select(LayerView(index, rows, gemm.k, gemm.n))
+        index += 1
         shape = (gemm.m, gemm.k, gemm.n)
         trace = _layer_trace(
-            gemm.name, shape, operand_format, operand_format, policy, mask, gemm.repeats
+            gemm.name,
+            shape,
+            operand_format,
+            operand_format,
+            policy,
+            mask,
+            repeats=gemm.repeats,
+            recurrent=gemm.recurrent,
         )
         layers.append(trace)
     return Trace(tuple(layers), samples=1)
@@ -206,7 +217,9 @@ def _layer_trace(
     output_format: FloatFormat,
     policy: Policy,
     mask: Mask | None,
+    *,
     repeats: int = 1,
+    recurrent: bool = False,
 ) -> LayerTrace:
     m, k, n = shape
     return LayerTrace(
@@ -221,6 +234,23 @@ def _layer_trace(
         detector=policy.detector,
         recomputed=mask,
         repeats=repeats,
+        recurrent=recurrent,
+    )
+
+
+def _vector_trace(work: VectorWork, value_format: FloatFormat) -> VectorTrace:
+    return VectorTrace(
+        name=work.name,
+        kind=work.kind,
+        rows=work.rows,
+        row_inputs=work.row_inputs,
+        row_outputs=work.row_outputs,
+        adds=work.operations.add,
+        multiplies=work.operations.multiply,
+        compares=work.operations.compare,
+        value_format=value_format,
+        fused=work.fused,
+        repeats=work.repeats,
     )
 
 

@@ -9,9 +9,16 @@ from typing import Any
 
 from accelsim.energy import EnergyLine, EnergyTable, by_component, charge, total_pj
 from accelsim.infer import Inference
-from accelsim.machine import Counts, Hardware, LoweredLayer, Simulation, chrome_trace
+from accelsim.machine import (
+    Counts,
+    Hardware,
+    Lowered,
+    Simulated,
+    chrome_trace,
+    find_bottleneck,
+)
 from accelsim.policies import Policy
-from accelsim.trace import LayerTrace
+from accelsim.trace import LayerTrace, VectorTrace
 
 COMPONENTS = (
     "array",
@@ -31,27 +38,47 @@ MEMORIES = ("dram", "scratchpad_a", "scratchpad_b", "scratchpad_c")
 class LayerRun:
     """One layer: what was done, and how long it took."""
 
-    lowered: LoweredLayer
-    simulation: Simulation
+    lowered: Lowered
+    simulation: Simulated
 
-    def renamed(self, trace: LayerTrace) -> LayerRun:
+    @property
+    def trace(self) -> LayerTrace | VectorTrace:
+        """What was asked of the machine."""
+        return self.lowered.trace
+
+    def renamed(self, trace: LayerTrace | VectorTrace) -> LayerRun:
         """Return the same for a layer that differs from this one's in name alone."""
-        lowered = replace(self.lowered, trace=trace)
-        return LayerRun(lowered, replace(self.simulation, layer=lowered))
+        # A trace, its layer and their simulation are of one kind, and stay so.
+        changes: dict[str, Any] = {"trace": trace}
+        lowered = replace(self.lowered, **changes)
+        changes = {"layer": lowered}
+        return LayerRun(lowered, replace(self.simulation, **changes))
 
     def as_dict(self, hardware: Hardware, table: EnergyTable) -> dict[str, Any]:
         """Return plain values, in the words of the JSON report."""
-        trace, simulation = self.lowered.trace, self.simulation
+        trace, simulation = self.trace, self.simulation
+        found = find_bottleneck(self.lowered, simulation, hardware)
+        product = trace if isinstance(trace, LayerTrace) else None
+        macs = product.macs if product else 0
+        redone = product.recomputed_outputs if product else 0
         peak = simulation.total_cycles * hardware.array.rows * hardware.array.cols
         return {
             "name": trace.name,
-            "macs": trace.macs,
+            "unit": "array" if product else "vector",
+            "macs": macs,
+            "mac_cycles": found.mac_cycles,
+            "fill_drain_cycles": found.fill_drain_cycles,
+            "vector_cycles": found.vector_cycles,
             "compute_cycles": simulation.compute_cycles,
             "stall_cycles": dict(simulation.stall_cycles),
             "total_cycles": simulation.total_cycles,
-            "utilization": trace.macs / peak,
+            "utilization": macs / peak,
+            "bottleneck": found.name,
+            "why": found.why,
             "bytes": {name: self.lowered.counts.bytes_moved(name) for name in MEMORIES},
-            "recomputed_outputs": trace.recomputed_outputs,
+            "recomputed_outputs": redone,
+            "recompute_rate": redone / product.outputs if product else 0.0,
+            "recompute_share": simulation.stall_cycles["recompute"] / simulation.total_cycles,
             "energy_pj": by_component(charge(self.lowered.counts, table)),
         }
 

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from accelsim.config import load_energy_table
 from accelsim.infer import Inference, Prepared, infer
 from accelsim.machine import Hardware
+from accelsim.point import measure
 from accelsim.policies import Policy
 from accelsim.progress import Progress, silent
 from accelsim.result import Run
-from accelsim.run import measure
 
 
 def infer_all(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ class Detector:
 class LayerTrace:
     """One GEMM (m×k by k×n) as a policy ran it, or `repeats` of them with operands of their own.
 
+    Those of a `recurrent` layer are its steps: each takes what the one before gave, and all have
+    the same right operand.
+
     `accumulator` does the first pass and `recompute_accumulator` redoes the outputs where
     `recomputed` (repeats·m, n) is True; both of the latter and `detector` are None if nothing
     can be.
@@ -47,6 +50,7 @@ class LayerTrace:
     detector: Detector | None = None
     recomputed: Mask | None = None
     repeats: int = 1
+    recurrent: bool = False
 
     def __post_init__(self) -> None:
         if (self.recomputed is None) != (self.recompute_accumulator is None):
@@ -57,6 +61,13 @@ class LayerTrace:
                 f"layer {self.name}: the mask has shape {self.recomputed.shape},"
                 f" expected {(rows, self.n)}"
             )
+
+    def step(self, index: int) -> LayerTrace:
+        """Return one of the `repeats` as a layer of its own."""
+        mask = self.recomputed
+        if mask is not None:
+            mask = mask[index * self.m : (index + 1) * self.m]
+        return replace(self, repeats=1, recurrent=False, recomputed=mask)
 
     @property
     def outputs(self) -> int:
@@ -88,26 +99,72 @@ class LayerTrace:
 
 
 @dataclass(frozen=True)
+class VectorTrace:
+    """Work beside the products, on whole rows: `row_outputs` values made of `row_inputs`.
+
+    `adds`, `multiplies` and `compares` are fp32 operations a row. Work that is `fused` is done on
+    the outputs of the layer before on their way out. It is done `repeats` times, one after the
+    other. Every value is as wide as `value_format`.
+    """
+
+    name: str
+    kind: str
+    rows: int
+    row_inputs: int
+    row_outputs: int
+    adds: int
+    multiplies: int
+    compares: int
+    value_format: FloatFormat
+    fused: bool = False
+    repeats: int = 1
+
+    @property
+    def row_operations(self) -> int:
+        """Operations a row."""
+        return self.adds + self.multiplies + self.compares
+
+    @property
+    def fetched_inputs(self) -> int:
+        """Values a row that come from memory."""
+        return self.row_inputs - self.row_outputs if self.fused else self.row_inputs
+
+    def __str__(self) -> str:
+        times = f"{self.repeats} times " if self.repeats > 1 else ""
+        where = ", on the outputs of the layer before" if self.fused else ""
+        return (
+            f"{self.name}: {times}{self.kind} of {self.rows} rows, each {self.row_outputs} values"
+            f" of {self.row_inputs} in {self.row_operations} operations{where}"
+        )
+
+
+@dataclass(frozen=True)
 class Trace:
     """The layers of one run, in order. `samples` is the number of inferences in it."""
 
-    layers: tuple[LayerTrace, ...]
+    layers: tuple[LayerTrace | VectorTrace, ...]
     samples: int
+
+    @property
+    def products(self) -> tuple[LayerTrace, ...]:
+        """The layers that are matrix products."""
+        return tuple(layer for layer in self.layers if isinstance(layer, LayerTrace))
 
     @property
     def outputs(self) -> int:
         """Inner products of all layers."""
-        return sum(layer.outputs for layer in self.layers)
+        return sum(layer.outputs for layer in self.products)
 
     @property
     def recompute_rate(self) -> float:
-        """Recomputed inner products as a fraction of all."""
-        return sum(layer.recomputed_outputs for layer in self.layers) / self.outputs
+        """Recomputed inner products as a fraction of all; 0 if there are none."""
+        redone = sum(layer.recomputed_outputs for layer in self.products)
+        return redone / self.outputs if redone else 0.0
 
     @property
     def layer_rates(self) -> tuple[float, ...]:
-        """Recomputed inner products as a fraction of all, layer by layer."""
-        return tuple(layer.recomputed_outputs / layer.outputs for layer in self.layers)
+        """Recomputed inner products as a fraction of all, product by product."""
+        return tuple(layer.recomputed_outputs / layer.outputs for layer in self.products)
 
     def __str__(self) -> str:
         return "\n".join(str(layer) for layer in self.layers)

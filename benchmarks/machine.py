@@ -11,9 +11,17 @@ from pathlib import Path
 import numpy as np
 import simpy
 
-from accelsim.machine import Hardware, Lanes, Rerun, lower, simulate, simulate_every_fold
+from accelsim.machine import (
+    Hardware,
+    Lanes,
+    LoweredLayer,
+    Rerun,
+    lower,
+    simulate,
+    simulate_every_fold,
+)
 from accelsim.numerics import Accumulator, FloatFormat
-from accelsim.run import run
+from accelsim.point import run
 from accelsim.trace import LayerTrace
 
 TIMEOUTS = 200_000
@@ -54,13 +62,18 @@ def _networks(hardware: Hardware) -> None:
         path = WORKLOADS / f"{name}.yaml"
         result = run(hardware, path, "uniform-low")
         every = 0.0
-        for layer in result.layers:
+        products = [
+            (layer.lowered, layer.simulation)
+            for layer in result.layers
+            if isinstance(layer.lowered, LoweredLayer)
+        ]
+        for lowered, simulation in products:
             start = time.perf_counter()
-            slow, _ = simulate_every_fold(layer.lowered, hardware)
+            slow, _ = simulate_every_fold(lowered, hardware)
             every += time.perf_counter() - start
-            assert slow == layer.simulation
+            assert slow == simulation
         taken = _seconds(functools.partial(run, hardware, path, "uniform-low"))
-        folds = sum(len(layer.lowered.folds) for layer in result.layers)
+        folds = sum(len(lowered.folds) for lowered, _ in products)
         print(
             f"{name} on 32x32 os: {taken:.3f} s for {folds:,} folds, {every / taken:.0f} times as"
             " fast as every fold of every layer; the integers are the same"

@@ -145,14 +145,14 @@ def test_an_inference_is_the_same_every_time(prepared: Prepared) -> None:
 def test_the_trace_holds_the_layers_as_they_were_run(prepared: Prepared) -> None:
     trace = run(prepared, "selective:tau=16").trace
     assert trace.samples == 899
-    assert [(layer.name, layer.m, layer.k, layer.n) for layer in trace.layers] == [
+    assert [(layer.name, layer.m, layer.k, layer.n) for layer in trace.products] == [
         ("hidden1", 899, 64, 256),
         ("hidden2", 899, 256, 128),
         ("logits", 899, 128, 10),
     ]
-    assert [str(layer.operand_format) for layer in trace.layers] == ["e4m3fn"] * 3
-    assert [str(layer.output_format) for layer in trace.layers] == ["e4m3fn", "e4m3fn", "fp32"]
-    assert all(layer.recomputed is not None for layer in trace.layers)
+    assert [str(layer.operand_format) for layer in trace.products] == ["e4m3fn"] * 3
+    assert [str(layer.output_format) for layer in trace.products] == ["e4m3fn", "e4m3fn", "fp32"]
+    assert all(layer.recomputed is not None for layer in trace.products)
     assert 0.0 < trace.recompute_rate < 1.0
 
 
@@ -160,7 +160,7 @@ def test_only_selected_outputs_are_recomputed() -> None:
     prepared = prepare(tiny(activation="identity"))
     low, high = outputs(prepared, "uniform-low"), outputs(prepared, "uniform-high")
     mixed = run(prepared, "random:rate=0.5")
-    mask = mixed.trace.layers[0].recomputed
+    mask = mixed.trace.products[0].recomputed
     assert mask is not None
     assert mixed.outputs is not None
     assert (low != high).mean() > 0.5
@@ -254,22 +254,22 @@ def test_a_network_that_overflows_float32_is_refused() -> None:
 
 def shapes(m: int = 4, n: int = 6) -> Prepared:
     fmt = FloatFormat.parse("e5m2")
-    return prepare(Workload("shapes", fmt, gemms=(Gemm("a", m, 5, n), Gemm("b", 2, 3, 2))))
+    return prepare(Workload("shapes", fmt, shapes=(Gemm("a", m, 5, n), Gemm("b", 2, 3, 2))))
 
 
 def test_a_workload_of_shapes_has_a_trace_but_no_accuracy() -> None:
     found = run(shapes(), "random:rate=0.25")
     assert (found.outputs, found.accuracy, found.kl_divergence) == (None, None, None)
     assert found.trace.samples == 1
-    assert [layer.recomputed_outputs for layer in found.trace.layers] == [6, 1]
+    assert [layer.recomputed_outputs for layer in found.trace.products] == [6, 1]
     assert found.trace.recompute_rate == 7 / 28
-    assert {str(layer.output_format) for layer in found.trace.layers} == {"e5m2"}
+    assert {str(layer.output_format) for layer in found.trace.products} == {"e5m2"}
 
 
 @pytest.mark.parametrize("policy", ["uniform-low", "uniform-high", "chunked"])
 def test_without_recomputation_a_trace_has_no_mask(policy: str) -> None:
     trace = run(shapes(), policy).trace
-    assert [layer.recomputed for layer in trace.layers] == [None, None]
+    assert [layer.recomputed for layer in trace.products] == [None, None]
     assert trace.recompute_rate == 0.0
 
 
@@ -289,7 +289,7 @@ def test_a_mask_that_would_not_fit_memory_is_refused() -> None:
     assert str(caught.value) == (
         "layer a: 1048576x1048576 outputs, and recomputation can be drawn for at most 67108864"
     )
-    assert run(huge, "uniform-low").trace.layers[0].outputs == 2**40
+    assert run(huge, "uniform-low").trace.products[0].outputs == 2**40
 
 
 def one_layer(h: list[list[float]], w: list[list[float]], bias: list[float]) -> Prepared:

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import accelsim
-from accelsim.demo import MACHINES, shipped
+from accelsim.config import shipped
+from accelsim.demo import MACHINES
 from accelsim.energy import by_component
 from accelsim.machine import Hardware, LoweredLayer, Simulation, simulate
 from accelsim.networks import Gemm, Workload
@@ -91,14 +92,14 @@ def test_layers_that_are_alike_are_simulated_once_and_keep_their_names(
         calls.append(layer.trace.name)
         return simulate(layer, hardware, progress)
 
-    monkeypatch.setattr(sys.modules["accelsim.run"], "simulate", counted)
+    monkeypatch.setattr(sys.modules["accelsim.machine.layers"], "simulate", counted)
     shapes = {"first": (8, 9, 10), "second": (8, 9, 11), "third": (8, 9, 10)}
     gemms = tuple(Gemm(name, *shape) for name, shape in shapes.items())
     workload = Workload("w", FloatFormat.parse("e4m3fn"), gemms)
     machine = shipped("hwconfigs", MACHINES[0])
     result = accelsim.run(machine, workload, "uniform-low")
     assert calls == ["first", "second"]
-    assert [layer.lowered.trace.name for layer in result.layers] == list(shapes)
+    assert [layer.trace.name for layer in result.layers] == list(shapes)
     assert [layer.simulation.timeline.layer for layer in result.layers] == list(shapes)
     first, _, third = (layer.simulation for layer in result.layers)
     assert first == third

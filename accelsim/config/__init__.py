@@ -1,5 +1,6 @@
 """YAML files in, the package's types out; every problem names file, line and key."""
 
+from accelsim.config.inputs import input_files
 from accelsim.config.load import (
     check_file,
     energy_table_names,
@@ -7,11 +8,16 @@ from accelsim.config.load import (
     load_hardware,
     load_workload,
 )
+from accelsim.config.shipped import shipped, shipped_folder, shipped_names
 
 __all__ = [
     "check_file",
     "energy_table_names",
+    "input_files",
     "load_energy_table",
     "load_hardware",
     "load_workload",
+    "shipped",
+    "shipped_folder",
+    "shipped_names",
 ]

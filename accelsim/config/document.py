@@ -17,6 +17,7 @@ import yaml
 from yaml.reader import ReaderError
 
 from accelsim.errors import InputError
+from accelsim.files import NotAFileError, open_file
 
 Location = tuple[str | int, ...]
 
@@ -110,8 +111,10 @@ class Document:
 def read_text(path: Path, what: str) -> str:
     """Read a file of text; `what` says what it should be. Raises InputError if it is not text."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
+    except NotAFileError:
+        raise InputError(f"{path}: is not a regular file, expected {what}") from None
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:

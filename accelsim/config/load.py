@@ -13,6 +13,8 @@ from typing import NamedTuple
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from accelsim.config.document import Document, read_document
+from accelsim.config.extends import EXTENDS, extend
+from accelsim.config.shipped import find, shipped_names
 from accelsim.config.topology import load_topology
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.energy import EnergyTable
@@ -20,12 +22,14 @@ from accelsim.errors import InputError
 from accelsim.machine import Hardware
 from accelsim.networks import (
     DATASETS,
-    ConvolutionError,
     DenseLayer,
     DenseSpec,
+    Gemm,
     Network,
+    ShapeError,
+    VectorWork,
     Workload,
-    as_gemm,
+    as_shapes,
 )
 from accelsim.networks.npz import read_weights
 from accelsim.networks.workload import LayerSpec, WorkloadSpec
@@ -57,12 +61,19 @@ def load_energy_table(name: str) -> EnergyTable:
         )
     folder = resources.files("accelsim.energy") / "tables"
     with resources.as_file(folder / f"{name}.yaml") as path:
-        return _finish(path, EnergyTable)
+        return _energy_table(read_document(path))
 
 
 def load_hardware(path: str | Path) -> Hardware:
-    """Read a hardware file. Raises InputError with a line for every problem."""
-    document = read_document(Path(path))
+    """Read a hardware file, or the shipped machine of that name.
+
+    Raises InputError with a line for every problem.
+    """
+    return _hardware(read_document(find(path, "hwconfigs")))
+
+
+def _hardware(document: Document) -> Hardware:
+    extend(document)
     hardware = validate(document, Hardware)
     table = document.value.get("energy_table") if isinstance(document.value, dict) else None
     if isinstance(table, str) and table not in energy_table_names():
@@ -75,20 +86,25 @@ def load_hardware(path: str | Path) -> Hardware:
 
 
 def load_workload(path: str | Path) -> Workload:
-    """Read a workload file and its weights, or a SCALE-Sim topology table (`.csv`).
+    """Read a workload file and its weights, a SCALE-Sim topology table (`.csv`), or the shipped
+    workload of that name.
 
     Raises InputError with a line for every problem.
     """
-    if Path(path).suffix.lower() == ".csv":
-        return load_topology(Path(path))
-    document = read_document(Path(path))
+    path = find(path, "workloads")
+    if path.suffix.lower() == ".csv":
+        return load_topology(path)
+    return _workload(read_document(path))
+
+
+def _workload(document: Document) -> Workload:
     spec = validate(document, WorkloadSpec)
     content = _salvage(document) if spec is None else _Content.of(spec)
     workload = None
     if content.weights is not None:
         workload = _network(document, content)
     elif not _has(document, "weights"):
-        workload = _gemms(document, content)
+        workload = _shapes(document, content)
     if document.problems or workload is None:
         document.fail()
     return workload
@@ -141,20 +157,26 @@ def _salvage_layer(entry: object) -> LayerSpec | None:
 
 def check_file(path: str | Path) -> str:
     """Check a file of any kind and describe it in a few words; raises InputError."""
-    if Path(path).suffix.lower() == ".csv":
-        return f"workload {load_workload(path).name}"
-    document = read_document(Path(path))
-    kind = _kind_of(document)
-    if kind == "hardware":
-        return f"hardware {load_hardware(path).name}"
-    if kind == "workload":
-        return f"workload {load_workload(path).name}"
-    return f"energy table {_finish(Path(path), EnergyTable).name}"
+    path = Path(path)
+    if path.suffix.lower() == ".csv":
+        return f"workload {load_topology(path).name}"
+    for folder in ("hwconfigs", "workloads"):
+        if str(path) in shipped_names(folder):
+            path = find(path, folder)
+    document = read_document(path)
+    match _kind_of(document):
+        case "hardware":
+            return f"hardware {_hardware(document).name}"
+        case "workload":
+            return f"workload {_workload(document).name}"
+    return f"energy table {_energy_table(document).name}"
 
 
 def _kind_of(document: Document) -> str:
     """Return the kind whose keys the file's come closest to."""
     keys = [str(key) for key in document.value] if isinstance(document.value, dict) else []
+    if EXTENDS in keys:
+        return "hardware"
 
     def score(model: type[BaseModel]) -> float:
         return sum(
@@ -165,33 +187,49 @@ def _kind_of(document: Document) -> str:
     return max(_KINDS, key=lambda kind: score(_KINDS[kind]))
 
 
-def _finish(path: Path, model: type[EnergyTable]) -> EnergyTable:
-    document = read_document(path)
-    table = validate(document, model)
+def _energy_table(document: Document) -> EnergyTable:
+    table = validate(document, EnergyTable)
     if document.problems or table is None:
         document.fail()
     return table
 
 
-def _gemms(document: Document, spec: _Content) -> Workload | None:
-    gemms = []
+def _shapes(document: Document, spec: _Content) -> Workload | None:
+    shapes: list[Gemm | VectorWork] = []
     for index, layer in enumerate(spec.layers):
         if layer is None:
             continue
         if isinstance(layer, DenseSpec):
-            expected = "expected gemm, batched_gemm or conv2d: the file names no weights"
+            expected = "expected a layer known by its shape: the file names no weights"
             document.report(("layers", index, "kind"), f"got dense, {expected}")
             continue
         try:
-            gemms.append(as_gemm(layer))
-        except ConvolutionError as error:
+            found = as_shapes(layer)
+        except ShapeError as error:
             document.report(("layers", index, error.key), str(error))
+            continue
+        for shape in found:
+            if isinstance(shape, VectorWork) and shape.fused and not document.problems:
+                _check_fused(document, index, shape, shapes)
+        shapes += found
     if spec.dataset is not None:
         document.report(("dataset",), "a workload without weights has no dataset; remove the key")
     _check_names(document, spec)
     if document.problems:
         return None
-    return Workload(spec.name, spec.operand_format, gemms=tuple(gemms))
+    return Workload(spec.name, spec.operand_format, shapes=tuple(shapes))
+
+
+def _check_fused(
+    document: Document, index: int, work: VectorWork, before: list[Gemm | VectorWork]
+) -> None:
+    """Report work on the outputs of the layer before that does not take as many."""
+    given = before[-1].outputs if before else 0
+    if given != work.outputs:
+        what = f"the {given} outputs of {before[-1].name}" if before else "a layer before it"
+        document.report(
+            ("layers", index, "elements"), f"got {work.outputs}, expected {what}, to be fused"
+        )
 
 
 def _network(document: Document, spec: _Content) -> Workload | None:

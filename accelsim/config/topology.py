@@ -64,7 +64,7 @@ def load_topology(path: Path) -> Workload:
     if problems:
         raise InputError(problems)
     name = path.stem[:200]
-    return Workload(name, FloatFormat.parse("e4m3fn"), gemms=tuple(gemms.values()))
+    return Workload(name, FloatFormat.parse("e4m3fn"), shapes=tuple(gemms.values()))
 
 
 def _is_header(columns: list[str], sizes: tuple[str, ...]) -> bool:

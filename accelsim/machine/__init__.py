@@ -1,15 +1,20 @@
 """The machine: its types, what it does with a layer, how long that takes, and what it counts."""
 
+from accelsim.machine.bottleneck import Bottleneck, find_bottleneck
 from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram
 from accelsim.machine.hardware import DramType, Hardware, Lanes, Rerun
+from accelsim.machine.layers import Lowered, Simulated, lower_layer, simulate_layer
 from accelsim.machine.lower import LoweredLayer, lower
 from accelsim.machine.perfetto import chrome_trace
+from accelsim.machine.recurrent import LoweredSteps, StepsSimulation
 from accelsim.machine.simulate import Simulation, simulate, simulate_every_fold
 from accelsim.machine.timeline import Interval, Level, Stall, Timeline
+from accelsim.machine.vector import LoweredVector, VectorSimulation
 
 __all__ = [
     "Action",
     "Arithmetic",
+    "Bottleneck",
     "Counts",
     "DramAccess",
     "DramType",
@@ -17,14 +22,23 @@ __all__ = [
     "Interval",
     "Lanes",
     "Level",
+    "Lowered",
     "LoweredLayer",
+    "LoweredSteps",
+    "LoweredVector",
     "Rerun",
+    "Simulated",
     "Simulation",
     "Sram",
     "Stall",
+    "StepsSimulation",
     "Timeline",
+    "VectorSimulation",
     "chrome_trace",
+    "find_bottleneck",
     "lower",
+    "lower_layer",
     "simulate",
     "simulate_every_fold",
+    "simulate_layer",
 ]

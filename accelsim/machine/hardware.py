@@ -82,6 +82,15 @@ class Rerun(_Part):
     unit: Literal["array"]
 
 
+class VectorUnit(_Part):
+    """A unit beside the array for all that is not a matrix product.
+
+    It does fp32 operations, so many a cycle; without a number, as many as the array has columns.
+    """
+
+    operations_per_cycle: Count | None = None
+
+
 class Hardware(_Part):
     """A machine. The parts after `array` have defaults, which a report prints."""
 
@@ -91,7 +100,13 @@ class Hardware(_Part):
     dram: Dram = Dram()
     scratchpads: Scratchpads = Scratchpads()
     recompute: Annotated[Lanes | Rerun, Field(discriminator="unit")] = Rerun(unit="array")
+    vector: VectorUnit = VectorUnit()
     energy_table: Annotated[str, Field(min_length=1)] = "45nm"
+
+    @property
+    def vector_operations_per_cycle(self) -> int:
+        """Operations that the vector unit does in a cycle."""
+        return self.vector.operations_per_cycle or self.array.cols
 
     def transfer_cycles(self, size_bytes: int) -> int:
         """Cycles that `size_bytes` occupy the DRAM channel."""
@@ -122,6 +137,7 @@ class Hardware(_Part):
             "scratchpads": f"scratchpads of {pads.a.capacity_bytes}, {pads.b.capacity_bytes} and"
             f" {pads.c.capacity_bytes} bytes",
             "recompute": f"recomputation by {redo}",
+            "vector": f"{self.vector_operations_per_cycle} vector operations a cycle",
             "energy_table": f"energy table {self.energy_table}",
         }
         given = self.model_fields_set

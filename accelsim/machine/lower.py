@@ -80,8 +80,8 @@ class LoweredLayer:
         return len(self.folds) * self.interval_cycles + self.drain_cycles
 
 
-def lower(trace: LayerTrace, hardware: Hardware) -> LoweredLayer:
-    """Cut a layer into folds for `hardware`.
+def lower(trace: LayerTrace, hardware: Hardware, *, b_on_chip: bool = False) -> LoweredLayer:
+    """Cut a layer into folds for `hardware`; with `b_on_chip`, all of B is in its scratchpad.
 
     Raises AccelsimError if a block of an operand or a tile of outputs does not fit half its
     scratchpad.
@@ -112,6 +112,8 @@ def lower(trace: LayerTrace, hardware: Hardware) -> LoweredLayer:
     if cut.operand_bytes(*by_columns) < cut.operand_bytes(*by_rows):
         order = "columns"
     times_a, times_b = by_rows if order == "rows" else by_columns
+    if b_on_chip:
+        times_b = 0
 
     flagged = flagged_outputs(trace, mapping)
     refetched = refetched_bytes(trace, mapping, a_resident, b_resident)
@@ -123,7 +125,7 @@ def lower(trace: LayerTrace, hardware: Hardware) -> LoweredLayer:
             for strip in range(mapping.term_strips):
                 closes = strip == mapping.term_strips - 1
                 load_a = int(cut.a[i, strip]) if j == 0 or times_a > 1 else 0
-                load_b = int(cut.b[strip, j]) if i == 0 or times_b > 1 else 0
+                load_b = int(cut.b[strip, j]) if (i == 0 and times_b) or times_b > 1 else 0
                 fold = Fold(
                     load_bytes=load_a + load_b,
                     store_bytes=int(cut.c[i, j]) if closes else 0,

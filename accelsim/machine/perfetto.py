@@ -12,8 +12,11 @@ from typing import Any
 from accelsim.machine.hardware import Hardware
 from accelsim.machine.timeline import Timeline
 
-TRACKS = ("layer", "array", "array stalls", "recompute", "dram")
-"""From top to bottom, as a viewer shows them."""
+TRACKS = ("layer", "array", "vector", "stalls", "recompute", "dram")
+"""From top to bottom, as a viewer shows them.
+
+`stalls` are those of the array, and in a layer of vector work those of the vector unit.
+"""
 
 
 def chrome_trace(timelines: Iterable[Timeline], hardware: Hardware) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def _layer(timeline: Timeline, offset: int, clock_mhz: float) -> list[dict[str, 
     events = [span("layer", timeline.layer, 0, timeline.total_cycles)]
     events += [span(i.unit, i.label, i.start_cycles, i.end_cycles) for i in timeline.intervals]
     events += [
-        span("array stalls", f"stall: {stall.cause}", stall.start_cycles, stall.end_cycles)
+        span("stalls", f"stall: {stall.cause}", stall.start_cycles, stall.end_cycles)
         for stall in timeline.stalls
     ]
     # Of several changes in one cycle only the last lasts.

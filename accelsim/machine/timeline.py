@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A unit (`array`, `dram`, `recompute`) busy from `start_cycles` to `end_cycles`."""
+    """A unit (`array`, `dram`, `recompute`, `vector`) busy from `start_cycles` to `end_cycles`."""
 
     unit: str
     start_cycles: int
@@ -20,7 +21,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Stall:
-    """The array idle, or redoing outputs, because of `cause` (`dram`, `recompute`)."""
+    """The array idle, or redoing outputs, because of `cause` (`dram`, `recompute`).
+
+    In a layer of vector work it is the vector unit that is idle.
+    """
 
     cause: str
     start_cycles: int
@@ -55,3 +59,21 @@ class Timeline:
 
     def __str__(self) -> str:
         return "\n".join(str(interval) for interval in self.intervals)
+
+
+def joined(layer: str, parts: Iterable[Timeline]) -> Timeline:
+    """Return timelines one after the other as one."""
+    intervals: list[Interval] = []
+    stalls: list[Stall] = []
+    levels: list[Level] = []
+    start = 0
+    for part in parts:
+        for interval in part.intervals:
+            span = start + interval.start_cycles, start + interval.end_cycles
+            intervals.append(Interval(interval.unit, *span, interval.label))
+        for stall in part.stalls:
+            span = start + stall.start_cycles, start + stall.end_cycles
+            stalls.append(Stall(stall.cause, *span))
+        levels += [replace(level, cycle=start + level.cycle) for level in part.levels]
+        start += part.total_cycles
+    return Timeline(layer, start, tuple(intervals), tuple(stalls), tuple(levels))

@@ -2,7 +2,8 @@
 
 from accelsim.networks.datasets import DATASETS, Dataset
 from accelsim.networks.network import ACTIVATIONS, Activation, DenseLayer, Network, activate
-from accelsim.networks.shapes import ConvolutionError, as_gemm
+from accelsim.networks.shapes import ShapeError, as_gemm, as_shapes
+from accelsim.networks.vector import Operations, VectorWork
 from accelsim.networks.workload import (
     BatchedGemmSpec,
     Conv2dSpec,
@@ -19,15 +20,18 @@ __all__ = [
     "Activation",
     "BatchedGemmSpec",
     "Conv2dSpec",
-    "ConvolutionError",
     "Dataset",
     "DenseLayer",
     "DenseSpec",
     "Gemm",
     "GemmSpec",
     "Network",
+    "Operations",
+    "ShapeError",
+    "VectorWork",
     "Workload",
     "WorkloadSpec",
     "activate",
     "as_gemm",
+    "as_shapes",
 ]

@@ -12,6 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError
+from accelsim.files import open_file
 
 _MAX_HEADER_BYTES = 10_000
 
@@ -27,13 +28,15 @@ def read_weights(
     """
     arrays: dict[str, NDArray[np.float32]] = {}
     problems: dict[str, str] = {}
+    stream = open_file(path)
     try:
-        archive = zipfile.ZipFile(path)
-    except OSError:
-        raise
-    except Exception:  # a damaged directory makes zipfile fail in many ways
+        archive = zipfile.ZipFile(stream)
+    except Exception as error:  # a damaged directory makes zipfile fail in many ways
+        stream.close()
+        if isinstance(error, OSError):
+            raise
         raise ValueError("not a NumPy archive (npz)") from None
-    with archive:
+    with stream, archive:
         members = set(archive.namelist())
         for name, shape in shapes.items():
             if f"{name}.npy" not in members:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from accelsim.networks.datasets import Dataset
 from accelsim.networks.network import Activation, Network
+from accelsim.networks.vector import Function, Operations, VectorWork
 from accelsim.numerics import FloatFormat
 
 
@@ -88,9 +89,90 @@ class DenseSpec(BaseModel):
     activation: Activation
 
 
+class RecurrentSpec(BaseModel):
+    """A recurrent layer over `sequence` steps of `batch` samples.
+
+    Every step is a product with the inputs and one with the hidden state of the step before.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Name
+    kind: Literal["lstm", "gru", "rnn"]
+    inputs: Size
+    hidden: Size
+    sequence: Extent
+    batch: Extent = 1
+
+
+class OperationsSpec(BaseModel):
+    """Operations in fp32 for each element."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    add: Annotated[int, Field(ge=0, le=2**16)] = 0
+    multiply: Annotated[int, Field(ge=0, le=2**16)] = 0
+    compare: Annotated[int, Field(ge=0, le=2**16)] = 0
+
+    @property
+    def counts(self) -> Operations:
+        """The same as a value to calculate with."""
+        return Operations(self.add, self.multiply, self.compare)
+
+
+class ActivationSpec(BaseModel):
+    """A function of each of `elements` values; `operations` replace the usual ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Name
+    kind: Literal["activation"]
+    function: Function
+    elements: Size
+    operations: Annotated[OperationsSpec | None, Optional] = None
+    fused: bool = False
+
+
+class RowsSpec(BaseModel):
+    """A softmax or a normalization of `elements` values in rows of `row`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Name
+    kind: Literal["softmax", "normalization"]
+    elements: Size
+    row: Size
+    operations: Annotated[OperationsSpec | None, Optional] = None
+
+
+class ElementwiseSpec(BaseModel):
+    """Any other vector work: `elements` results, each of `inputs` values fetched for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Name
+    kind: Literal["elementwise"]
+    elements: Size
+    operations: OperationsSpec
+    inputs: Extent = 1
+    fused: bool = False
+
+
 LayerSpec = Annotated[
-    GemmSpec | DenseSpec | BatchedGemmSpec | Conv2dSpec, Field(discriminator="kind")
+    GemmSpec
+    | DenseSpec
+    | BatchedGemmSpec
+    | Conv2dSpec
+    | RecurrentSpec
+    | ActivationSpec
+    | RowsSpec
+    | ElementwiseSpec,
+    Field(discriminator="kind"),
 ]
+ShapeSpec = (
+    GemmSpec
+    | BatchedGemmSpec
+    | Conv2dSpec
+    | RecurrentSpec
+    | ActivationSpec
+    | RowsSpec
+    | ElementwiseSpec
+)
 
 
 class WorkloadSpec(BaseModel):
@@ -110,34 +192,49 @@ class WorkloadSpec(BaseModel):
 
 @dataclass(frozen=True)
 class Gemm:
-    """A matrix product known by its shape alone, or `repeats` of them."""
+    """A matrix product known by its shape alone, or `repeats` of them.
+
+    Those of a `recurrent` layer are its steps: each takes what the one before gave, and all have
+    the same right operand.
+    """
 
     name: str
     m: int
     k: int
     n: int
     repeats: int = 1
+    recurrent: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """Inner products."""
+        return self.repeats * self.m * self.n
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates."""
-        return self.repeats * self.m * self.k * self.n
+        return self.outputs * self.k
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What is asked of a machine: a network with data, or a list of matrix products."""
+    """What is asked of a machine: a network with data, or a list of layers known by shape."""
 
     name: str
     operand_format: FloatFormat
-    gemms: tuple[Gemm, ...] = ()
+    shapes: tuple[Gemm | VectorWork, ...] = ()
     network: Network | None = None
     dataset: Dataset | None = None
 
     def __post_init__(self) -> None:
-        if (self.network is None) != (self.dataset is None) or bool(self.gemms) == bool(
+        if (self.network is None) != (self.dataset is None) or bool(self.shapes) == bool(
             self.network
         ):
             raise ValueError(
-                f"workload {self.name}: expected either a network and a dataset, or gemms"
+                f"workload {self.name}: expected either a network and a dataset, or shapes"
             )
+
+    @property
+    def gemms(self) -> tuple[Gemm, ...]:
+        """The matrix products among the shapes."""
+        return tuple(shape for shape in self.shapes if isinstance(shape, Gemm))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from accelsim.errors import AccelsimError
+from accelsim.errors import AccelsimError, InputError
 from accelsim.policies.base import LayerValues, LayerView, Policy, RecomputingPolicy
 from accelsim.policies.chunked import Chunked
 from accelsim.policies.random import Random
@@ -21,7 +22,7 @@ POLICIES: dict[str, type[Policy]] = {
 def parse_policy(text: str | Policy) -> Policy:
     """Return the policy that `name` or `name:key=value,key=value` describes.
 
-    Raises AccelsimError with one line that names what was given and what is allowed.
+    Raises AccelsimError with a line for every problem: what was given and what is allowed.
     """
     if isinstance(text, Policy):
         return text
@@ -29,32 +30,41 @@ def parse_policy(text: str | Policy) -> Policy:
     if name not in POLICIES:
         raise AccelsimError(f"policy: unknown name {name!r}{_hint(name, list(POLICIES))}")
     cls = POLICIES[name]
-    allowed = list(cls.model_fields)
+    parameters, problems = _parameters(rest, list(cls.model_fields))
+    try:
+        policy = cls(**parameters)
+    except ValidationError as error:
+        problems += [_problem(name, detail) for detail in error.errors()]
+    if problems:
+        raise InputError(f"policy {name}: {problem}" for problem in problems)
+    return policy
+
+
+def _parameters(rest: str, allowed: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return what is written after a policy's name, and what is wrong with how it is written."""
     parameters: dict[str, str] = {}
+    problems = []
     for item in rest.split(",") if rest else []:
         key, equals, value = item.partition("=")
         if not equals or not value:
-            raise AccelsimError(f"policy {name}: got {item!r}, expected key=value")
-        if key not in cls.model_fields:
-            raise AccelsimError(f"policy {name}: unknown parameter {key!r}{_hint(key, allowed)}")
-        if key in parameters:
-            raise AccelsimError(f"policy {name}: parameter {key!r} is given twice")
-        parameters[key] = value
-    try:
-        return cls(**parameters)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        if first["type"] == "missing":
-            raise AccelsimError(
-                f"policy {name}: parameter {key!r} is missing, as in {name}:{key}=fp16"
-            ) from None
-        if first["type"] == "value_error":
-            raise AccelsimError(f"policy {name}: {key}: {first['ctx']['error']}") from None
-        reason = first["msg"].removeprefix("Input should be ")
-        raise AccelsimError(
-            f"policy {name}: {key} is {first['input']!r}, expected: {reason}"
-        ) from None
+            problems.append(f"got {item!r}, expected key=value")
+        elif key not in allowed:
+            problems.append(f"unknown parameter {key!r}{_hint(key, allowed)}")
+        elif key in parameters:
+            problems.append(f"parameter {key!r} is given twice")
+        parameters.setdefault(key, value)
+    return {key: value for key, value in parameters.items() if key in allowed and value}, problems
+
+
+def _problem(name: str, detail: ErrorDetails) -> str:
+    """Say what is wrong with one parameter."""
+    key = str(detail["loc"][0])
+    if detail["type"] == "missing":
+        return f"parameter {key!r} is missing, as in {name}:{key}=fp16"
+    if detail["type"] == "value_error":
+        return f"{key}: {detail['ctx']['error']}"
+    reason = detail["msg"].removeprefix("Input should be ")
+    return f"{key} is {detail['input']!r}, expected: {reason}"
 
 
 def _hint(given: str, allowed: list[str]) -> str:

@@ -30,6 +30,9 @@ COMPONENT_STYLES = dict(
         strict=True,
     )
 )  # fmt: skip
+UNIT_COLOURS = {"array": BLUE, "vector": GREEN, "recompute": RED, "dram": "#888888"}
+STALL_STYLES = {"dram": (YELLOW, "//"), "recompute": (ORANGE, "xx"), "scratchpad": (PINK, "..")}
+OTHER_STALL = (BLACK, "")
 DPI = 130
 
 
@@ -113,36 +116,81 @@ def energy_by_component(demo: Demo, workload: str) -> bytes:
     return _png(figure)
 
 
-def timelines(picked: Sequence[tuple[Run, LayerRun]], folds: int) -> bytes:
-    """Draw who is busy when, for the first folds of one layer on each machine."""
-    figure = Figure(figsize=(11.0, 2.5 * len(picked)), layout="constrained")
+def gantt(picked: Sequence[tuple[Run, LayerRun]], folds: int) -> bytes:
+    """Draw who is busy when, for the first folds of one layer on each machine: a row a unit.
+
+    The stalls that the layer's stall cycles count lie in the row of the unit that waits.
+    """
+    figure = Figure(figsize=(11.0, 2.1 * len(picked) + 0.7), layout="constrained")
     axes = figure.subplots(len(picked), 1, squeeze=False)[:, 0]
-    units = {"dram": "#888888", "array": BLUE, "recompute": RED}
+    causes: list[str] = []
     for axis, (run, layer) in zip(axes, picked, strict=True):
-        intervals = layer.simulation.timeline.intervals
-        passes = sorted(i.end_cycles for i in intervals if i.unit == "array")
-        end = passes[min(folds, len(passes)) - 1]
-        for row, (unit, colour) in enumerate(units.items()):
-            spans = [
-                (i.start_cycles, i.end_cycles - i.start_cycles)
-                for i in intervals
-                if i.unit == unit and i.start_cycles < end
-            ]
-            axis.broken_barh(
-                spans, (row - 0.38, 0.76), facecolor=colour, edgecolor="white", linewidth=0.6
-            )
-        axis.set_yticks(range(len(units)), list(units))
-        axis.set_ylim(len(units) - 0.5, -0.5)
-        axis.set_xlim(0, end)
-        axis.set_xlabel("cycles")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        shown = min(folds, len(passes))
-        axis.set_title(
-            f"{run.hardware.name}: {run.workload}, {layer.lowered.trace.name}, {run.policy};"
-            f" first {shown} of {len(passes)} folds",
-            fontsize=9,
-        )
+        causes += [cause for cause in _gantt_panel(axis, run, layer, folds) if cause not in causes]
+    handles = [
+        Patch(facecolor=colour, edgecolor="white", label=f"{unit} busy")
+        for unit, colour in UNIT_COLOURS.items()
+        if any(unit in _units(layer) for _, layer in picked)
+    ]
+    handles += [_stall_patch(cause) for cause in causes]
+    figure.legend(handles=handles, ncols=len(handles), loc="outside lower center", fontsize=8)
     return _png(figure)
+
+
+def _gantt_panel(axis: Axes, run: Run, layer: LayerRun, folds: int) -> list[str]:
+    """Draw one layer, and return the causes of the stalls that are seen."""
+    timeline, units = layer.simulation.timeline, _units(layer)
+    working = units[0]
+    ends = sorted(i.end_cycles for i in timeline.intervals if i.unit == working)
+    end = ends[min(folds, len(ends)) - 1]
+    for row, unit in enumerate(units):
+        spans = [
+            (i.start_cycles, i.end_cycles - i.start_cycles)
+            for i in timeline.intervals
+            if i.unit == unit and i.start_cycles < end
+        ]
+        axis.broken_barh(
+            spans, (row - 0.38, 0.76), facecolor=UNIT_COLOURS[unit], edgecolor="white",
+            linewidth=0.5,
+        )  # fmt: skip
+    seen: dict[str, None] = {}
+    for stall in timeline.stalls:
+        if stall.start_cycles >= end:
+            continue
+        seen[stall.cause] = None
+        length = min(stall.end_cycles, end) - stall.start_cycles
+        colour, hatch = STALL_STYLES.get(stall.cause, OTHER_STALL)
+        axis.broken_barh(
+            [(stall.start_cycles, length)], (-0.38, 0.76), facecolor=colour, hatch=hatch,
+            edgecolor="white", linewidth=0.5,
+        )  # fmt: skip
+        if length > 0.06 * end:
+            axis.text(
+                stall.start_cycles + length / 2, 0, stall.cause, ha="center", va="center",
+                fontsize=7, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+            )  # fmt: skip
+    axis.set_yticks(range(len(units)), units)
+    axis.set_ylim(len(units) - 0.5, -0.5)
+    axis.set_xlim(0, end)
+    axis.set_xlabel(f"cycles, of {1e3 / run.hardware.clock_mhz:.4g} ns each")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    pieces = "folds" if working == "array" else "pieces"
+    axis.set_title(
+        f"{run.hardware.name}: {run.workload}, {layer.trace.name}, {run.policy};"
+        f" first {min(folds, len(ends))} of {len(ends)} {pieces}",
+        fontsize=9,
+    )
+    return list(seen)
+
+
+def _units(layer: LayerRun) -> list[str]:
+    """Return the units of a layer, the one whose stalls are counted first."""
+    busy = {interval.unit for interval in layer.simulation.timeline.intervals}
+    return [unit for unit in UNIT_COLOURS if unit in busy]
+
+
+def _stall_patch(cause: str) -> Patch:
+    colour, hatch = STALL_STYLES.get(cause, OTHER_STALL)
+    return Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=f"stall: {cause}")
 
 
 def _rate_panel(axis: Axes, case: Case, value: Callable[[Run], float]) -> None:

@@ -18,6 +18,7 @@ import jinja2
 
 from accelsim.energy import EnergyLine, charge, total_pj
 from accelsim.files import make_folder, write_whole
+from accelsim.machine import LoweredLayer
 from accelsim.policies import Selective
 from accelsim.progress import Progress, silent
 from accelsim.report import figures
@@ -111,14 +112,15 @@ def _figures(demo: Demo, progress: Progress) -> dict[str, tuple[str, bytes]]:
         )
         for workload in demo.workloads
     ]
-    picked = [_selective(demo.case(machine, demo.workloads[0])) for machine in demo.machines[:2]]
+    picked = [_selective(demo.case(machine, demo.workloads[0])) for machine in demo.machines]
     recipes.append(
         (
             "timeline",
-            "One layer on two machines. Above, the array itself redoes a fold whenever one of its"
-            " outputs is flagged; below, separate lanes redo outputs while the array goes on, until"
-            " both operand buffers are held by folds that wait for them.",
-            lambda: figures.timelines([(run, run.layers[0]) for run in picked], TIMELINE_FOLDS),
+            "Who is busy when in the first folds of one layer, a row a unit; in the array's row"
+            " its stalls by cause. Where the array itself redoes outputs, it does nothing else"
+            " until that is done. Separate lanes redo them while the array goes on, until both"
+            " operand buffers are held by folds that wait for them.",
+            lambda: figures.gantt([(run, run.layers[0]) for run in picked], TIMELINE_FOLDS),
         )
     )
     return {name: (caption, draw()) for name, caption, draw in progress(recipes, "draw figures")}
@@ -156,7 +158,7 @@ def _worked_context(run: Run, layer: LayerRun) -> dict[str, Any]:
     lines = charge(layer.lowered.counts, run.energy_table)
     return {
         "run": run,
-        "trace": layer.lowered.trace,
+        "trace": layer.trace,
         "lowered": layer.lowered,
         "simulation": layer.simulation,
         "lines": lines,
@@ -172,7 +174,10 @@ def _result_rows(demo: Demo) -> Iterable[dict[str, Any]]:
 
 def _layer_rows(demo: Demo) -> Iterable[dict[str, Any]]:
     for run, layer in _shown_layers(demo):
-        trace, simulation = layer.lowered.trace, layer.simulation
+        lowered, simulation = layer.lowered, layer.simulation
+        if not isinstance(lowered, LoweredLayer):
+            continue
+        trace = lowered.trace
         yield {
             "hardware": run.hardware.name,
             "workload": run.workload,
@@ -181,10 +186,10 @@ def _layer_rows(demo: Demo) -> Iterable[dict[str, Any]]:
             "m": trace.m,
             "k": trace.k,
             "n": trace.n,
-            "order": layer.lowered.order,
-            "folds": len(layer.lowered.folds),
-            "fold_cycles": layer.lowered.fold_cycles,
-            "interval_cycles": layer.lowered.interval_cycles,
+            "order": lowered.order,
+            "folds": len(lowered.folds),
+            "fold_cycles": lowered.fold_cycles,
+            "interval_cycles": lowered.interval_cycles,
             "recomputed_outputs": trace.recomputed_outputs,
             "compute_cycles": simulation.compute_cycles,
             "stall_dram_cycles": simulation.stall_cycles["dram"],
@@ -201,7 +206,7 @@ def _count_rows(demo: Demo) -> Iterable[dict[str, Any]]:
                 "hardware": run.hardware.name,
                 "workload": run.workload,
                 "policy": str(run.policy),
-                "layer": layer.lowered.trace.name,
+                "layer": layer.trace.name,
                 "component": line.component,
                 "action": str(line.action),
                 "number": line.number,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -104,7 +106,7 @@ def files(folder: Path) -> dict[str, bytes]:
                 "w.yaml:1: array: key is missing, expected a mapping with the keys rows, cols,"
                 " dataflow, overlap_folds",
                 "w.yaml:2: layers: unknown key; allowed: name, clock_mhz, array, dram,"
-                " scratchpads, recompute, energy_table",
+                " scratchpads, recompute, vector, energy_table",
                 "h.yaml:1: layers: key is missing, expected a list that is not empty",
                 "h.yaml:2: clock_mhz: unknown key; allowed: name, layers, operand_format,"
                 " weights, dataset",
@@ -191,14 +193,21 @@ def test_a_run_prints_a_line_for_every_layer_and_every_count(
     written = json.loads(Path("out.json").read_text())
     lines = result.out.splitlines()
     for layer in written["layers"]:
-        (line,) = (line for line in lines if line.split()[:1] == [layer["name"]])
-        assert line.split()[1:7] == [
+        cycles, moved = (line for line in lines if line.split()[:1] == [layer["name"]])
+        assert cycles.split()[1:9] == [
             str(layer["macs"]),
             str(layer["compute_cycles"]),
             str(layer["stall_cycles"]["dram"]),
             str(layer["stall_cycles"]["recompute"]),
             str(layer["total_cycles"]),
             f"{layer['utilization']:.3f}",
+            f"{layer['recompute_rate']:.4f}",
+            f"{layer['recompute_share']:.3f}",
+        ]
+        assert cycles.endswith(f"{layer['bottleneck']}: {layer['why']}")
+        assert moved.split()[1:] == [
+            *(str(size) for size in layer["bytes"].values()),
+            f"{sum(layer['energy_pj'].values()):.6g}",
         ]
     for count in written["counts"]:
         start = f"{count['component']:<14}{count['action']:<24}{count['number']:>14}"
@@ -209,13 +218,21 @@ def test_a_run_prints_a_line_for_every_layer_and_every_count(
 RUN_KEYS = {"total_cycles", "energy_pj", "recompute_rate", "accuracy", "layers"}
 LAYER_KEYS = {
     "name",
+    "unit",
     "macs",
+    "mac_cycles",
+    "fill_drain_cycles",
+    "vector_cycles",
     "compute_cycles",
     "stall_cycles",
     "total_cycles",
     "utilization",
+    "bottleneck",
+    "why",
     "bytes",
     "recomputed_outputs",
+    "recompute_rate",
+    "recompute_share",
     "energy_pj",
 }
 
@@ -228,7 +245,13 @@ def assert_adds_up(run: dict[str, Any]) -> None:
         assert set(layer) == LAYER_KEYS
         stalls = sum(layer["stall_cycles"].values())
         assert layer["total_cycles"] == layer["compute_cycles"] + stalls
-        assert 0.0 < layer["utilization"] <= 1.0
+        parts = layer["mac_cycles"] + layer["fill_drain_cycles"] + layer["vector_cycles"]
+        assert layer["compute_cycles"] == parts
+        assert (layer["utilization"] > 0.0) == (layer["unit"] == "array")
+        assert 0.0 <= layer["utilization"] <= 1.0
+        assert (
+            layer["recompute_share"] == layer["stall_cycles"]["recompute"] / layer["total_cycles"]
+        )
         assert all(isinstance(size, int) for size in layer["bytes"].values())
     assert run["total_cycles"] == sum(layer["total_cycles"] for layer in layers)
     components = [pj for layer in layers for pj in layer["energy_pj"].values()]
@@ -441,3 +464,173 @@ def test_a_trace_that_cannot_be_written_is_refused_before_any_work(accelsim_comm
     result = accelsim_command("run", "absent", "absent", "--policy", "x", "--trace", "no/t.json")
     assert result.status == 2
     assert result.err == "no/t.json: cannot be written: no is not a directory\n"
+
+
+NETWORK = """\
+name: network
+layers:
+  - {name: product, kind: gemm, m: 8, k: 5, n: 6}
+  - {name: gelu, kind: activation, function: gelu, elements: 48, fused: true}
+  - {name: softmax, kind: softmax, elements: 48, row: 6}
+  - {name: cell, kind: lstm, inputs: 6, hidden: 4, sequence: 3, batch: 2}
+"""
+
+
+def test_vector_work_and_recurrent_layers_are_rows_like_any_other(accelsim_command: Any) -> None:
+    Path("n.yaml").write_text(NETWORK)
+    outputs = ("--json", "out.json", "--trace", "t.json")
+    result = accelsim_command(
+        "run", "lanes.yaml", "n.yaml", "--policy", "random:rate=0.5", *outputs
+    )
+    assert (result.status, result.err) == (0, "")
+    run = json.loads(Path("out.json").read_text())
+    assert_adds_up(run)
+    units = {layer["name"]: layer["unit"] for layer in run["layers"]}
+    products, vector = ("product", "cell_inputs", "cell_steps"), ("gelu", "softmax", "cell_gates")
+    assert units == dict.fromkeys(products, "array") | dict.fromkeys(vector, "vector")
+    for layer in run["layers"]:
+        if layer["name"] in vector:
+            assert layer["bottleneck"] in {"vector", "dram"}
+            assert layer["energy_pj"]["vector"] > 0.0
+            assert layer["recompute_rate"] == 0.0
+    events = json.loads(Path("t.json").read_text())["traceEvents"]
+    tracks = {e["args"]["name"]: e["tid"] for e in events if e["name"] == "thread_name"}
+    on_vector = {
+        e["args"]["layer"] for e in events if e.get("tid") == tracks["vector"] and e["ph"] == "X"
+    }
+    assert on_vector == set(vector)
+
+
+def test_the_csv_says_what_the_json_says(accelsim_command: Any) -> None:
+    Path("n.yaml").write_text(NETWORK)
+    outputs = ("--json", "out.json", "--csv", "out.csv")
+    accelsim_command("run", "lanes.yaml", "n.yaml", "--policy", "random:rate=0.5", *outputs)
+    run = json.loads(Path("out.json").read_text())
+    with Path("out.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["name"] for row in rows] == [layer["name"] for layer in run["layers"]]
+    for row, layer in zip(rows, run["layers"], strict=True):
+        for column, text in row.items():
+            key, _, inner = column.partition(".")
+            value = layer[key].get(inner, 0) if inner else layer[key]
+            assert text == str(value), column
+        maps = {key: value for key, value in layer.items() if isinstance(value, dict)}
+        names = {f"{key}.{name}" for key, value in maps.items() for name in value}
+        assert set(row) >= (layer.keys() - maps.keys()) | names
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--trace"])
+def test_an_input_is_never_written_over(tmp_path: Path, accelsim_command: Any, option: str) -> None:
+    Path("more.yaml").write_text("extends: h.yaml\nname: more\n")
+    (tmp_path / "link.yaml").symlink_to("w.yaml")
+    before = files(tmp_path)
+    for name in ("more.yaml", "h.yaml", "w.yaml", "link.yaml", "./w.yaml"):
+        result = accelsim_command(
+            "run", "more.yaml", "w.yaml", "--policy", "uniform-low", option, name
+        )
+        said = f"{Path(name)}: is an input of this run, and would be overwritten\n"
+        assert result == Result(2, "", said)
+    assert files(tmp_path) == before
+
+
+def test_weights_are_inputs_too(accelsim_command: Any) -> None:
+    weights = ROOT / "workloads/digits-relu.npz"
+    before = weights.read_bytes()
+    result = accelsim_command(
+        "run", "h.yaml", "digits-relu", "--policy", "uniform-low", "--json", str(weights)
+    )
+    assert result.status == 2
+    assert result.err == f"{weights}: is an input of this run, and would be overwritten\n"
+    assert weights.read_bytes() == before
+
+
+def test_two_outputs_need_two_files(accelsim_command: Any) -> None:
+    result = accelsim_command(
+        *("run", "h.yaml", "w.yaml", "--policy", "uniform-low"),
+        *("--json", "out", "--csv", "./out"),
+    )
+    assert result == Result(2, "", "out: is given for two outputs\n")
+
+
+def test_what_is_shipped_is_listed_and_run_by_name(accelsim_command: Any) -> None:
+    listed = accelsim_command("list")
+    assert listed.status == 0
+    lines = listed.out.splitlines()
+    assert f"machines, in {ROOT / 'hwconfigs'}:" in lines
+    assert "  tpu-v1-like" in lines
+    assert "  resnet-50" in lines
+    by_name = accelsim_command("run", "mid-32x32", "digits-relu", "--policy", "uniform-low")
+    by_path = accelsim_command(
+        *("run", str(ROOT / "hwconfigs/mid-32x32.yaml")),
+        *(str(ROOT / "workloads/digits-relu.yaml"), "--policy", "uniform-low"),
+    )
+    assert by_name == by_path
+    checked = accelsim_command("check", "tpu-v1-like", "vit-b-16")
+    assert checked.out == "tpu-v1-like: ok, hardware tpu-v1-like\nvit-b-16: ok, workload vit-b-16\n"
+
+
+def test_a_name_that_nothing_has_is_told_what_it_may_be(accelsim_command: Any) -> None:
+    result = accelsim_command("run", "tpu-v1", "digit-relu", "--policy", "uniform-low")
+    assert result.status == 2
+    first, second = result.err.splitlines()
+    assert first.startswith(
+        "tpu-v1: no such file, and no machine of that name comes with accelsim;"
+        " did you mean 'tpu-v1-like'? allowed: "
+    )
+    assert second.startswith(
+        "digit-relu: no such file, and no workload of that name comes with accelsim;"
+        " did you mean 'digits-relu'? allowed: "
+    )
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path, accelsim_command: Any) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    result = accelsim_command("check", "pipe.yaml")
+    assert result == Result(2, "", "pipe.yaml: is not a regular file, expected a YAML file\n")
+    (tmp_path / "n.yaml").write_text(
+        "name: n\ndataset: digits\nweights: pipe.yaml\nlayers:\n"
+        "  - {name: a, kind: dense, inputs: 64, outputs: 10, activation: relu}\n"
+    )
+    result = accelsim_command("check", "n.yaml")
+    assert result == Result(2, "", "n.yaml:3: weights: pipe.yaml: is not a regular file\n")
+
+
+def test_a_pipe_that_a_shell_hands_over_is_read() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "accelsim.cli", "check", "/dev/stdin"],
+        input=HARDWARE, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "/dev/stdin: ok, hardware tiny\n")
+
+
+@pytest.mark.parametrize("module", ["click", "numba", "accelsim.machine"])
+def test_an_interrupt_while_importing_ends_in_one_line(module: str) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.argv = ['accelsim', '--version']\n"
+        "from accelsim.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == "interrupted; nothing half done was kept\n"
+    assert (done.returncode, done.stdout) == (130, "")
+
+
+def test_an_interrupt_of_a_command_ends_in_the_same_line(
+    accelsim_command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("accelsim.cli.commands.run_point", interrupted)
+    result = accelsim_command("run", "h.yaml", "w.yaml", "--policy", "uniform-low")
+    assert (result.status, result.out) == (130, "")
+    # Click ends the line on which a terminal shows ^C.
+    assert result.err == "\ninterrupted; nothing half done was kept\n"

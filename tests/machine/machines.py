@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from accelsim.machine import Hardware, Lanes, Rerun
 from accelsim.numerics import Accumulator, FloatFormat
-from accelsim.trace import Detector, LayerTrace
+from accelsim.trace import Detector, LayerTrace, VectorTrace
 
 E4M3 = FloatFormat.parse("e4m3fn")
 FP32 = FloatFormat.parse("fp32")
@@ -67,3 +67,19 @@ def trace(
 
 def random_mask(m: int, n: int, rate: float, seed: int = 0) -> NDArray[np.bool_]:
     return np.random.default_rng(seed).random((m, n)) < rate
+
+
+def vector_work(**changes: Any) -> VectorTrace:
+    """Six operations on each of 100 rows, of two fp16 values and into one."""
+    values: dict[str, Any] = {
+        "name": "v",
+        "kind": "elementwise",
+        "rows": 100,
+        "row_inputs": 2,
+        "row_outputs": 1,
+        "adds": 3,
+        "multiplies": 2,
+        "compares": 1,
+        "value_format": FloatFormat.parse("fp16"),
+    }
+    return VectorTrace(**values | changes)

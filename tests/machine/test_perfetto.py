@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
-from machines import lanes, machine, trace
+from hypothesis import strategies as st
+from machines import lanes, machine, trace, vector_work
 from test_simulate import LAYERS, MACHINES, run
 
-from accelsim.machine import Hardware, chrome_trace
-from accelsim.trace import LayerTrace
+from accelsim.machine import Hardware, chrome_trace, lower_layer, simulate_layer
+from accelsim.trace import LayerTrace, VectorTrace
 
 
 def spans(events: list[dict[str, Any]], track: str) -> list[tuple[str, float, float]]:
@@ -34,7 +36,7 @@ def test_a_trace_by_hand() -> None:
     events = written["traceEvents"]
     assert spans(events, "layer") == [("layer", 0.0, 0.065), ("layer", 0.065, 0.13)]
     assert spans(events, "array")[:2] == [("fold 0", 0.025, 0.041), ("fold 1", 0.041, 0.057)]
-    assert spans(events, "array stalls")[:3] == [
+    assert spans(events, "stalls")[:3] == [
         ("stall: dram", 0.0, 0.025),
         ("stall: recompute", 0.057, 0.061),
         ("stall: dram", 0.061, 0.065),
@@ -72,3 +74,68 @@ def test_counters_stay_within_the_machine_and_end_at_zero(
     assert {level.counter for level in levels} == set(most)
     assert all(0 <= level.value <= most[level.counter] for level in levels)
     assert {level.counter: level.value for level in levels} == dict.fromkeys(most, 0)
+
+
+NETWORK = st.lists(
+    st.one_of(
+        LAYERS,
+        st.builds(
+            vector_work, rows=st.integers(1, 99), fused=st.booleans(), repeats=st.integers(1, 3)
+        ),
+        st.builds(
+            trace, st.integers(1, 5), st.integers(1, 5), st.integers(1, 5),
+            repeats=st.integers(2, 4), recurrent=st.just(True),
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+)  # fmt: skip
+
+
+def number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(MACHINES, NETWORK)
+def test_the_file_has_the_structure_that_viewers_read(
+    hardware: Hardware, layers: list[LayerTrace | VectorTrace]
+) -> None:
+    """After the Trace Event Format: what each kind of event must have, and of which type."""
+    timelines = [
+        simulate_layer(lower_layer(layer, hardware), hardware).timeline for layer in layers
+    ]
+    written = json.loads(json.dumps(chrome_trace(timelines, hardware), allow_nan=False))
+    events = written["traceEvents"]
+    tracks: dict[int, str] = {}
+    busy: dict[int, list[tuple[float, float]]] = {}
+    for event in events:
+        assert event["pid"] == 1
+        assert isinstance(event["name"], str)
+        if event["ph"] == "M" and event["name"] == "thread_name":
+            assert event["tid"] not in tracks
+            tracks[event["tid"]] = event["args"]["name"]
+        elif event["ph"] == "X":
+            assert number(event["ts"])
+            assert number(event["dur"])
+            assert event["dur"] > 0
+            busy.setdefault(event["tid"], []).append((event["ts"], event["ts"] + event["dur"]))
+        elif event["ph"] == "C":
+            assert number(event["ts"])
+            assert event["args"]
+            assert all(number(value) and value >= 0 for value in event["args"].values())
+        else:
+            assert event["ph"] == "M"
+    assert sorted(tracks.values()) == sorted(
+        ["layer", "array", "vector", "stalls", "recompute", "dram"]
+    )
+    assert set(busy) <= set(tracks)
+    for track in busy.values():  # no unit does two things at once
+        track.sort()
+        for (_, end), (start, _) in pairwise(track):
+            assert start >= end - 1e-9 * end
+    stalls = [event["name"] for event in events if tracks.get(event.get("tid")) == "stalls"]
+    assert {name for name in stalls if not name.startswith("thread_")} <= {
+        "stall: dram",
+        "stall: recompute",
+    }

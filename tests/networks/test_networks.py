@@ -110,13 +110,13 @@ def test_layers_must_follow_each_other() -> None:
 def test_a_workload_is_a_network_with_data_or_shapes(digits: Dataset) -> None:
     network = Network((layer("a", 64, 10),), E4M3)
     gemm = Gemm("a", 1, 2, 3)
-    assert Workload("x", E4M3, network=network, dataset=digits).gemms == ()
-    assert Workload("x", E4M3, gemms=(gemm,)).network is None
+    assert Workload("x", E4M3, network=network, dataset=digits).shapes == ()
+    assert Workload("x", E4M3, shapes=(gemm,)).network is None
     for wrong in (
         {},
         {"network": network},
         {"dataset": digits},
-        {"gemms": (gemm,), "network": network, "dataset": digits},
+        {"shapes": (gemm,), "network": network, "dataset": digits},
     ):
         with pytest.raises(ValueError, match=r"^workload x: expected either a network and a"):
             Workload("x", E4M3, **wrong)

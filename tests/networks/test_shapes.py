@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from accelsim.config import load_workload
 from accelsim.errors import InputError
-from accelsim.networks import BatchedGemmSpec, Conv2dSpec, Gemm, as_gemm
+from accelsim.networks import (
+    BatchedGemmSpec,
+    Conv2dSpec,
+    Gemm,
+    Operations,
+    VectorWork,
+    Workload,
+    as_gemm,
+)
 
 WORKLOADS = Path(__file__).parents[2] / "workloads"
 
@@ -93,6 +101,10 @@ def test_an_impossible_convolution_is_refused(tmp_path: Path, changes: str, expe
         ("bert-base", 11_173_625_856, 22.5e9 / 2, 0.01),
         # 12·(12·768²·1024 + 2·1024²·768) + 1024·768·50257, by hand from the sizes.
         ("gpt2-small", 145_824_153_600, 145_824_153_600, 0.0),
+        # torchvision's vit_b_16: 17.56 GFLOPS, one a multiply-add.
+        ("vit-b-16", 17_563_828_224, 17.56e9, 0.0003),
+        # 66e6 parameters, less those of the embedding and the biases, at each of 35 words.
+        ("lstm-ptb-large", 1_785_000_000, 35 * (66e6 - 10_000 * 1500), 0.01),
     ],
 )
 def test_a_shipped_network_has_the_multiply_adds_that_were_published(
@@ -103,3 +115,153 @@ def test_a_shipped_network_has_the_multiply_adds_that_were_published(
     total = sum(gemm.macs for gemm in workload.gemms)
     assert total == macs
     assert abs(total - published) <= within * published
+    assert f"{macs:,} multiply-adds" in comment_of(name)
+
+
+def comment_of(name: str) -> str:
+    """The comment at the top of a workload file, on one line."""
+    lines = (WORKLOADS / f"{name}.yaml").read_text().splitlines()
+    return " ".join(line.removeprefix("# ") for line in lines if line.startswith("#"))
+
+
+def test_every_network_without_weights_says_how_much_it_multiplies() -> None:
+    for path in sorted(WORKLOADS.glob("*.yaml")):
+        workload = load_workload(path)
+        if workload.network is None:
+            macs = sum(gemm.macs for gemm in workload.gemms)
+            assert f"{macs:,} multiply-adds" in comment_of(path.stem)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "layers", "outputs"),
+    [
+        ("resnet-50", "elementwise", 16 + 2, None),
+        ("resnet-50", "softmax", 1, 1000),
+        ("mobilenet-v2", "elementwise", 10 + 1, None),
+        ("bert-base", "softmax", 12, 12 * 12 * 128 * 128),
+        ("bert-base", "normalization", 24, 24 * 128 * 768),
+        ("bert-base", "activation", 12, 12 * 128 * 3072),
+        ("gpt2-small", "softmax", 12, 12 * 12 * 1024 * 1024),
+        ("gpt2-small", "normalization", 25, 25 * 1024 * 768),
+        ("vit-b-16", "softmax", 12, 12 * 12 * 197 * 197),
+        ("vit-b-16", "normalization", 25, 25 * 197 * 768),
+        ("vit-b-16", "elementwise", 25, 25 * 197 * 768),
+        ("lstm-ptb-large", "gates", 2, 2 * 35 * 2 * 1500),
+    ],
+)
+def test_a_shipped_network_has_its_vector_work(
+    name: str, kind: str, layers: int, outputs: int | None
+) -> None:
+    shapes = load_workload(WORKLOADS / f"{name}.yaml").shapes
+    found = [shape for shape in shapes if isinstance(shape, VectorWork) and shape.kind == kind]
+    assert len(found) == layers
+    assert outputs is None or sum(work.outputs for work in found) == outputs
+
+
+HEADER = "name: w\nlayers:\n  - {name: p, kind: gemm, m: 4, k: 5, n: 6}\n"
+
+
+def load(folder: Path, *layers: str) -> Workload:
+    path = folder / "w.yaml"
+    path.write_text(HEADER + "".join(f"  - {{name: v{i}, {x}}}\n" for i, x in enumerate(layers)))
+    return load_workload(path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "gates", "state", "products", "sums", "functions"),
+    [
+        # The gates' functions; what is added and multiplied beside them, from the formulas.
+        ("lstm", 4, 2, 3, 5, {"sigmoid": 3, "tanh": 2}),
+        ("gru", 3, 1, 2, 5, {"sigmoid": 2, "tanh": 1}),
+        ("rnn", 1, 1, 0, 1, {"tanh": 1}),
+    ],
+)
+def test_a_recurrent_layer_is_a_product_with_all_inputs_and_one_and_gates_at_every_step(
+    tmp_path: Path, cell: str, gates: int, state: int, products: int, sums: int,
+    functions: dict[str, int],
+) -> None:  # fmt: skip
+    spec = f"kind: {cell}, inputs: 7, hidden: 9, sequence: 11, batch: 2"
+    _, inputs, steps, work = load(tmp_path, spec).shapes
+    assert inputs == Gemm("v0_inputs", 22, 7, gates * 9)
+    assert steps == Gemm("v0_steps", 2, 9, gates * 9, 11, recurrent=True)
+    assert isinstance(work, VectorWork)
+    assert (work.name, work.kind, work.rows, work.repeats) == ("v0_gates", "gates", 18, 11)
+    assert (work.row_inputs, work.row_outputs) == (2 * gates + state, state)
+    expected = Operations(add=sums, multiply=products)
+    for function, times in functions.items():
+        activation = f"kind: activation, function: {function}, elements: 1"
+        (alone,) = (x for x in load(tmp_path, activation).shapes if isinstance(x, VectorWork))
+        expected = expected + alone.operations * times
+    assert work.operations == expected
+
+
+def test_rows_of_a_softmax_are_never_taken_apart(tmp_path: Path) -> None:
+    *_, work = load(tmp_path, "kind: softmax, elements: 60, row: 20").shapes
+    assert isinstance(work, VectorWork)
+    assert (work.rows, work.row_inputs, work.row_outputs) == (3, 20, 20)
+    *_, work = load(
+        tmp_path, "kind: softmax, elements: 60, row: 20, operations: {add: 2, compare: 1}"
+    ).shapes
+    assert isinstance(work, VectorWork)
+    assert work.operations == Operations(add=40, compare=20)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (
+            ["kind: softmax, elements: 60, row: 7"],
+            "4: layers[1].row: got 7, expected a divisor of elements 60",
+        ),
+        (
+            ["kind: elementwise, elements: 60, operations: {}"],
+            "4: layers[1].operations: expected at least one operation for an element",
+        ),
+        (
+            ["kind: activation, function: swish, elements: 3"],
+            "4: layers[1].function: got the string 'swish', expected one of relu, tanh, sigmoid,"
+            " silu, gelu",
+        ),
+        (
+            ["kind: activation, function: relu, elements: 3, fused: true"],
+            "4: layers[1].elements: got 3, expected the 24 outputs of p, to be fused",
+        ),
+        (
+            ["kind: lstm, inputs: 3, hidden: 4, sequence: 0"],
+            "4: layers[1].sequence: got 0, expected an integer from 1 to 65536",
+        ),
+    ],
+)
+def test_impossible_vector_work_is_refused(
+    tmp_path: Path, layers: list[str], expected: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, *layers)
+    assert caught.value.problems == (f"{tmp_path}/w.yaml:{expected}",)
+
+
+def test_work_can_be_fused_with_a_product_and_with_what_is_fused_with_it(tmp_path: Path) -> None:
+    relu = "kind: activation, function: relu, elements: 24, fused: true"
+    add = "kind: elementwise, inputs: 2, elements: 24, operations: {add: 1}, fused: true"
+    _, first, second = load(tmp_path, add, relu).shapes
+    assert isinstance(first, VectorWork)
+    assert isinstance(second, VectorWork)
+    assert first.fused
+    assert second.fused
+
+
+def test_the_documentation_lists_the_operations_that_are_charged(tmp_path: Path) -> None:
+    text = (WORKLOADS.parent / "docs/layers.md").read_text()
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    table = {
+        cells[1].strip(" `"): Operations(*(int(cell) for cell in cells[2:5]))
+        for cells in rows
+        if len(cells) == 7
+    }
+    rowwise = {"softmax", "normalization"}
+    assert set(table) == {"relu", "sigmoid", "tanh", "silu", "gelu"} | rowwise
+    for name, operations in table.items():
+        kind = f"kind: {name}, row: 1" if name in rowwise else f"kind: activation, function: {name}"
+        (_, work) = load(tmp_path, f"{kind}, elements: 1").shapes
+        assert isinstance(work, VectorWork)
+        assert work.operations == operations

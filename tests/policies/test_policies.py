@@ -409,3 +409,18 @@ def test_random_draws_every_output_equally_often() -> None:
 
 def test_the_exact_detector_is_the_one_that_is_charged() -> None:
     assert Selective(numerator="exact").detector is EXACT_NUMERATOR
+
+
+def test_every_bad_parameter_of_a_policy_is_named_at_once() -> None:
+    with pytest.raises(AccelsimError) as caught:
+        parse_policy("random:rate=7,low=fp8,rate=1,spare,colour=red,seed=-1")
+    assert str(caught.value).splitlines() == [
+        "policy random: parameter 'rate' is given twice",
+        "policy random: got 'spare', expected key=value",
+        "policy random: unknown parameter 'colour'; allowed are low, high, overflow, rate,"
+        " layer_rates, seed",
+        "policy random: low: unknown format 'fp8'; allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to"
+        " 23), fp16, bf16, tf32, fp32",
+        "policy random: rate is '7', expected: less than or equal to 1",
+        "policy random: seed is '-1', expected: greater than or equal to 0",
+    ]

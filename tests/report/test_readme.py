@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import accelsim
-from accelsim.demo import shipped
+from accelsim.config import shipped
 from accelsim.energy import charge, total_pj
+from accelsim.trace import LayerTrace
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -16,7 +17,8 @@ def test_the_worked_example_holds() -> None:
         shipped("hwconfigs", "edge-16x16"), shipped("workloads", "digits-relu"), "selective:tau=8"
     )
     layer = run.layers[0]
-    simulation, trace = layer.simulation, layer.lowered.trace
+    simulation, trace = layer.simulation, layer.trace
+    assert isinstance(trace, LayerTrace)
     for number in (
         trace.recomputed_outputs,
         trace.outputs,

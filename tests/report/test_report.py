@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelsim.config import load_energy_table, load_hardware, load_workload
-from accelsim.demo import shipped
+from accelsim.config import load_energy_table, load_hardware, load_workload, shipped
 from accelsim.infer import prepare
 from accelsim.networks import Dataset, Workload
 from accelsim.policies import Policy, Random, parse_policy

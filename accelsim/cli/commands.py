@@ -1,4 +1,4 @@
-"""The command line: the only print, the only exit."""
+"""The commands, and what becomes of their errors."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 from tqdm import tqdm
 
 import accelsim
-from accelsim.config import check_file
+from accelsim.cli import INTERRUPTED, INTERRUPTED_STATUS
+from accelsim.cli.tables import layers_csv, run_table
+from accelsim.config import check_file, input_files, shipped_folder, shipped_names
 from accelsim.demo import run_demo
 from accelsim.errors import AccelsimError, InputError, one_line
-from accelsim.files import check_writable, write_whole
+from accelsim.files import check_writable, same_file, write_whole
+from accelsim.point import run as run_point
 from accelsim.policies import POLICIES
-from accelsim.result import Run
-from accelsim.run import run as run_point
 
 Item = TypeVar("Item")
 
@@ -33,7 +34,7 @@ def main() -> None:
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing half done was kept", status=130)
+        _fail(INTERRUPTED, status=INTERRUPTED_STATUS)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "accelsim"
         _fail(f"accelsim: {error.format_message()} Try '{command} --help'.")
@@ -86,6 +87,9 @@ _POLICY_HELP = "NAME or NAME:key=value,…  " + "; ".join(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write all numbers here."
 )
 @click.option(
+    "--csv", "csv_path", type=click.Path(path_type=Path), help="Write a line for every layer here."
+)
+@click.option(
     "--trace",
     "trace_path",
     type=click.Path(path_type=Path),
@@ -97,18 +101,32 @@ def run(
     policy: str,
     energy_table: str | None,
     json_path: Path | None,
+    csv_path: Path | None,
     trace_path: Path | None,
 ) -> None:
-    """Run WORKLOAD on HARDWARE under a policy, and print cycles and energy per layer."""
-    for path in (json_path, trace_path):
-        if path is not None:
-            check_writable(path)
+    """Run WORKLOAD on HARDWARE under a policy, and print cycles and energy per layer.
+
+    Each is a file, or the name of one that comes with accelsim (accelsim list).
+    """
+    outputs = [path for path in (json_path, csv_path, trace_path) if path is not None]
+    _check_outputs(outputs, input_files(hardware, workload))
     result = run_point(hardware, workload, policy, energy_table, _progress)
     if json_path is not None:
         write_whole(json_path, json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n")
+    if csv_path is not None:
+        write_whole(csv_path, layers_csv(result))
     if trace_path is not None:
         write_whole(trace_path, json.dumps(result.as_trace(), ensure_ascii=False) + "\n")
-    click.echo(_table(result))
+    click.echo(run_table(result))
+
+
+@commands.command("list")
+def list_shipped() -> None:
+    """List the machines and workloads that come with accelsim, and where they are."""
+    for title, folder in (("machines", "hwconfigs"), ("workloads", "workloads")):
+        click.echo(f"{title}, in {shipped_folder(folder)}:")
+        for name in shipped_names(folder):
+            click.echo(f"  {name}")
 
 
 @commands.command()
@@ -127,6 +145,16 @@ def demo(out: Path) -> None:
     click.echo(f"The report is {out / 'report.html'}")
 
 
+def _check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Raise AccelsimError if something cannot be written, or would be written over."""
+    for number, path in enumerate(outputs):
+        check_writable(path)
+        if any(same_file(path, read) for read in inputs):
+            raise AccelsimError(f"{path}: is an input of this run, and would be overwritten")
+        if path.resolve() in {other.resolve() for other in outputs[:number]}:
+            raise AccelsimError(f"{path}: is given for two outputs")
+
+
 def _progress(items: Sequence[Item], description: str) -> Iterable[Item]:
     """Show a bar on a terminal, and nothing elsewhere."""
     shown = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
@@ -134,37 +162,7 @@ def _progress(items: Sequence[Item], description: str) -> Iterable[Item]:
     return bar
 
 
-def _table(result: Run) -> str:
-    lines = [str(result.hardware), str(result), ""]
-    header = (
-        f"{'layer':<16}{'MACs':>14}{'compute_cycles':>16}{'stall dram':>12}{'stall redo':>12}"
-        f"{'total_cycles':>14}{'utilization':>12}{'recomputed':>12}{'energy_pj':>14}"
-    )
-    lines.append(header)
-    for layer in result.layers:
-        row: dict[str, Any] = layer.as_dict(result.hardware, result.energy_table)
-        stalls = row["stall_cycles"]
-        lines.append(
-            f"{row['name']:<16.16}{row['macs']:>14}{row['compute_cycles']:>16}"
-            f"{stalls['dram']:>12}{stalls['recompute']:>12}{row['total_cycles']:>14}"
-            f"{row['utilization']:>12.3f}{row['recomputed_outputs']:>12}"
-            f"{sum(row['energy_pj'].values()):>14.6g}"
-        )
-    lines += ["", f"{'component':<14}{'action':<24}{'number':>14}{'pJ each':>12}{'pJ':>14}  source"]
-    lines += [
-        f"{line.component:<14}{line.action!s:<24}{line.number:>14}{line.cost.energy_pj:>12.5g}"
-        f"{line.energy_pj:>14.6g}  [{line.cost.kind}] {line.cost.source}"
-        for line in result.energy_lines
-    ]
-    lines.append(f"{'total':<64}{result.energy_pj:>14.6g}")
-    return "\n".join(lines)
-
-
 def _fail(*lines: str, status: int = 2) -> None:
     for line in lines:
         click.echo(one_line(line), err=True)
     sys.exit(status)
-
-
-if __name__ == "__main__":
-    main()

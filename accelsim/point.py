@@ -9,12 +9,12 @@ from accelsim.config import load_energy_table, load_hardware, load_workload
 from accelsim.energy import EnergyTable
 from accelsim.errors import AccelsimError, InputError
 from accelsim.infer import Inference, infer, prepare
-from accelsim.machine import Hardware, lower, simulate
+from accelsim.machine import Hardware, lower_layer, simulate_layer
 from accelsim.networks import Workload
 from accelsim.policies import Policy, parse_policy
 from accelsim.progress import Progress, silent
 from accelsim.result import LayerRun, Run
-from accelsim.trace import LayerTrace
+from accelsim.trace import LayerTrace, VectorTrace
 
 
 def run(
@@ -48,18 +48,27 @@ def measure(
     Layers that differ in name alone, and of which nothing is redone, are simulated once.
     """
     layers: list[LayerRun] = []
-    done: dict[LayerTrace, LayerRun] = {}
+    done: dict[LayerTrace | VectorTrace, LayerRun] = {}
     for trace in progress(inference.trace.layers, f"measure {workload_name}"):
-        alike = replace(trace, name="", recompute_accumulator=None, recomputed=None)
-        if trace.recomputed_outputs == 0 and alike in done:
+        alike = _without_name(trace)
+        if alike in done:
             layers.append(done[alike].renamed(trace))
             continue
-        lowered = lower(trace, hardware)
-        layer = LayerRun(lowered, simulate(lowered, hardware, progress))
-        if trace.recomputed_outputs == 0:
+        lowered = lower_layer(trace, hardware)
+        layer = LayerRun(lowered, simulate_layer(lowered, hardware, progress))
+        if alike is not None:
             done[alike] = layer
         layers.append(layer)
     return Run(hardware, workload_name, policy, inference, tuple(layers), energy_table)
+
+
+def _without_name(trace: LayerTrace | VectorTrace) -> LayerTrace | VectorTrace | None:
+    """Return what all layers that take the same are equal to; None if outputs are redone."""
+    if isinstance(trace, VectorTrace):
+        return replace(trace, name="")
+    if trace.recomputed_outputs:
+        return None
+    return replace(trace, name="", recompute_accumulator=None, recomputed=None)
 
 
 def load_inputs(
@@ -81,6 +90,8 @@ def load_inputs(
         problems += error.problems
     try:
         rule = parse_policy(policy)
+    except InputError as error:
+        problems += error.problems
     except AccelsimError as error:
         problems.append(str(error))
     if energy_table is None and machine is not None:

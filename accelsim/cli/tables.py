@@ -1,0 +1,100 @@
+"""A run as text to read, and its layers as comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from accelsim.result import COMPONENTS, MEMORIES, Run
+
+
+def run_table(result: Run) -> str:
+    """Return what a run found: its layers' cycles and what holds each back, bytes, and energy."""
+    rows = [layer.as_dict(result.hardware, result.energy_table) for layer in result.layers]
+    causes = list(dict.fromkeys(cause for row in rows for cause in row["stall_cycles"]))
+    cycles = [
+        (
+            "layer",
+            "macs",
+            "compute_cycles",
+            *(f"stall {cause}" for cause in causes),
+            "total_cycles",
+            "utilization",
+            "recompute_rate",
+            "recompute_share",
+            "bottleneck",
+        )
+    ]
+    moved = [("layer", *(f"{name} bytes" for name in MEMORIES), "energy_pj")]
+    for row in rows:
+        cycles.append(
+            (
+                row["name"],
+                f"{row['macs']}",
+                f"{row['compute_cycles']}",
+                *(f"{row['stall_cycles'].get(cause, 0)}" for cause in causes),
+                f"{row['total_cycles']}",
+                f"{row['utilization']:.3f}",
+                f"{row['recompute_rate']:.4f}",
+                f"{row['recompute_share']:.3f}",
+                f"{row['bottleneck']}: {row['why']}",
+            )
+        )
+        energy = sum(row["energy_pj"].values())
+        moved.append(
+            (row["name"], *(f"{row['bytes'][name]}" for name in MEMORIES), f"{energy:.6g}")
+        )
+    first = _aligned(cycles, left=(0, len(cycles[0]) - 1))
+    second = _aligned(moved, left=(0,))
+    header = (str(result.hardware), str(result))
+    return "\n".join([*header, "", *first, "", *second, "", *_energy(result)])
+
+
+def layers_csv(result: Run) -> str:
+    """Return a line for every layer, its columns named as in the JSON, with dots inside maps."""
+    rows = [_flat(layer.as_dict(result.hardware, result.energy_table)) for layer in result.layers]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    first = [column for column in columns if not column.startswith("energy_pj.")]
+    stream = io.StringIO()
+    writer = csv.DictWriter(
+        stream,
+        [*first, *(f"energy_pj.{name}" for name in COMPONENTS)],
+        restval=0,
+        lineterminator="\n",
+    )
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": item for inner, item in value.items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: tuple[int, ...]) -> Iterable[str]:
+    """Yield lines of columns as wide as they need to be, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def _energy(result: Run) -> list[str]:
+    lines = [f"{'component':<14}{'action':<24}{'number':>14}{'pJ each':>12}{'pJ':>14}  source"]
+    lines += [
+        f"{line.component:<14}{line.action!s:<24}{line.number:>14}{line.cost.energy_pj:>12.5g}"
+        f"{line.energy_pj:>14.6g}  [{line.cost.kind}] {line.cost.source}"
+        for line in result.energy_lines
+    ]
+    return [*lines, f"{'total':<64}{result.energy_pj:>14.6g}"]

@@ -1,0 +1,101 @@
+"""Recurrent layers on a machine: steps that never overlap.
+
+A step takes what the gates made of the step before, so that it begins when that one's outputs are
+in DRAM, on an idle machine. All steps have the same right operand: if the whole of it fits
+scratchpad b it is fetched by the first step and kept, else every step fetches it again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from accelsim.machine.counts import Counts
+from accelsim.machine.hardware import Hardware
+from accelsim.machine.lower import LoweredLayer, lower
+from accelsim.machine.simulate import Simulation, simulate
+from accelsim.machine.tiles import bytes_of
+from accelsim.machine.timeline import Timeline, joined
+from accelsim.progress import Progress, silent
+from accelsim.trace import LayerTrace
+
+
+@dataclass(frozen=True)
+class LoweredSteps:
+    """The steps of a recurrent layer, in order; equal steps are one object."""
+
+    trace: LayerTrace
+    steps: tuple[LoweredLayer, ...]
+    counts: Counts
+
+    @property
+    def compute_cycles(self) -> int:
+        """Cycles of the first pass over all steps if nothing ever waits."""
+        return sum(step.compute_cycles for step in self.steps)
+
+
+@dataclass(frozen=True)
+class StepsSimulation:
+    """The time of all steps, one after the other. total = compute + all stalls."""
+
+    total_cycles: int
+    compute_cycles: int
+    stall_cycles: dict[str, int]
+    layer: LoweredSteps = field(repr=False, compare=False)
+    hardware: Hardware = field(repr=False, compare=False)
+    steps: tuple[Simulation, ...] = field(repr=False, compare=False)
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        """The timelines of all steps, one after the other."""
+        return joined(self.layer.trace.name, (step.timeline for step in self.steps))
+
+
+def lower_steps(trace: LayerTrace, hardware: Hardware) -> LoweredSteps:
+    """Cut every step into folds. Raises AccelsimError if a step's pieces do not fit."""
+    b_bytes = bytes_of(trace.k * trace.n, trace.operand_format.bits)
+    kept = b_bytes <= hardware.scratchpads.b.capacity_bytes
+    alike: dict[bool, LoweredLayer] = {}
+    steps = []
+    for index in range(trace.repeats):
+        step, b_on_chip = trace.step(index), kept and index > 0
+        if step.recomputed_outputs:
+            steps.append(lower(step, hardware, b_on_chip=b_on_chip))
+            continue
+        if b_on_chip not in alike:
+            alike[b_on_chip] = lower(step, hardware, b_on_chip=b_on_chip)
+        steps.append(alike[b_on_chip])
+    return LoweredSteps(trace, tuple(steps), _sum(steps))
+
+
+def simulate_steps(
+    layer: LoweredSteps, hardware: Hardware, progress: Progress = silent
+) -> StepsSimulation:
+    """Run every step from an idle machine until its last output is in DRAM."""
+    found: dict[int, Simulation] = {}
+    for step in progress(layer.steps, f"simulate {layer.trace.name}"):
+        if id(step) not in found:
+            found[id(step)] = simulate(step, hardware)
+    steps = tuple(found[id(step)] for step in layer.steps)
+    stalls: Counter[str] = Counter()
+    for simulation in steps:
+        stalls.update(simulation.stall_cycles)
+    return StepsSimulation(
+        total_cycles=sum(step.total_cycles for step in steps),
+        compute_cycles=layer.compute_cycles,
+        stall_cycles=dict(stalls),
+        layer=layer,
+        hardware=hardware,
+        steps=steps,
+    )
+
+
+def _sum(steps: list[LoweredLayer]) -> Counts:
+    """Return the counts of all steps, adding those of equal steps once."""
+    times = Counter(id(step) for step in steps)
+    return Counts(
+        (component, action, times[key] * number)
+        for key, step in {id(step): step for step in steps}.items()
+        for component, action, number in step.counts
+    )
