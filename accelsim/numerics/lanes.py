@@ -229,7 +229,7 @@ def _hasten(acc: Accumulator, careful: Spec, fold: Spec | None, terms: Span) -> 
     if hasty.single and not isinstance(hasty.rounding, specs.Native):
         # M of numbers up to `top` is finite.
         top = min(top, 2.0 ** (_SINGLE_MAX_EXPONENT - _SINGLE_BITS + fmt.mantissa_bits))
-    zeros = isinstance(hasty.small, specs.Signed) or hasty.lane != careful.lane
+    zeros = isinstance(hasty.small, specs.Signed) or type(hasty.lane) is not type(careful.lane)
     if isinstance(hasty.small, specs.Signed):
         hasty = hasty._replace(small=specs.Unsigned(0))
     if isinstance(hasty.overflow, specs.Bounded):

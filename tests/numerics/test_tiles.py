@@ -62,6 +62,7 @@ COMMON = [
     (Accumulator("e5m2", "stochastic", seed=3), ("e4m3",)),
     (Accumulator("bf16", "upward"), ("wide",)),
     (Accumulator("e4m3fn", overflow="saturate", chunk=16, outer="fp16"), ("large",)),
+    (Accumulator("fp16", "stochastic", product="bf16", chunk=9, outer="fp32"), ("fp16",)),
     (Accumulator.preset("h100-fp16"), ("fp16",)),
     (Accumulator("int16", overflow="saturate"), ("int8",)),
 ]
@@ -74,7 +75,6 @@ RARE = [
     (Accumulator("fp32", "nearest-away"), ("wide",)),
     (Accumulator("e4m3fn", product="e5m2", overflow="saturate"), ("e4m3", "sparse", "large")),
     (Accumulator("bf16", product="bf16"), ("e4m3", "wide")),
-    (Accumulator("fp16", "stochastic", product="bf16", chunk=9, outer="fp32"), ("fp16", "e4m3")),
     (Accumulator("e4m3fn", chunk=8, outer="e4m3fn"), ("large", "sparse")),
     (Accumulator("e6m5ftz", chunk=70, outer="fp16"), ("e4m3", "sparse", "wide")),
     (Accumulator("e4m7b10ftz", "downward"), ("e4m3", "sparse", "large")),
@@ -128,6 +128,13 @@ def assert_pairs_and_sums_are_those_of_the_product(acc: Accumulator, kind: str) 
 def test_pairs_and_sums_are_those_of_the_product() -> None:
     assert_pairs_and_sums_are_those_of_the_product(COMMON[0][0], "large")
     assert_pairs_and_sums_are_those_of_the_product(COMMON[0][0], "sparse")
+
+
+def test_the_lowest_integer_and_what_follows_an_infinity_are_no_overflows() -> None:
+    assert_pairs_and_sums_are_those_of_the_product(Accumulator("fp16"), "large")
+    assert_pairs_and_sums_are_those_of_the_product(
+        Accumulator("int16", overflow="saturate"), "int8"
+    )
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ class Lane:
             if rounding in (TowardZero, Stochastic):
                 power = power.given_sign_of(x)  # M must be on the side of x
             if rounding is Stochastic:
-                x = power.times_plus(draw * self.draw_unit, x)
+                x = power.times_plus(draw * (target["unit"] * self.draw_unit), x)
             return self._near(x, power, target["magic"], turn)
         near = self._near(x, power, target["magic"], turn)
         if rounding is NearestEven:
@@ -133,7 +133,7 @@ class Lane:
         cut = (near - away).where(excess.is_(">", 0.0), near)
         if rounding is TowardZero:
             return cut
-        inverse = power.reciprocal_of_power() * self.inverse_unit
+        inverse = (power * target["unit"]).reciprocal_of_power()
         fraction = ((abs(x) - abs(cut)) * inverse * self.scale).floor()
         return (cut + away).where((fraction + draw).is_(">=", self.scale), cut)
 
@@ -178,15 +178,13 @@ class Lane:
             grid = grid.where(abs(x).is_("<", float("inf")), unbounded)
         return grid
 
-    def prepare_draws(self, target):
+    def prepare_draws(self, random_bits):
         """Compute once what stochastic rounding scales its random integers by."""
         if self.kinds["rounding"] is Stochastic:
-            one = ir.IntType(64)(1)
-            scale = self.builder.shl(one, target["random_bits"])
+            scale = self.builder.shl(ir.IntType(64)(1), random_bits)
             scale = self.builder.sitofp(scale, ir.DoubleType())
             self.scale = spread(self.builder, scale, self.bits, self.lanes)
-            self.draw_unit = target["unit"] * self.scale.reciprocal_of_power()
-            self.inverse_unit = target["unit"].reciprocal_of_power()
+            self.draw_unit = self.scale.reciprocal_of_power()
 
     def sum(self, total, x, y):
         """Return total + x·y in the lane of the spec; y is None for total + x."""

@@ -58,7 +58,9 @@ class _Notes:
     def rounding(self, x, grid, result, target):
         """Count an overflow or an underflow."""
         one, zero = x.constant(1.0), x.constant(0.0)
-        beyond = abs(grid).is_(">", target["max"])
+        builder = self.lane.builder
+        beyond = builder.or_(grid.is_(">", target["max"]), grid.is_("<", target["lowest"]))
+        beyond = builder.and_(beyond, abs(x).is_("<", float("inf")))
         self.add(2, one.where(beyond, zero))
         lost = one.where(result.is_("==", 0.0), zero).where(x.is_("!=", 0.0), zero)
         self.add(3, zero.where(beyond, lost))
@@ -106,7 +108,7 @@ def advance(
         }
         pointers["keys"] = _pointers(context, builder, keys, arguments[10])
         targets = (lane.target(inner, arguments[1]), lane.target(product, arguments[2]))
-        lane.prepare_draws(targets[0])
+        lane.prepare_draws(targets[0]["random_bits"])
         mode = lane.set_mode()
         tile = _Tile(lane, pointers, targets, arguments[4])
         start, stop, group, align = arguments[6:10]
@@ -284,7 +286,7 @@ def fold(typing, spec, outer, partial, rounding_key, keys, notes, totals):
     def generate(context, builder, signature, arguments):
         lane = Lane(builder, spec, 64)
         target = lane.target(outer, arguments[1])
-        lane.prepare_draws(target)
+        lane.prepare_draws(target["random_bits"])
         source, kept, sums = (
             _pointer(context, builder, kind, value)
             for kind, value in (
