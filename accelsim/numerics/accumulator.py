@@ -189,7 +189,7 @@ class Accumulator:
             "overflow": "inf",
             "order": "sequential",
             "outer_rounding": self.rounding,
-            "random_bits": 24,
+            "random_bits": 20,
             "seed": 0,
         }
         shown = [
