@@ -137,8 +137,9 @@ def _progress(items: Sequence[Item], description: str) -> Iterable[Item]:
 def _table(result: Run) -> str:
     lines = [str(result.hardware), str(result), ""]
     header = (
-        f"{'layer':<16}{'MACs':>14}{'compute_cycles':>16}{'stall dram':>12}{'stall redo':>12}"
-        f"{'total_cycles':>14}{'utilization':>12}{'recomputed':>12}{'energy_pj':>14}"
+        f"{'layer':<16}{'MACs':>14}{'compute_cycles':>16}{'stall dram':>12}{'stall pads':>12}"
+        f"{'stall redo':>12}{'total_cycles':>14}{'utilization':>12}{'recomputed':>12}"
+        f"{'energy_pj':>14}  tiling (m, k, n, order)"
     )
     lines.append(header)
     for layer in result.layers:
@@ -146,9 +147,9 @@ def _table(result: Run) -> str:
         stalls = row["stall_cycles"]
         lines.append(
             f"{row['name']:<16.16}{row['macs']:>14}{row['compute_cycles']:>16}"
-            f"{stalls['dram']:>12}{stalls['recompute']:>12}{row['total_cycles']:>14}"
+            f"{stalls['dram']:>12}{stalls['scratchpad']:>12}{stalls['recompute']:>12}{row['total_cycles']:>14}"
             f"{row['utilization']:>12.3f}{row['recomputed_outputs']:>12}"
-            f"{sum(row['energy_pj'].values()):>14.6g}"
+            f"{sum(row['energy_pj'].values()):>14.6g}  {layer.lowered.tiling}"
         )
     lines += ["", f"{'component':<14}{'action':<24}{'number':>14}{'pJ each':>12}{'pJ':>14}  source"]
     lines += [

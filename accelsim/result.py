@@ -42,7 +42,7 @@ class LayerRun:
     def as_dict(self, hardware: Hardware, table: EnergyTable) -> dict[str, Any]:
         """Return plain values, in the words of the JSON report."""
         trace, simulation = self.lowered.trace, self.simulation
-        peak = simulation.total_cycles * hardware.array.rows * hardware.array.cols
+        peak = simulation.total_cycles * hardware.array.macs_per_cycle
         return {
             "name": trace.name,
             "macs": trace.macs,
@@ -50,6 +50,7 @@ class LayerRun:
             "stall_cycles": dict(simulation.stall_cycles),
             "total_cycles": simulation.total_cycles,
             "utilization": trace.macs / peak,
+            "tiling": self.lowered.tiling._asdict() | {"tiles": len(self.lowered.sequence)},
             "bytes": {name: self.lowered.counts.bytes_moved(name) for name in MEMORIES},
             "recomputed_outputs": trace.recomputed_outputs,
             "energy_pj": by_component(charge(self.lowered.counts, table)),

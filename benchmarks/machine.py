@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import simpy
 
-from accelsim.machine import Hardware, Lanes, Rerun, lower, simulate, simulate_every_fold
+from accelsim.machine import Hardware, Lanes, Rerun, lower, simulate, simulate_every_visit
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.run import run
 from accelsim.trace import LayerTrace
@@ -38,9 +38,9 @@ def main() -> None:
         }
     )
     lowered = lower(layer, hardware)
-    assert simulate(lowered, hardware) == simulate_every_fold(lowered, hardware)[0]
+    assert simulate(lowered, hardware) == simulate_every_visit(lowered, hardware)[0]
     bare = _seconds(_timeouts) / TIMEOUTS
-    fold = _seconds(lambda: simulate(lowered, hardware)) / len(lowered.folds)
+    fold = _seconds(lambda: simulate(lowered, hardware)) / lowered.folds
     print(
         f"simulate: {1 / fold:,.0f} folds a second, 5 % flagged, lanes;"
         f" a fold takes the time of {fold / bare:.1f} bare SimPy timeouts"
@@ -56,11 +56,11 @@ def _networks(hardware: Hardware) -> None:
         every = 0.0
         for layer in result.layers:
             start = time.perf_counter()
-            slow, _ = simulate_every_fold(layer.lowered, hardware)
+            slow, _ = simulate_every_visit(layer.lowered, hardware)
             every += time.perf_counter() - start
             assert slow == layer.simulation
         taken = _seconds(functools.partial(run, hardware, path, "uniform-low"))
-        folds = sum(len(layer.lowered.folds) for layer in result.layers)
+        folds = sum(layer.lowered.folds for layer in result.layers)
         print(
             f"{name} on 32x32 os: {taken:.3f} s for {folds:,} folds, {every / taken:.0f} times as"
             " fast as every fold of every layer; the integers are the same"

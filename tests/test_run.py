@@ -59,7 +59,7 @@ def test_a_run_describes_itself() -> None:
         == result.total_cycles
         == sum(layer.simulation.total_cycles for layer in result.layers)
     )
-    assert str(result).startswith("digits-relu on edge-16x16, uniform-low: 228864 cycles, ")
+    assert str(result).startswith("digits-relu on edge-16x16, uniform-low: 227030 cycles, ")
 
 
 def test_the_energy_table_can_be_replaced() -> None:

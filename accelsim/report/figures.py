@@ -136,10 +136,9 @@ def timelines(picked: Sequence[tuple[Run, LayerRun]], folds: int) -> bytes:
         axis.set_xlim(0, end)
         axis.set_xlabel("cycles")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        shown = min(folds, len(passes))
         axis.set_title(
             f"{run.hardware.name}: {run.workload}, {layer.lowered.trace.name}, {run.policy};"
-            f" first {shown} of {len(passes)} folds",
+            f" the first {end} of {layer.simulation.total_cycles} cycles",
             fontsize=9,
         )
     return _png(figure)

@@ -117,7 +117,7 @@ def _figures(demo: Demo, progress: Progress) -> dict[str, tuple[str, bytes]]:
             "timeline",
             "One layer on two machines. Above, the array itself redoes a fold whenever one of its"
             " outputs is flagged; below, separate lanes redo outputs while the array goes on, until"
-            " both operand buffers are held by folds that wait for them.",
+            " the tiles that wait for them fill the scratchpads.",
             lambda: figures.timelines([(run, run.layers[0]) for run in picked], TIMELINE_FOLDS),
         )
     )
@@ -181,13 +181,18 @@ def _layer_rows(demo: Demo) -> Iterable[dict[str, Any]]:
             "m": trace.m,
             "k": trace.k,
             "n": trace.n,
-            "order": layer.lowered.order,
-            "folds": len(layer.lowered.folds),
-            "fold_cycles": layer.lowered.fold_cycles,
-            "interval_cycles": layer.lowered.interval_cycles,
+            "tile_m": layer.lowered.tiling.m,
+            "tile_k": layer.lowered.tiling.k,
+            "tile_n": layer.lowered.tiling.n,
+            "order": layer.lowered.tiling.order,
+            "tiles": len(layer.lowered.sequence),
+            "waves": layer.lowered.waves,
+            "wave_cycles": layer.lowered.kinds[0].wave_cycles,
+            "drain_cycles": layer.lowered.kinds[0].drain_cycles,
             "recomputed_outputs": trace.recomputed_outputs,
             "compute_cycles": simulation.compute_cycles,
             "stall_dram_cycles": simulation.stall_cycles["dram"],
+            "stall_scratchpad_cycles": simulation.stall_cycles["scratchpad"],
             "stall_recompute_cycles": simulation.stall_cycles["recompute"],
             "total_cycles": simulation.total_cycles,
         }
