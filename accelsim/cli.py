@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 import accelsim
 from accelsim.config import check_file
-from accelsim.demo import run_demo
 from accelsim.errors import AccelsimError, InputError, one_line
 from accelsim.files import check_writable, write_whole
 from accelsim.policies import POLICIES
@@ -121,6 +120,8 @@ def run(
 )
 def demo(out: Path) -> None:
     """Run the digit networks on three machines under every policy, and write a report."""
+    from accelsim.demo import run_demo  # figures take a second to import, and only this draws any
+
     found = run_demo(out, _progress)
     for paragraph in found.answer():
         click.echo(paragraph)

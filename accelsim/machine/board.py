@@ -19,16 +19,16 @@ Behaviour = Generator[simpy.Event, Any, None]
 class Job:
     """A part of a visit on its way from the array into scratchpad c.
 
-    `flows`: its first outputs enter c. `drained`: its last ones have, and those that are flagged
-    are in the queue.
+    `flows`, if anyone waits for it: its first outputs enter c. `drained`: its last ones have, and
+    those that are flagged are in the queue.
     """
 
     number: int
     index: int
     part: Part
     start: int
-    flows: simpy.Event
-    drained: simpy.Event
+    flows: simpy.Event | None
+    drained: simpy.Event | None
 
 
 class Board:
@@ -80,7 +80,9 @@ class Board:
     def wait(self, unit: str, name: str, number: int) -> Behaviour:
         """Let a unit wait for a signal."""
         self.waiting[unit] = (name, number)
-        yield self.signal(name, number)
+        signal = self.signal(name, number)
+        if not signal.triggered:
+            yield signal
         del self.signals[name, number]
 
     def sleep(self, cycles: int, what: str, number: int) -> simpy.Event:
@@ -89,9 +91,8 @@ class Board:
             self.sleeping.append((self.watch.now + cycles, what, number))
         return self.env.timeout(cycles, number)
 
-    def state(self, first: int) -> tuple[object, ...]:
-        """Return what is under way, seen from visit `first`."""
-        now = self.watch.now
+    def state(self, first: int, now: int) -> tuple[object, ...]:
+        """Return what is under way, seen from visit `first` and cycle `now`."""
         self.sleeping = [sleeper for sleeper in self.sleeping if sleeper[0] > now]
         return (
             tuple((end - now, what, number - first) for end, what, number in self.sleeping),

@@ -37,6 +37,13 @@ class Flags:
             by_row = np.add.reduceat(mask, col_starts, axis=2, dtype=np.int64)
             self.by_unit = np.add.reduceat(by_row, row_starts, axis=1)
             self.number = int(np.count_nonzero(self.by_unit))
+            # Rows and columns of each unit that hold a flagged output.
+            by_row = np.logical_or.reduceat(mask, col_starts, axis=2)
+            by_col = np.logical_or.reduceat(mask, row_starts, axis=1)
+            self.lines: dict[str, Integers] = {
+                "a": np.add.reduceat(by_row, row_starts, axis=1, dtype=np.int64),
+                "b": np.add.reduceat(by_col, col_starts, axis=2, dtype=np.int64),
+            }
             self.refetched = self._refetched()
 
     def groups(self, product: int, i: int, j: int) -> list[tuple[int, int, int]]:
@@ -95,9 +102,19 @@ class Flags:
         Outputs that are redone together, in the lanes of one round or in one fold of the array,
         read a row or column that several of them need once, and share it.
         """
-        trace, tiling, unit = self.nest.trace, self.tiling, self.nest.hardware.recompute
         if self.by_unit is None:
             return {"a": 0, "b": 0}
+        if not isinstance(self.nest.hardware.recompute, Lanes):
+            return {key: int(lines.sum()) * self.nest.trace.k for key, lines in self.lines.items()}
+        together, row, col = self._rounds(self.nest.hardware.recompute)
+        # Rounds are in order, and the rows in them too; columns are not.
+        rows = 1 + np.count_nonzero((np.diff(together) != 0) | (np.diff(row) != 0))
+        cols = np.unique(together * self.nest.trace.n + col).size
+        return {"a": int(rows) * self.nest.trace.k, "b": int(cols) * self.nest.trace.k}
+
+    def _rounds(self, unit: Lanes) -> tuple[Integers, Integers, Integers]:
+        """Return the round, row and column of every flagged output, round by round."""
+        trace, tiling = self.nest.trace, self.tiling
         assert trace.recomputed is not None
         row, col = np.nonzero(trace.recomputed)
         product, local_row = row // trace.m, row % trace.m
@@ -105,17 +122,13 @@ class Flags:
         columns_of_tile = np.minimum(tiling.n, trace.n - col // tiling.n * tiling.n)
         wide = -(-columns_of_tile // self.cols)
         within = local_row % tiling.m // self.rows * wide + col % tiling.n // self.cols
-        if isinstance(unit, Lanes):
-            within = within // self.nest.hardware.array.count
-        _, together = np.unique(tile * trace.m * trace.n + within, return_inverse=True)
-        if isinstance(unit, Lanes):
-            order = np.argsort(together, kind="stable")  # in a group the order stays row by row
-            together, row, col = together[order], row[order], col[order]
-            place = np.arange(together.size) - np.searchsorted(together, together)
-            together = together * trace.outputs + place // unit.width
-        # Rows and columns of the whole product tell apart what a unit's own would confuse.
-        shared = {"a": together * trace.repeats * trace.m + row, "b": together * trace.n + col}
-        return {key: np.unique(words).size * trace.k for key, words in shared.items()}
+        group = tile * trace.m * trace.n + within // self.nest.hardware.array.count
+        order = np.argsort(group, kind="stable")  # in a group the order stays row by row
+        group, row, col = group[order], row[order], col[order]
+        begins = np.append(True, np.diff(group) != 0)
+        number = np.cumsum(begins) - 1
+        place = np.arange(group.size) - np.flatnonzero(begins)[number]
+        return number * trace.outputs + place // unit.width, row, col
 
     def _starts(self) -> tuple[Integers, Integers]:
         """Return the first row of each row of units, and the first column of each column."""

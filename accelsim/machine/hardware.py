@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from accelsim.numerics.formats import parse_format
 
@@ -26,10 +26,17 @@ def _given(value: object) -> object:
     return value
 
 
+class CyclesByFormat(dict[str, int]):
+    """Cycles by format: a part of a machine, which must be hashable as a whole."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(sorted(self.items())))
+
+
 def _cycles_by_format(value: object) -> object:
     if not isinstance(value, dict):
         raise ValueError("expected a mapping from formats to cycles")
-    cycles: dict[str, int] = {}
+    cycles = CyclesByFormat()
     for name, number in value.items():
         known = parse_format(name) if isinstance(name, str) else None
         if known is None:
@@ -66,7 +73,9 @@ class Array(_Part):
     dataflow: Literal["os", "ws", "is"]
     overlap_folds: bool
     count: Count = 1
-    cycles_per_mac: Annotated[dict[str, int], BeforeValidator(_cycles_by_format)] = {}
+    cycles_per_mac: Annotated[
+        dict[str, int], BeforeValidator(_cycles_by_format), AfterValidator(CyclesByFormat)
+    ] = CyclesByFormat()
     adder_latency_cycles: Cycles = 1
 
     @property

@@ -8,6 +8,7 @@ Products that repeat follow one another, each with operands of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,32 +58,32 @@ class Visit:
     redo_cycles: int
     parts: tuple[Part, ...]
 
-    @property
+    @cached_property
     def loads(self) -> dict[str, int]:
         """Bytes that are fetched for each scratchpad."""
         return {"a": self.load_a_bytes, "b": self.load_b_bytes, "c": self.load_c_bytes}
 
-    @property
+    @cached_property
     def transfers(self) -> int:
         """Number of scratchpads that something is fetched for."""
         return sum(size > 0 for size in self.loads.values())
 
-    @property
+    @cached_property
     def slow_wave_cycles(self) -> int:
         """Cycles for which a wave keeps the arrays."""
         return self.wave_cycles + self.stretch_cycles
 
-    @property
+    @cached_property
     def waves(self) -> int:
         """Fillings of the arrays."""
         return sum(part.waves for part in self.parts)
 
-    @property
+    @cached_property
     def flagged(self) -> int:
         """Outputs to be done again."""
         return sum(part.flagged for part in self.parts)
 
-    @property
+    @cached_property
     def busy_cycles(self) -> int:
         """Cycles of the arrays if nothing ever waits."""
         return self.waves * self.wave_cycles
@@ -112,7 +113,7 @@ class LoweredLayer:
         """Every visit, in order."""
         return [self.kinds[kind] for kind in self.sequence]
 
-    @property
+    @cached_property
     def compute_cycles(self) -> int:
         """Cycles of the first pass if nothing ever waits."""
         busy = self._total([kind.busy_cycles for kind in self.kinds])
@@ -226,9 +227,13 @@ class _Visits:
         )
 
     def redo_cycles(self, tile: Extents) -> int:
-        """Return the time of all folds over the terms of the outputs of a wave, done alone."""
+        """Return the time of all folds over the terms of the outputs of a wave, done alone, if
+        anything can be redone.
+        """
         nest, tiling = self.nest, self.tiling
-        again = nest.trace.recompute_accumulator or nest.trace.accumulator
+        again = nest.trace.recompute_accumulator
+        if again is None:
+            return 0
         widths = nest.widths(tiling.extents)._replace(partial=again.outer_format.bits)
         fmt, pads = again.format, nest.hardware.scratchpads
         returns = bool(nest.folds_over_terms(tiling.extents) > 1)

@@ -92,7 +92,7 @@ class Memory:
         board, visit, since = self.board, self.board.visit(number), self.board.watch.now
         yield from board.wait("memory", "complete", number)
         if visit.flagged:
-            board.watch.blocked(max(since, self.recompute.forget(number)))
+            board.watch.blocked("memory", max(since, self.recompute.forget(number)))
         if visit.store_bytes:
             yield from self.transfer(visit.store_bytes, "store", number)
         board.watch.change("tiles in c", -1)
@@ -103,7 +103,7 @@ class Memory:
         since = self.board.watch.now
         yield from self.board.wait("memory", "released", number)
         if self.board.visit(number).flagged:
-            self.board.watch.blocked(max(since, self.recompute.computed_at(number)))
+            self.board.watch.blocked("memory", max(since, self.recompute.computed_at(number)))
 
     def fetch_again(self, number: int) -> Behaviour:
         """Fetch what redoing a visit's flagged outputs needs of earlier tiles over the terms."""

@@ -17,14 +17,16 @@ faster makes the whole slower.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 
+import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from accelsim.machine.board import Behaviour, Board, Job
-from accelsim.machine.hardware import Hardware
+from accelsim.machine.hardware import Hardware, Rerun
 from accelsim.machine.lower import LoweredLayer, Part, Visit
 from accelsim.machine.memory import Memory
 from accelsim.machine.recompute import Recompute
@@ -59,7 +61,23 @@ def simulate(layer: LoweredLayer, hardware: Hardware, progress: Progress = silen
 
     Rounds of visits that repeat exactly are jumped over, to the same integers.
     """
-    return _Machine(layer, hardware, progress, SteadyState(layer.sequence)).run()[0]
+    return _Machine(layer, hardware, progress, SteadyState(_by_time(layer, hardware))).run()[0]
+
+
+def _by_time(layer: LoweredLayer, hardware: Hardware) -> NDArray[np.int32]:
+    """Return the kinds of the visits, without what makes no difference to time.
+
+    An array redoes one flagged output of a wave in the time of all of them.
+    """
+    kinds = layer.kinds
+    if isinstance(hardware.recompute, Rerun):
+        kinds = tuple(
+            replace(kind, parts=tuple(replace(p, flagged=min(p.flagged, 1)) for p in kind.parts))
+            for kind in kinds
+        )
+    numbers: dict[Visit, int] = {}
+    renumbered = [numbers.setdefault(kind, len(numbers)) for kind in kinds]
+    return np.array(renumbered, np.int32)[layer.sequence]
 
 
 def simulate_every_visit(
@@ -88,8 +106,9 @@ class _Machine:
         self.memory = Memory(self.board, self.recompute)
         # Parts that may be in the arrays or draining: as many as overlap when nothing waits.
         most = 1 + max(-(-kind.drain_cycles // kind.wave_cycles) for kind in layer.kinds)
-        self.in_flight = simpy.Container(self.env, capacity=most, init=most)
-        self.jobs = simpy.Store(self.env)
+        self.room = most
+        self.jobs: deque[Job] = deque()
+        self.new_job, self.new_room = self.env.event(), self.env.event()
         self.started = 0
         self.skipped_cycles = 0
         self.array_end = 0
@@ -123,11 +142,17 @@ class _Machine:
             visit = board.visit(number)
             for index, part in enumerate(visit.parts):
                 since = watch.now
-                yield self.in_flight.get(1)
+                if not self.room:
+                    self.new_room = self.env.event()
+                    board.waiting["array"] = ("room", number)
+                    yield self.new_room
+                    watch.attribute(since, port=True)
+                self.room -= 1
                 if index == 0 and visit.transfers:
+                    since = watch.now
                     yield from board.wait("array", "ready", number)
                     watch.change("tiles ahead", -1)
-                watch.attribute(since)
+                    watch.attribute(since, port=False)
                 if index == 0:
                     self.begin(number, visit)
                 yield from self.work(number, index, visit, part)
@@ -138,16 +163,14 @@ class _Machine:
             number += 1
 
     def begin(self, number: int, visit: Visit) -> None:
-        """Count a visit, and look for a jump if it has no flagged outputs."""
+        """Count a visit, and look for a jump."""
         self.started = number
         next(self.ticks)
         if visit.flagged:
             self.recompute.expect(number, visit)
-        if self.steady is not None and visit.flagged:
-            self.steady.forget()
-        elif self.steady is not None:
+        if self.steady is not None:
             # Half a cycle later, all that happens in this cycle has happened.
-            self.env.timeout(0.5).callbacks.append(self.jump)
+            self.env.timeout(0.5, self.watch.now).callbacks.append(self.jump)
 
     def work(self, number: int, index: int, visit: Visit, part: Part) -> Behaviour:
         """Do some waves of a visit; stand still while the first outputs cannot leave.
@@ -155,34 +178,42 @@ class _Machine:
         A part that is over before its first outputs come out is followed by the next meanwhile.
         """
         board, watch, start = self.board, self.watch, self.watch.now
-        job = Job(number, index, part, start, self.env.event(), self.env.event())
+        reruns = part.flagged > 0 and self.recompute.lanes is None
+        stands = (part.waves - 1) * visit.wave_cycles > visit.drain_cycles
+        flows, drained = (self.env.event() if needed else None for needed in (stands, reruns))
+        job = Job(number, index, part, start, flows, drained)
         busy, slow = part.waves * visit.slow_wave_cycles, part.waves * visit.stretch_cycles
         label = f"tile {number}" if len(visit.parts) == 1 else f"tile {number} part {index}"
-        yield self.jobs.put(job)
-        if (part.waves - 1) * visit.wave_cycles > visit.drain_cycles:
+        self.jobs.append(job)
+        if not self.new_job.triggered:
+            self.new_job.succeed()
+        if flows is not None:
             first = visit.slow_wave_cycles + visit.drain_cycles
             yield board.sleep(first, "array", number)
             watch.note("array", start, label)
             watch.stall("scratchpad", watch.now - min(slow, first), watch.now)
             since = watch.now
             board.waiting["array"] = ("flows", number)
-            yield job.flows
-            watch.attribute(since)
+            yield flows
+            watch.attribute(since, port=True)
             start, busy, slow = watch.now, busy - first, max(0, slow - first)
         yield board.sleep(busy, "array", number)
         watch.note("array", start, label)
         watch.stall("scratchpad", watch.now - slow, watch.now)
         self.array_end = watch.now + visit.drain_cycles
-        if part.flagged and self.recompute.lanes is None:
-            yield from self.recompute.rerun(job, visit)
+        if drained is not None:
+            yield from self.recompute.rerun(job, drained, visit)
             self.array_end = watch.now
 
     def port(self) -> Behaviour:
         """Take outputs to scratchpad c, part by part, and hand on what is flagged."""
         board, watch = self.board, self.watch
         while True:
-            board.waiting["port"] = ("next", self.started)
-            job = yield self.jobs.get()
+            if not self.jobs:
+                self.new_job = self.env.event()
+                board.waiting["port"] = ("job", self.started)
+                yield self.new_job
+            job = self.jobs.popleft()
             visit, number = board.visit(job.number), job.number
             arrival = job.start + visit.slow_wave_cycles + visit.drain_cycles
             if arrival > watch.now:
@@ -190,15 +221,20 @@ class _Machine:
             if job.index == 0:
                 yield from board.wait("port", "left", number - board.depth["c"])
                 watch.change("tiles in c", 1)
-            job.flows.succeed()
-            yield board.sleep((job.part.waves - 1) * visit.slow_wave_cycles, "drain", number)
+            if job.flows is not None:
+                job.flows.succeed()
+            if job.part.waves > 1:
+                yield board.sleep((job.part.waves - 1) * visit.slow_wave_cycles, "drain", number)
             if job.part.refetch_bytes:
                 board.tell(f"flagged {job.index}", number)
             since = watch.now
             yield from self.recompute.enqueue(job)
-            watch.blocked(since)
-            job.drained.succeed()
-            yield self.in_flight.put(1)
+            watch.blocked("port", since)
+            if job.drained is not None:
+                job.drained.succeed()
+            self.room += 1
+            if not self.new_room.triggered:
+                self.new_room.succeed()
             if job.index + 1 < len(visit.parts):
                 continue
             if visit.flagged:
@@ -206,23 +242,26 @@ class _Machine:
             else:
                 board.tell("complete", number)
 
-    def jump(self, _: simpy.Event) -> None:
+    def jump(self, checkpoint: simpy.Event) -> None:
         """Leave out the visits that would do again what has been done since this state before."""
         assert self.steady is not None
-        if not self.recompute.idle:
+        board, memory, first = self.board, self.memory, self.started
+        now = int(checkpoint.value or 0)
+        recompute = self.recompute.state(first, now)
+        if recompute is None:
             self.steady.forget()
             return
-        board, memory, first = self.board, self.memory, self.started
         state = (
-            board.state(first),
-            (memory.turn - first, memory.stored - first, self.in_flight.level),
+            board.state(first, now),
+            recompute,
+            (memory.turn - first, memory.stored - first, self.room),
             tuple((number - first, left) for number, left in memory.loads_left.items()),
-            tuple(job.number - first for job in self.jobs.items),
+            tuple(job.number - first for job in self.jobs),
             # What is still on its way was of some kind, too.
-            self.layer.sequence[memory.stored + board.jumped : first + board.jumped].tobytes(),
+            self.steady.kinds[memory.stored + board.jumped : first + board.jumped].tobytes(),
         )
         causes = self.watch.stall_cycles
-        cycles = self.watch.now + self.skipped_cycles
+        cycles = now + self.skipped_cycles
         jump = self.steady.visit(state, Moment(first + board.jumped, cycles, (*causes.values(),)))
         if jump is None:
             return

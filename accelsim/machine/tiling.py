@@ -21,7 +21,7 @@ the fewest tiles, then the order as listed in `ORDERS`, then the smallest m, k a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from accelsim.errors import AccelsimError
 from accelsim.machine.hardware import Hardware, LoopOrder, Rerun
 from accelsim.machine.mapping import Extents, Mapping, Number, Widths
+from accelsim.numerics.formats import Format
 from accelsim.trace import LayerTrace
 
 ORDERS: tuple[LoopOrder, ...] = get_args(LoopOrder)
@@ -39,6 +40,9 @@ MAX_TILES = 2_000_000
 """Tiles are listed one by one: more would take minutes and gigabytes."""
 MAX_MACS = 2**46
 """Keeps every number of bytes and cycles of a search within 64 bits."""
+
+
+MAX_REMEMBERED = 10_000
 
 
 class Tiling(NamedTuple):
@@ -178,7 +182,7 @@ class Nest:
             + bytes_of(edge_x * edge_y, bits)
         )
 
-    def estimate(self, tile: Extents, order: str, keeps: dict[str, Number]) -> Number:
+    def estimate(self, tile: Extents, keeps: dict[str, Number]) -> Number:
         """Return about how many cycles a tiling takes.
 
         A tile takes the longest of its time on the array; its transfers; and half of both and the
@@ -198,6 +202,8 @@ class Nest:
             number: Number = self.trace.repeats
             for is_first, count in zip(first, trips, strict=True):
                 number = number * (1.0 if is_first else count - 1.0)
+            if not np.any(number):
+                continue
             fetched = {
                 "a": load["a"] * (1 if first.n else ~keeps["a"]),
                 "b": load["b"] * (1 if first.m else ~keeps["b"]),
@@ -214,6 +220,9 @@ class Nest:
         return total
 
 
+_found: dict[tuple[LayerTrace, Format | None, Hardware], Tiling] = {}
+
+
 def bytes_of(elements: Number, bits: Number) -> Number:
     """Return the bytes of elements that are packed without gaps."""
     return -(-elements * bits // 8)
@@ -222,8 +231,21 @@ def bytes_of(elements: Number, bits: Number) -> Number:
 def choose_tiling(trace: LayerTrace, hardware: Hardware) -> Tiling:
     """Return the tiling of a layer, searched for or as far as given by the hardware.
 
-    Raises AccelsimError if none fits, or if what is given does not suit the array.
+    A search is done once for all layers that differ in name and flagged outputs alone. Raises
+    AccelsimError if no tiling fits, or if what is given does not suit the array.
     """
+    again = trace.recompute_accumulator
+    shape = replace(trace, name="", recompute_accumulator=None, recomputed=None)
+    key = shape, None if again is None else again.outer_format, hardware
+    if key not in _found:
+        if len(_found) >= MAX_REMEMBERED:
+            _found.clear()
+        _found[key] = search(trace, hardware)
+    return _found[key]
+
+
+def search(trace: LayerTrace, hardware: Hardware) -> Tiling:
+    """Return the tiling of a layer as the top of this module says."""
     nest = Nest(trace, hardware)
     where = f"layer {trace.name} on {hardware.name}"
     if trace.macs > MAX_MACS:
@@ -258,6 +280,8 @@ def choose_tiling(trace: LayerTrace, hardware: Hardware) -> Tiling:
     for rank, order in enumerate(orders):
         best = traffic[order] == least
         if best.any():
+            folds = nest.folds(tile)
+            best &= folds == folds[best].min()
             some = Extents(*(sizes[best] for sizes in tile))
             kept = {key: keeps[order][key][best] for key in "abc"}
             ranked.append(_first(nest, rank, order, some, kept))
@@ -268,7 +292,7 @@ def _first(
     nest: Nest, rank: int, order: LoopOrder, tile: Extents, keeps: dict[str, NDArray[np.bool_]]
 ) -> tuple[tuple[float, ...], Tiling]:
     """Return the best of tilings with equal traffic and order, after what it is compared by."""
-    estimate = np.broadcast_to(nest.estimate(tile, order, keeps), tile.m.shape)
+    estimate = np.broadcast_to(nest.estimate(tile, keeps), tile.m.shape)
     visits = np.prod(np.stack(nest.trips(tile)), axis=0)
     folds = nest.folds(tile)
     best = np.lexsort((tile.n, tile.k, tile.m, visits, estimate, folds))[0]

@@ -16,8 +16,8 @@ class Watch:
         self.env = env
         self.recording = recording
         self.stall_cycles = dict.fromkeys(CAUSES, 0)
-        # When memory or the port waited for recomputation.
-        self.waits: deque[tuple[int, int]] = deque()
+        # When these waited for recomputation.
+        self.waits: dict[str, deque[tuple[int, int]]] = {"memory": deque(), "port": deque()}
         self.intervals: list[Interval] = []
         self.stalls: list[Stall] = []
         self.levels = dict.fromkeys(COUNTERS, 0)
@@ -25,20 +25,28 @@ class Watch:
 
     @property
     def now(self) -> int:
-        """The cycle it is; SimPy itself also allows fractions."""
-        return int(self.env.now)
+        """The cycle it is."""
+        return self.env.now  # type: ignore[return-value]  # nothing here lasts a fraction of one
 
-    def blocked(self, since: int) -> None:
-        """Note that memory or the port has waited for recomputation until now."""
+    def blocked(self, unit: str, since: int) -> None:
+        """Note that `memory` or the `port` has waited for recomputation until now."""
         if self.now > since:
-            self.waits.append((since, self.now))
+            self.waits[unit].append((since, self.now))
 
-    def attribute(self, since: int) -> None:
-        """Book the array's wait until now: to `recompute` while that blocked, else to `dram`."""
-        while self.waits and self.waits[0][1] <= since:
-            self.waits.popleft()
+    def attribute(self, since: int, *, port: bool) -> None:
+        """Book the array's wait until now, for operands or for the `port`: to `recompute` while
+        that blocked what it waited for, else to `dram`.
+
+        Memory blocked until this very cycle has not moved anything since: it is not the reason.
+        """
+        for waits in self.waits.values():
+            while waits and waits[0][1] <= since:
+                waits.popleft()
+        blocked = [wait for wait in self.waits["memory"] if wait[1] < self.now]
+        if port:
+            blocked += self.waits["port"]
         booked = since
-        for start, end in sorted(self.waits):
+        for start, end in sorted(blocked):
             start, end = max(start, booked), min(end, self.now)
             if start < end:
                 self.stall("dram", booked, start)

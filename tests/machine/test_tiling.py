@@ -16,8 +16,9 @@ from accelsim.config import load_hardware, load_workload
 from accelsim.errors import AccelsimError
 from accelsim.infer import infer, prepare
 from accelsim.machine import DramAccess, Hardware, LoweredLayer, Sram, Tiling, lower
+from accelsim.machine.hardware import Scratchpad
 from accelsim.machine.mapping import Extents
-from accelsim.machine.tiling import ORDERS, Nest, choose_tiling
+from accelsim.machine.tiling import ORDERS, Nest, choose_tiling, search
 from accelsim.numerics import Accumulator
 from accelsim.policies import parse_policy
 from accelsim.trace import LayerTrace
@@ -178,6 +179,17 @@ def test_ties_are_broken_by_folds_then_time_then_tiles_then_order() -> None:
     assert choose_tiling(trace(8, 10, 8), far) == Tiling(8, 10, 8, "mnk", "abc")
 
 
+@settings(max_examples=60, deadline=None)
+@given(TIGHT_MACHINES, LAYERS)
+def test_a_tiling_that_is_remembered_is_the_one_that_is_searched_for(
+    hardware: Hardware, layer: LayerTrace
+) -> None:
+    found = lowered(layer, hardware).tiling
+    assert found == choose_tiling(layer, hardware) == search(layer, hardware)
+    again = Hardware.model_validate(hardware.model_dump(exclude_none=True))
+    assert hash(again) == hash(hardware)
+
+
 def test_a_tiling_can_be_given_in_part_or_whole() -> None:
     for part, found in (
         ({"m": 8, "k": 5, "n": 4, "order": "knm"}, (8, 5, 4, "knm")),
@@ -277,3 +289,15 @@ def test_every_shipped_workload_fits_every_shipped_machine(path: Path) -> None:
             layers = infer(prepare(workload), parse_policy("uniform-high")).trace.layers
             for layer in {str(layer).split(": ")[1]: layer for layer in layers}.values():
                 lower(layer, hardware)
+
+
+def test_the_manual_lists_every_key_of_a_hardware_file() -> None:
+    manual = (ROOT / "docs" / "machine.md").read_text(encoding="utf-8")
+    table = manual.split("## Keys")[1].split("## ")[0]
+    for name, field in Hardware.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", {})
+        assert f"`{name}" in table, name
+        for key in inner:
+            assert f"`{name}.{key}`" in table or f"`.{key}`" in table, (name, key)
+    for key in Scratchpad.model_fields:
+        assert f"`{key}`" in table, key
