@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+import accelsim.numerics as numerics
 from accelsim.errors import AccelsimError
 from accelsim.networks import DenseLayer, Network, VectorWork, Workload, activate
-from accelsim.numerics import Accumulator, FloatFormat, matmul, matmul_at, matmul_sums, round_to
+from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.policies import LayerValues, LayerView, Policy
 from accelsim.progress import Progress, silent
 from accelsim.trace import LayerTrace, Mask, Trace, VectorTrace
@@ -75,7 +76,7 @@ def prepare(workload: Workload) -> Prepared:
     h = dataset.train_inputs
     for layer, weight in zip(network.layers, weights, strict=True):
         h = _operands(h, network.operand_format)
-        total = matmul(np.abs(h), np.abs(weight), _FP32_ACCUMULATOR)
+        total = numerics.matmul(np.abs(h), np.abs(weight), _FP32_ACCUMULATOR)
         mean_abs_sums.append(float(np.mean(total, dtype=np.float64)))
         h = activate(layer.activation, _pre_activation(layer, h, weight))
     return Prepared(workload, weights, reference, tuple(mean_abs_sums))
@@ -138,17 +139,17 @@ def _run_layer(
     layer, weight = network.layers[index], prepared.weights[index]
     m, k, n = len(inputs), layer.inputs, layer.outputs
     if policy.needs_values:
-        counted = matmul_sums(inputs, weight, policy.first)
+        counted = numerics.matmul_sums(inputs, weight, policy.first)
         sums, overflowed = counted.values.astype(np.float32), counted.overflows > 0
     else:
-        sums, overflowed = matmul(inputs, weight, policy.first), np.zeros((m, n), np.bool_)
+        sums, overflowed = numerics.matmul(inputs, weight, policy.first), np.zeros((m, n), np.bool_)
     v = _add(sums, layer.bias)
     mean_abs_sum = prepared.mean_abs_sums[index]
     values = LayerValues(inputs, weight, sums, overflowed, v, layer.activation, mean_abs_sum)
     mask = policy.select(LayerView(index, m, k, n, values))
     if mask is not None and policy.second is not None:
         rows, columns = np.nonzero(mask)
-        again = matmul_at(inputs, weight, rows, columns, policy.second)
+        again = numerics.matmul_at(inputs, weight, rows, columns, policy.second)
         v[rows, columns] = _add(again, layer.bias[columns])
     last = index == len(network.layers) - 1
     output_format = FP32 if last else network.operand_format
@@ -161,7 +162,7 @@ def _exact_view(
 ) -> LayerView:
     """Return the layer as a rule would see it after a pass in fp32."""
     layer, weight = network.layers[index], prepared.weights[index]
-    sums = matmul(inputs, weight, _FP32_ACCUMULATOR)
+    sums = numerics.matmul(inputs, weight, _FP32_ACCUMULATOR)
     values = LayerValues(
         inputs,
         weight,
@@ -255,13 +256,13 @@ def _vector_trace(work: VectorWork, value_format: FloatFormat) -> VectorTrace:
 
 
 def _operands(x: NDArray[np.float32], fmt: FloatFormat) -> NDArray[np.float32]:
-    return round_to(fmt, x, overflow="saturate").astype(np.float32, copy=False)
+    return numerics.round_to(fmt, x, overflow="saturate").astype(np.float32, copy=False)
 
 
 def _pre_activation(
     layer: DenseLayer, h: NDArray[np.float32], weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    return _add(matmul(h, weight, _FP32_ACCUMULATOR), layer.bias)
+    return _add(numerics.matmul(h, weight, _FP32_ACCUMULATOR), layer.bias)
 
 
 def _add(sums: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,6 +13,9 @@ from accelsim.machine import (
     Counts,
     Hardware,
     Lowered,
+    LoweredLayer,
+    LoweredSteps,
+    LoweredVector,
     Simulated,
     chrome_trace,
     find_bottleneck,
@@ -54,6 +57,17 @@ class LayerRun:
         changes = {"layer": lowered}
         return LayerRun(lowered, replace(self.simulation, **changes))
 
+    def _tiling(self) -> dict[str, Any] | None:
+        """Return the tiles of a product, of the first step of a recurrent layer, or None."""
+        match self.lowered:
+            case LoweredVector():
+                return None
+            case LoweredSteps():
+                first = self.lowered.steps[0]
+            case LoweredLayer():
+                first = self.lowered
+        return first.tiling._asdict() | {"tiles": len(first.sequence)}
+
     def as_dict(self, hardware: Hardware, table: EnergyTable) -> dict[str, Any]:
         """Return plain values, in the words of the JSON report."""
         trace, simulation = self.trace, self.simulation
@@ -61,7 +75,7 @@ class LayerRun:
         product = trace if isinstance(trace, LayerTrace) else None
         macs = product.macs if product else 0
         redone = product.recomputed_outputs if product else 0
-        peak = simulation.total_cycles * hardware.array.rows * hardware.array.cols
+        peak = simulation.total_cycles * hardware.array.macs_per_cycle
         return {
             "name": trace.name,
             "unit": "array" if product else "vector",
@@ -75,6 +89,7 @@ class LayerRun:
             "utilization": macs / peak,
             "bottleneck": found.name,
             "why": found.why,
+            "tiling": self._tiling(),
             "bytes": {name: self.lowered.counts.bytes_moved(name) for name in MEMORIES},
             "recomputed_outputs": redone,
             "recompute_rate": redone / product.outputs if product else 0.0,

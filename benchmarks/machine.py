@@ -1,9 +1,12 @@
-"""How fast folds are simulated, against bare SimPy timeouts in the same run."""
+"""How fast the machine is simulated, against bare SimPy timeouts in the same run."""
 
 from __future__ import annotations
 
 import functools
+import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -11,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import simpy
 
+from accelsim.config import load_energy_table, load_hardware, load_workload
+from accelsim.infer import infer, prepare
 from accelsim.machine import (
     Hardware,
     Lanes,
@@ -18,16 +23,20 @@ from accelsim.machine import (
     Rerun,
     lower,
     simulate,
-    simulate_every_fold,
+    simulate_every_visit,
 )
 from accelsim.numerics import Accumulator, FloatFormat
-from accelsim.point import run
+from accelsim.point import measure, run
+from accelsim.policies import parse_policy
 from accelsim.trace import LayerTrace
 
 TIMEOUTS = 200_000
 REPEATS = 5
 WORKLOADS = Path(__file__).parents[1] / "workloads"
 NETWORKS = ("resnet-50", "bert-base")
+MACHINE = Path(__file__).parents[1] / "hwconfigs" / "mid-32x32.yaml"
+PROCESSES = (("resnet-50", 1.0, 200), ("gpt2-small", 3.0, 200))
+"""Networks, with the seconds and megabytes that a whole process may take."""
 
 
 def main() -> None:
@@ -46,18 +55,20 @@ def main() -> None:
         }
     )
     lowered = lower(layer, hardware)
-    assert simulate(lowered, hardware) == simulate_every_fold(lowered, hardware)[0]
+    assert simulate(lowered, hardware) == simulate_every_visit(lowered, hardware)[0]
     bare = _seconds(_timeouts) / TIMEOUTS
-    fold = _seconds(lambda: simulate(lowered, hardware)) / len(lowered.folds)
+    fold = _seconds(lambda: simulate(lowered, hardware)) / lowered.folds
     print(
         f"simulate: {1 / fold:,.0f} folds a second, 5 % flagged, lanes;"
         f" a fold takes the time of {fold / bare:.1f} bare SimPy timeouts"
     )
     _networks(hardware.model_copy(update={"recompute": Rerun(unit="array")}))
+    _processes()
+    _points()
 
 
 def _networks(hardware: Hardware) -> None:
-    """Print how long whole networks take, from file to numbers, against simulating every fold."""
+    """Print how long whole networks take, from file to numbers, against simulating every tile."""
     for name in NETWORKS:
         path = WORKLOADS / f"{name}.yaml"
         result = run(hardware, path, "uniform-low")
@@ -69,15 +80,51 @@ def _networks(hardware: Hardware) -> None:
         ]
         for lowered, simulation in products:
             start = time.perf_counter()
-            slow, _ = simulate_every_fold(lowered, hardware)
+            slow, _ = simulate_every_visit(lowered, hardware)
             every += time.perf_counter() - start
             assert slow == simulation
         taken = _seconds(functools.partial(run, hardware, path, "uniform-low"))
-        folds = sum(len(lowered.folds) for lowered, _ in products)
+        tiles = sum(len(lowered.sequence) for lowered, _ in products)
         print(
-            f"{name} on 32x32 os: {taken:.3f} s for {folds:,} folds, {every / taken:.0f} times as"
-            " fast as every fold of every layer; the integers are the same"
+            f"{name} on 32x32 os: {taken:.3f} s for {tiles:,} tiles, {every / taken:.1f} times as"
+            " fast as every tile of every layer; the integers are the same"
         )
+
+
+def _processes() -> None:
+    """Print what whole processes take, from start to exit, and hold them to their budgets."""
+    for name, budget_s, budget_mb in PROCESSES:
+        command = [sys.executable, "-m", "accelsim.cli", "run", str(MACHINE)]
+        command += [str(WORKLOADS / f"{name}.yaml"), "--policy", "uniform-low"]
+        cpu, wall = [], []
+        for _ in range(REPEATS):
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            wall.append(time.perf_counter() - start)
+            cpu.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+        megabytes = after.ru_maxrss / 1024
+        print(
+            f"{name} on {MACHINE.stem}, whole process: {statistics.median(wall):.2f} s"
+            f" ({statistics.median(cpu):.2f} s of one core), at most {megabytes:.0f} MB"
+        )
+        # Time on the core, as other work on the machine makes a process wait but not work more.
+        assert statistics.median(cpu) < budget_s, f"the budget is {budget_s} s"
+        assert megabytes < budget_mb, f"the budget is {budget_mb} MB"
+
+
+def _points() -> None:
+    """Print what a point of a study takes when its inference is at hand."""
+    workload = load_workload(WORKLOADS / "digits-relu.yaml")
+    prepared = prepare(workload)
+    for text in ("uniform-low", "selective:tau=8", "random:rate=0.01"):
+        policy = parse_policy(text)
+        inference = infer(prepared, policy)
+        for path in sorted(MACHINE.parent.glob("*.yaml")):
+            hardware = load_hardware(path)
+            table = load_energy_table(hardware.energy_table)
+            point = functools.partial(measure, hardware, "digits", policy, inference, table)
+            print(f"digits-relu, {text}, {path.stem}: {_seconds(point) * 1e3:.0f} ms a point")
 
 
 def _timeouts() -> None:

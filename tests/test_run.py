@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_run_describes_itself() -> None:
         == result.total_cycles
         == sum(layer.simulation.total_cycles for layer in result.layers)
     )
-    assert str(result).startswith("digits-relu on edge-16x16, uniform-low: 228864 cycles, ")
+    assert str(result).startswith("digits-relu on edge-16x16, uniform-low: 227030 cycles, ")
 
 
 def test_the_energy_table_can_be_replaced() -> None:
@@ -81,6 +82,26 @@ def test_every_problem_of_every_file_is_named_at_once() -> None:
         "policy: unknown name 'chunky'; did you mean 'chunked'? allowed are uniform-low,"
         " uniform-high, uniform, chunked, selective, random",
     )
+
+
+def test_shapes_need_neither_the_compiler_nor_the_figures() -> None:
+    code = (
+        "import sys, accelsim\n"
+        "from accelsim import cli\n"
+        f"accelsim.run({str(shipped('hwconfigs', MACHINES[0]))!r},"
+        f" {str(shipped('workloads', 'bert-base'))!r}, 'uniform-low')\n"
+        "assert not {'numba', 'sklearn', 'matplotlib', 'jinja2'} & set(sys.modules)\n"
+        "assert accelsim.matmul is accelsim.numerics.matmul\n"
+        "assert 'numba' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_is_there() -> None:
+    for module in (accelsim, accelsim.numerics):
+        assert all(getattr(module, name) is not None for name in module.__all__)
+        with pytest.raises(AttributeError, match="has no attribute 'absent'"):
+            module.absent  # noqa: B018
 
 
 def test_layers_that_are_alike_are_simulated_once_and_keep_their_names(

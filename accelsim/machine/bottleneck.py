@@ -47,7 +47,7 @@ def find_bottleneck(layer: Lowered, simulation: Simulated, hardware: Hardware) -
         }
         name = max(claims, key=lambda unit: claims[unit][0])
         return Bottleneck(name, claims[name][1], 0, 0, work)
-    mac = mac_cycles(layer, hardware)
+    mac = mac_cycles(layer)
     fill_drain = simulation.compute_cycles - mac
     lanes = isinstance(hardware.recompute, Lanes)
     redo = 0 if lanes else stalls["recompute"]
@@ -84,13 +84,11 @@ def find_bottleneck(layer: Lowered, simulation: Simulated, hardware: Hardware) -
     return Bottleneck(name, claims[name][1], mac, fill_drain, 0)
 
 
-def mac_cycles(layer: LoweredLayer | LoweredSteps, hardware: Hardware) -> int:
+def mac_cycles(layer: LoweredLayer | LoweredSteps) -> int:
     """Return the cycles in which terms stream through the array, over all folds."""
     if isinstance(layer, LoweredSteps):
-        return sum(mac_cycles(step, hardware) for step in layer.steps)
-    trace = layer.trace
-    streamed = {"os": trace.k, "ws": trace.m, "is": trace.n}[hardware.array.dataflow]
-    return len(layer.folds) * streamed
+        return sum(step.stream_cycles for step in layer.steps)
+    return layer.stream_cycles
 
 
 def _lane_cycles(layer: LoweredLayer | LoweredSteps, hardware: Hardware) -> int:
@@ -98,15 +96,14 @@ def _lane_cycles(layer: LoweredLayer | LoweredSteps, hardware: Hardware) -> int:
     if isinstance(layer, LoweredSteps):
         return sum(_lane_cycles(step, hardware) for step in layer.steps)
     assert isinstance(hardware.recompute, Lanes)
-    width = hardware.recompute.width
-    return layer.trace.k * sum(-(-fold.flagged // width) for fold in layer.folds)
+    return layer.trace.k * layer.rounds(hardware.recompute.width)
 
 
 def _streaming(layer: LoweredLayer | LoweredSteps, mac: int, total: int, hardware: Hardware) -> str:
     array = hardware.array
     return (
         f"terms stream in {_share(mac, total)} of the cycles,"
-        f" {_share(layer.trace.macs, mac * array.rows * array.cols)} of the PEs at work"
+        f" {_share(layer.trace.macs, mac * array.macs_per_cycle)} of the PEs at work"
     )
 
 

@@ -5,13 +5,53 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from accelsim.numerics.formats import parse_format
 
 DramType = Literal["ddr3", "lpddr4", "hbm2"]
+LoopOrder = Literal["mnk", "mkn", "nmk", "nkm", "kmn", "knm"]
+MAX_CYCLES_PER_MAC = 4096
 Count = Annotated[int, Field(ge=1, le=2**40)]
 # Bounds far outside any machine keep every product of two quantities finite.
 Quantity = Annotated[float, Field(ge=1e-9, le=1e15, allow_inf_nan=False)]
 Duration = Annotated[float, Field(ge=0.0, le=1e15, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=1e-3, le=1e15, allow_inf_nan=False)]
+Cycles = Annotated[int, Field(ge=1, le=MAX_CYCLES_PER_MAC)]
+
+
+def _given(value: object) -> object:
+    if value is None:
+        raise ValueError("expected a value; without one, leave the key out")
+    return value
+
+
+class CyclesByFormat(dict[str, int]):
+    """Cycles by format: a part of a machine, which must be hashable as a whole."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(sorted(self.items())))
+
+
+def _cycles_by_format(value: object) -> object:
+    if not isinstance(value, dict):
+        raise ValueError("expected a mapping from formats to cycles")
+    cycles = CyclesByFormat()
+    for name, number in value.items():
+        known = parse_format(name) if isinstance(name, str) else None
+        if known is None:
+            raise ValueError(f"{name!r} is not the name of a format")
+        if type(number) is not int or not 1 <= number <= MAX_CYCLES_PER_MAC:
+            raise ValueError(
+                f"{name} takes {number!r}, expected an integer from 1 to {MAX_CYCLES_PER_MAC}"
+            )
+        if cycles.setdefault(known.name, number) != number:
+            raise ValueError(f"{name} is given twice, under two names")
+    return cycles
+
+
+Optional = BeforeValidator(_given)
+"""For a key that may be left out, but not left empty."""
 
 
 class _Part(BaseModel):
@@ -19,17 +59,29 @@ class _Part(BaseModel):
 
 
 class Array(_Part):
-    """A systolic array of rows × cols multiply-accumulate units.
+    """`count` systolic arrays of rows × cols multiply-accumulate units, on the same scratchpads.
 
     The dataflow is output (`os`), weight (`ws`) or input (`is`) stationary, after what a PE keeps:
     an output, an element of the right operand, or one of the left. With `overlap_folds` a fold
-    enters while the one before it drains.
+    enters while the one before it drains. A PE begins a MAC every `cycles_per_mac` cycles (of the
+    accumulator's format; 1 if it is not listed), and `adder_latency_cycles` pass before its sum
+    can be added to.
     """
 
     rows: Count
     cols: Count
     dataflow: Literal["os", "ws", "is"]
     overlap_folds: bool
+    count: Count = 1
+    cycles_per_mac: Annotated[
+        dict[str, int], BeforeValidator(_cycles_by_format), AfterValidator(CyclesByFormat)
+    ] = CyclesByFormat()
+    adder_latency_cycles: Cycles = 1
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Peak rate, of a format that takes one cycle a MAC."""
+        return self.rows * self.cols * self.count
 
 
 class Dram(_Part):
@@ -38,17 +90,24 @@ class Dram(_Part):
     type: DramType = "lpddr4"
     bandwidth_gbytes_per_s: Quantity = 25.6
     latency_ns: Duration = 100.0
+    capacity_bytes: Annotated[Count | None, Optional] = None
 
 
 class Scratchpad(_Part):
-    """A memory on the chip, used as two halves: one is filled while the other is read."""
+    """A memory on the chip; the arrays read and write at most `bandwidth_bytes_per_cycle`.
+
+    Double buffered, it has room for one tile more than it keeps, which is moved from or to DRAM
+    while another is in use. Filling it from DRAM goes through a port of its own.
+    """
 
     capacity_bytes: Count = 32 * 2**20
+    bandwidth_bytes_per_cycle: Annotated[Rate | None, Optional] = None
+    double_buffered: bool = True
 
     @property
-    def buffer_bytes(self) -> int:
-        """Size of one half."""
-        return self.capacity_bytes // 2
+    def depth(self) -> int:
+        """Tiles that can be under way at once: one in use, and one that is moved meanwhile."""
+        return 2 if self.double_buffered else 1
 
 
 class Scratchpads(_Part):
@@ -59,11 +118,23 @@ class Scratchpads(_Part):
     c: Scratchpad = Scratchpad()
 
 
+class GivenTiling(_Part):
+    """Sizes of a scratchpad tile, and the order of the loops over tiles, outermost first.
+
+    What is left out is searched for. A size beyond a layer's own is cut to it.
+    """
+
+    m: Annotated[Count | None, Optional] = None
+    k: Annotated[Count | None, Optional] = None
+    n: Annotated[Count | None, Optional] = None
+    order: Annotated[LoopOrder | None, Optional] = None
+
+
 class Lanes(_Part):
     """Separate wide lanes: each recomputes one output at one MAC a cycle, beside the array.
 
     Flagged outputs wait in a queue of `queue_capacity` entries; when it is full the array stalls.
-    The lanes go in lockstep through rounds of outputs of one fold, row by row.
+    The lanes go in lockstep through rounds of outputs that drained together, row by row.
     """
 
     unit: Literal["lanes"]
@@ -77,7 +148,9 @@ class Lanes(_Part):
 
 
 class Rerun(_Part):
-    """The array again, in high precision: a fold's time, with only the flagged PEs active."""
+    """The array again, in high precision: the time of all folds over the terms of the outputs
+    that drained together, with only the flagged PEs active.
+    """
 
     unit: Literal["array"]
 
@@ -99,6 +172,7 @@ class Hardware(_Part):
     array: Array
     dram: Dram = Dram()
     scratchpads: Scratchpads = Scratchpads()
+    tiling: GivenTiling = GivenTiling()
     recompute: Annotated[Lanes | Rerun, Field(discriminator="unit")] = Rerun(unit="array")
     vector: VectorUnit = VectorUnit()
     energy_table: Annotated[str, Field(min_length=1)] = "45nm"
@@ -107,6 +181,11 @@ class Hardware(_Part):
     def vector_operations_per_cycle(self) -> int:
         """Operations that the vector unit does in a cycle."""
         return self.vector.operations_per_cycle or self.array.cols
+
+    @property
+    def cycles_per_byte(self) -> float:
+        """Cycles that a byte occupies the DRAM channel."""
+        return self.clock_mhz / (self.dram.bandwidth_gbytes_per_s * 1e3)
 
     def transfer_cycles(self, size_bytes: int) -> int:
         """Cycles that `size_bytes` occupy the DRAM channel."""
@@ -129,9 +208,10 @@ class Hardware(_Part):
             redo = f"{unit.lanes} lanes behind a queue of {unit.queue_capacity}"
         else:
             redo = "the array again"
+        arrays = "array" if array.count == 1 else f"arrays times {array.count}"
         parts = {
             "clock_mhz": f"{self.clock_mhz:g} MHz",
-            "array": f"{array.rows}x{array.cols} array, {array.dataflow}, {folds} folds",
+            "array": f"{array.rows}x{array.cols} {arrays}, {array.dataflow}, {folds} folds",
             "dram": f"{dram.type} at {dram.bandwidth_gbytes_per_s:g} GB/s,"
             f" {dram.latency_ns:g} ns away",
             "scratchpads": f"scratchpads of {pads.a.capacity_bytes}, {pads.b.capacity_bytes} and"

@@ -1,250 +1,297 @@
-"""From a layer's trace to what the machine does: folds with their transfers, and counts.
+"""From a layer's trace to what the machine does: tiles with their transfers, waves and flags.
 
-A tile of outputs (i, j) needs a strip of A (its rows) and one of B (its columns); where K is cut
-into folds, fold k of a tile needs block k of each. Tiles go row by row or column by column. The
-strip along the outer index is fetched once for each of its values if K is in one piece. Any other
-operand is fetched once in all if it fits its scratchpad whole, else again for every tile. The
-order with less DRAM traffic is taken, row by row if they are equal. Products that repeat follow
-one another, each with operands of its own.
+The loop nest of `tiling` visits scratchpad tiles. A visit fetches the blocks that are not there,
+fills the arrays in waves (see `mapping`), and stores what is complete, or what cannot stay.
+Products that repeat follow one another, each with operands of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError
-from accelsim.machine.counts import Action, Counts, DramAccess, Sram, arithmetic
-from accelsim.machine.hardware import Hardware, Lanes, Rerun
-from accelsim.machine.mapping import Mapping, map_gemm
-from accelsim.machine.tiles import (
-    Cut,
-    bytes_of,
-    check_fits,
-    flagged_outputs,
-    partial_sum_bits,
-    refetched_bytes,
-)
-from accelsim.numerics import FloatFormat
+from accelsim.machine.counts import Counts
+from accelsim.machine.flags import Flags
+from accelsim.machine.hardware import Hardware
+from accelsim.machine.mapping import Extents
+from accelsim.machine.tally import tally
+from accelsim.machine.tiling import Nest, Tiling, bytes_of, choose_tiling
 from accelsim.trace import LayerTrace
 
-FP32 = FloatFormat.parse("fp32")
-QUEUE_ENTRY_BYTES = 8
-"""Two 16-bit indices and a 32-bit partial result or address."""
-QUEUE_SRAM_BYTES = 8192
-"""The queue is charged as the smallest memory the tables know."""
-MAX_FOLDS = 2_000_000
-"""Folds are listed one by one: more would take minutes and gigabytes."""
+MAX_FLAGGED_UNITS = 2_000_000
+"""Chains with flagged outputs are listed one by one."""
 
 
 @dataclass(frozen=True)
-class Fold:
-    """One filling of the array: what it fetches and stores, and how much of it is redone.
+class Part:
+    """Some waves of a visit, and how many of the outputs that the last one leaves are flagged.
 
-    A tile is opened by its first fold and closed by its last, which alone stores outputs and
-    knows which are flagged. `refetch_bytes` are operands of the tile's earlier folds that have
-    left the scratchpads and that redoing the flagged outputs needs again.
+    `refetch_bytes` are operands over terms of earlier tiles that have left the scratchpads and
+    that redoing the flagged outputs needs again.
     """
 
-    load_bytes: int
-    store_bytes: int
-    flagged: int
-    opens: bool = True
-    closes: bool = True
+    waves: int
+    flagged: int = 0
     refetch_bytes: int = 0
 
 
 @dataclass(frozen=True)
-class LoweredLayer:
-    """A layer as the machine runs it.
+class Visit:
+    """One tile of work.
 
-    A fold keeps the array for `interval_cycles`, and its outputs are complete `drain_cycles`
-    after that; a fold done alone takes `fold_cycles`, the sum of fill, terms and drain. All folds
-    of a tile, done alone, take `tile_cycles`.
+    A wave keeps the arrays for `wave_cycles`, and for `stretch_cycles` more where scratchpads are
+    too slow; its outputs are complete `drain_cycles` after that. `redo_cycles` is what the array
+    takes to compute outputs of one wave again, over all their terms. Of a wave's cycles, terms
+    enter the arrays in `stream_cycles`.
+    """
+
+    load_a_bytes: int
+    load_b_bytes: int
+    load_c_bytes: int
+    store_bytes: int
+    wave_cycles: int
+    stream_cycles: int
+    stretch_cycles: int
+    drain_cycles: int
+    redo_cycles: int
+    parts: tuple[Part, ...]
+
+    @cached_property
+    def loads(self) -> dict[str, int]:
+        """Bytes that are fetched for each scratchpad."""
+        return {"a": self.load_a_bytes, "b": self.load_b_bytes, "c": self.load_c_bytes}
+
+    @cached_property
+    def transfers(self) -> int:
+        """Number of scratchpads that something is fetched for."""
+        return sum(size > 0 for size in self.loads.values())
+
+    @cached_property
+    def slow_wave_cycles(self) -> int:
+        """Cycles for which a wave keeps the arrays."""
+        return self.wave_cycles + self.stretch_cycles
+
+    @cached_property
+    def waves(self) -> int:
+        """Fillings of the arrays."""
+        return sum(part.waves for part in self.parts)
+
+    @cached_property
+    def flagged(self) -> int:
+        """Outputs to be done again."""
+        return sum(part.flagged for part in self.parts)
+
+    @cached_property
+    def busy_cycles(self) -> int:
+        """Cycles of the arrays if nothing ever waits."""
+        return self.waves * self.wave_cycles
+
+
+@dataclass(frozen=True, eq=False)
+class LoweredLayer:
+    """A layer as the machine runs it: `sequence` numbers the `kinds` of its visits, in order.
+
+    `folds` are fillings of one array.
     """
 
     trace: LayerTrace
-    order: Literal["rows", "columns"]
-    folds: tuple[Fold, ...]
-    fold_cycles: int
-    interval_cycles: int
-    drain_cycles: int
-    tile_cycles: int
+    tiling: Tiling
+    kinds: tuple[Visit, ...]
+    sequence: NDArray[np.int32]
+    folds: int
     counts: Counts
 
     @property
+    def waves(self) -> int:
+        """Fillings of all arrays together."""
+        return self._total([kind.waves for kind in self.kinds])
+
+    @property
+    def visits(self) -> list[Visit]:
+        """Every visit, in order."""
+        return [self.kinds[kind] for kind in self.sequence]
+
+    @cached_property
     def compute_cycles(self) -> int:
         """Cycles of the first pass if nothing ever waits."""
-        return len(self.folds) * self.interval_cycles + self.drain_cycles
+        busy = self._total([kind.busy_cycles for kind in self.kinds])
+        return busy + self.kinds[int(self.sequence[-1])].drain_cycles
+
+    @cached_property
+    def stream_cycles(self) -> int:
+        """Cycles in which terms enter the arrays in the first pass."""
+        return self._total([kind.waves * kind.stream_cycles for kind in self.kinds])
+
+    def rounds(self, width: int) -> int:
+        """Return the rounds of at most `width` flagged outputs of one part of a visit."""
+        return self._total(
+            [sum(-(-part.flagged // width) for part in kind.parts) for kind in self.kinds]
+        )
+
+    def _total(self, amounts: list[int]) -> int:
+        """Return the sum over all visits of what each kind of them has."""
+        numbers = np.bincount(self.sequence, minlength=len(self.kinds)).tolist()
+        return sum(number * amount for number, amount in zip(numbers, amounts, strict=True))
 
 
 def lower(trace: LayerTrace, hardware: Hardware, *, b_on_chip: bool = False) -> LoweredLayer:
-    """Cut a layer into folds for `hardware`; with `b_on_chip`, all of B is in its scratchpad.
+    """Cut a layer into tiles for `hardware`; with `b_on_chip`, all of B is in its scratchpad.
 
-    Raises AccelsimError if a block of an operand or a tile of outputs does not fit half its
-    scratchpad.
+    Raises AccelsimError if no tile fits the scratchpads, or the layer not the memory.
     """
-    array, pads = hardware.array, hardware.scratchpads
-    mapping = map_gemm(trace.m, trace.k, trace.n, array)
-    count = trace.repeats * mapping.folds
-    if count > MAX_FOLDS:
-        times = f"{trace.repeats} times " if trace.repeats > 1 else ""
-        raise AccelsimError(
-            f"layer {trace.name} on {hardware.name}: {times}{trace.m}x{trace.n} outputs are"
-            f" {count} folds of {array.rows}x{array.cols}, and at most {MAX_FOLDS} can be"
-            " simulated"
-        )
-    cut = Cut(trace, mapping)
-    check_fits(trace, hardware, cut)
-
-    # Where another product follows, its first blocks arrive while this one's operands are in use.
-    share = 1 if trace.repeats == 1 else 2
-    a_resident = share * cut.all_a_bytes <= pads.a.capacity_bytes
-    b_resident = share * cut.all_b_bytes <= pads.b.capacity_bytes
-    whole = mapping.term_strips == 1
-    a_kept, b_kept = whole or a_resident, whole or b_resident
-    # Times that each operand is fetched in either order.
-    by_rows = (1 if a_kept else mapping.col_strips, 1 if b_resident else mapping.row_strips)
-    by_columns = (1 if a_resident else mapping.col_strips, 1 if b_kept else mapping.row_strips)
-    order: Literal["rows", "columns"] = "rows"
-    if cut.operand_bytes(*by_columns) < cut.operand_bytes(*by_rows):
-        order = "columns"
-    times_a, times_b = by_rows if order == "rows" else by_columns
+    tiling = choose_tiling(trace, hardware)
     if b_on_chip:
-        times_b = 0
-
-    flagged = flagged_outputs(trace, mapping)
-    refetched = refetched_bytes(trace, mapping, a_resident, b_resident)
-    again = refetched["a"] + refetched["b"]
-    folds: list[Fold] = []
-    visits = _visits(order, mapping.row_strips, mapping.col_strips)
-    for product in range(trace.repeats):
-        for i, j in visits:
-            for strip in range(mapping.term_strips):
-                closes = strip == mapping.term_strips - 1
-                load_a = int(cut.a[i, strip]) if j == 0 or times_a > 1 else 0
-                load_b = int(cut.b[strip, j]) if (i == 0 and times_b) or times_b > 1 else 0
-                fold = Fold(
-                    load_bytes=load_a + load_b,
-                    store_bytes=int(cut.c[i, j]) if closes else 0,
-                    flagged=int(flagged[product, i, j]) if closes else 0,
-                    opens=strip == 0,
-                    closes=closes,
-                    refetch_bytes=int(again[product, i, j]) if closes else 0,
-                )
-                folds.append(fold)
-    loaded = {
-        "a": trace.repeats * times_a * cut.all_a_bytes + int(refetched["a"].sum()),
-        "b": trace.repeats * times_b * cut.all_b_bytes + int(refetched["b"].sum()),
-    }
+        tiling = tiling._replace(keeps="".join(sorted({*tiling.keeps, "b"})))
+    nest = Nest(trace, hardware)
+    _check_memory(nest, tiling)
+    flags = Flags(nest, tiling)
+    if flags.number > MAX_FLAGGED_UNITS:
+        raise AccelsimError(
+            f"layer {trace.name} on {hardware.name}: {flags.number} groups of outputs with flagged"
+            f" ones, and at most {MAX_FLAGGED_UNITS} can be simulated"
+        )
+    visits = _Visits(nest, tiling, b_on_chip)
+    kinds, sequence = visits.list(flags)
     return LoweredLayer(
         trace=trace,
-        order=order,
-        folds=tuple(folds),
-        fold_cycles=mapping.fold_cycles,
-        interval_cycles=mapping.interval_cycles,
-        drain_cycles=mapping.drain_cycles,
-        tile_cycles=mapping.tile_cycles,
-        counts=_arithmetic(trace) + _memory(trace, hardware, mapping, loaded),
+        tiling=tiling,
+        kinds=kinds,
+        sequence=sequence,
+        folds=int(nest.folds(tiling.extents)),
+        counts=tally(nest, tiling, flags, b_on_chip),
     )
 
 
-def _arithmetic(trace: LayerTrace) -> Counts:
-    acc, again, detector = trace.accumulator, trace.recompute_accumulator, trace.detector
-    redone = trace.recomputed_outputs
-    entries: list[tuple[str, Action, int]] = [
-        ("array", arithmetic("multiply", trace.operand_format), trace.macs),
-        ("array", arithmetic("add", acc.format), trace.macs),
-        # The bias is added in fp32, once more for every output that is redone.
-        ("vector", arithmetic("add", FP32), trace.outputs + redone),
-    ]
-    if acc.chunk is not None:
-        chunks = -(-trace.k // acc.chunk)
-        entries.append(("array", arithmetic("add", acc.outer_format), trace.outputs * chunks))
-    if again is not None:
-        entries += [
-            ("recompute", arithmetic("multiply", trace.operand_format), redone * trace.k),
-            ("recompute", arithmetic("add", again.format), redone * trace.k),
-        ]
-    if detector is not None:
-        if detector.numerator_format is not None:
-            entries.append(("detector", arithmetic("add", detector.numerator_format), trace.macs))
-        entries += [
-            ("detector", arithmetic("compare", FP32), trace.outputs * detector.compares_per_output),
-            (
-                "detector",
-                arithmetic("multiply", FP32),
-                trace.outputs * detector.multiplies_per_output,
-            ),
-        ]
-    return Counts(entries)
+class _Visits:
+    """Makes the visits of a layer, each kind of them once."""
+
+    def __init__(self, nest: Nest, tiling: Tiling, b_on_chip: bool) -> None:
+        self.nest = nest
+        self.tiling = tiling
+        self.b_on_chip = b_on_chip
+        self.trips = nest.trips(tiling.extents)
+
+    def list(self, flags: Flags) -> tuple[tuple[Visit, ...], NDArray[np.int32]]:
+        """Return the distinct visits, and for each visit the number of its kind."""
+        places = self.places()
+        codes = np.zeros(len(places["m"]), np.int64)
+        for axis in "mkn":
+            last = getattr(self.trips, axis) - 1
+            codes = codes * 4 + (places[axis] == 0) * 2 + (places[axis] == last)
+        distinct, inverse = np.unique(codes, return_inverse=True)
+        numbers: dict[Visit, int] = {}  # places may differ where what is done there does not
+        kinds = [numbers.setdefault(self.visit(int(code)), len(numbers)) for code in distinct]
+        once = np.array(kinds, np.int32)[inverse]
+        sequence: NDArray[np.int32] = np.tile(once, self.nest.trace.repeats)
+        if flags.number == 0:
+            return tuple(numbers), sequence
+        plain = tuple(numbers)
+        ends = places["k"] == self.trips.k - 1
+        for index in np.flatnonzero(np.tile(ends, self.nest.trace.repeats)):
+            product, place = divmod(int(index), len(codes))
+            i, j = int(places["m"][place]), int(places["n"][place])
+            groups = flags.groups(product, i, j)
+            if groups:
+                before = plain[sequence[index]]
+                visit = replace(before, parts=_parts(before.waves, groups, flags.chain))
+                sequence[index] = numbers.setdefault(visit, len(numbers))
+        return tuple(numbers), sequence
+
+    def places(self) -> dict[str, NDArray[np.int64]]:
+        """Return the tile indices of the visits of one product, in order."""
+        loops = [getattr(self.trips, axis) for axis in self.tiling.order]
+        grid = np.indices(loops).reshape(3, -1)
+        return dict(zip(self.tiling.order, grid, strict=True))
+
+    def visit(self, code: int) -> Visit:
+        """Return the visit at a place that is first and last along each axis as `code` says."""
+        nest, tiling = self.nest, self.tiling
+        first = {axis: bool(code >> shift & 2) for axis, shift in (("m", 4), ("k", 2), ("n", 0))}
+        last = {axis: bool(code >> shift & 1) for axis, shift in (("m", 4), ("k", 2), ("n", 0))}
+        tile = Extents(
+            *(
+                size - (trips - 1) * step if last[axis] else step
+                for axis, size, trips, step in zip(
+                    "mkn", nest.shape, self.trips, tiling.extents, strict=True
+                )
+            )
+        )
+        widths = nest.widths(tiling.extents)
+        keeps = {key: key in tiling.keeps for key in "abc"}
+        outputs = tile.m * tile.n
+        store = widths.output if last["k"] else 0 if keeps["c"] else widths.partial
+        returns = bool(nest.folds_over_terms(tiling.extents) > 1)
+        time = nest.mapping.wave_time(
+            tile, nest.trace.accumulator.format, widths, nest.hardware.scratchpads, returns
+        )
+        again = (
+            first["n"] or not keeps["a"],
+            not self.b_on_chip and (first["m"] or not keeps["b"]),
+        )
+        comes_back = not first["k"] and not keeps["c"]
+        return Visit(
+            load_a_bytes=int(nest.block_bytes("a", tile)) if again[0] else 0,
+            load_b_bytes=int(nest.block_bytes("b", tile)) if again[1] else 0,
+            load_c_bytes=int(bytes_of(outputs, widths.partial)) if comes_back else 0,
+            store_bytes=int(bytes_of(outputs, store)),
+            wave_cycles=int(time.interval),
+            stream_cycles=int(time.entering),
+            stretch_cycles=int(time.stretch),
+            drain_cycles=int(time.drain),
+            redo_cycles=self.redo_cycles(tile),
+            parts=(Part(nest.mapping.waves(tile)),),
+        )
+
+    def redo_cycles(self, tile: Extents) -> int:
+        """Return the time of all folds over the terms of the outputs of a wave, done alone, if
+        anything can be redone.
+        """
+        nest, tiling = self.nest, self.tiling
+        again = nest.trace.recompute_accumulator
+        if again is None:
+            return 0
+        widths = nest.widths(tiling.extents)._replace(partial=again.outer_format.bits)
+        fmt, pads = again.format, nest.hardware.scratchpads
+        returns = bool(nest.folds_over_terms(tiling.extents) > 1)
+        rest = nest.shape.k - (self.trips.k - 1) * tiling.k
+        total = 0
+        for terms, times in ((tiling.k, self.trips.k - 1), (rest, 1)):
+            part = tile._replace(k=terms)
+            time = nest.mapping.wave_time(part, fmt, widths, pads, returns)
+            total += times * nest.mapping.chain(terms) * int(time.interval + time.stretch)
+        return total + int(time.drain)
 
 
-def _memory(
-    trace: LayerTrace, hardware: Hardware, mapping: Mapping, loaded: dict[str, int]
-) -> Counts:
-    pads, dram = hardware.scratchpads, hardware.dram.type
-    words = {
-        "a": trace.repeats * trace.m * trace.k * mapping.col_strips,
-        "b": trace.repeats * trace.k * trace.n * mapping.row_strips,
+def _parts(waves: int, groups: list[tuple[int, int, int]], chain: int) -> tuple[Part, ...]:
+    """Cut a visit's waves after each that leaves flagged outputs."""
+    parts, done = [], 0
+    for group, flagged, refetch_bytes in groups:
+        until = (group + 1) * chain
+        parts.append(Part(until - done, flagged, refetch_bytes))
+        done = until
+    return tuple(parts) if done == waves else (*parts, Part(waves - done))
+
+
+def _check_memory(nest: Nest, tiling: Tiling) -> None:
+    """Raise AccelsimError if operands and outputs, or partial sums, exceed the DRAM."""
+    trace, dram = nest.trace, nest.hardware.dram
+    if dram.capacity_bytes is None:
+        return
+    widths = nest.widths(tiling.extents)
+    held = max(widths.output, widths.partial) if "c" not in tiling.keeps else widths.output
+    sizes = {
+        "a": bytes_of(trace.repeats * trace.m * trace.k, widths.operand),
+        "b": bytes_of(trace.repeats * trace.k * trace.n, widths.operand),
+        "c": bytes_of(trace.outputs, int(held)),
     }
-    redone = _redone_words(trace, hardware, mapping)
-    entries: list[tuple[str, Action, int]] = []
-    for key, pad in (("a", pads.a), ("b", pads.b)):
-        component, capacity = f"scratchpad_{key}", pad.capacity_bytes
-        read = bytes_of(words[key] + redone[key], trace.operand_format.bits)
-        entries += [
-            ("dram", DramAccess("read", dram), loaded[key]),
-            (component, Sram("write", capacity), loaded[key]),
-            (component, Sram("read", capacity), read),
-        ]
-    out_bytes = bytes_of(trace.outputs, trace.output_format.bits)
-    redone_bytes = bytes_of(trace.recomputed_outputs, trace.output_format.bits)
-    # Each fold of a tile but the last leaves its sums in c, and the next one takes them back.
-    returns = mapping.term_strips - 1
-    partial = bytes_of(trace.outputs * returns, partial_sum_bits(trace, mapping.terms))
-    if isinstance(hardware.recompute, Rerun) and trace.recompute_accumulator is not None:
-        wide = trace.recompute_accumulator.outer_format.bits
-        partial += bytes_of(trace.recomputed_outputs * returns, wide)
-    entries += [
-        ("scratchpad_c", Sram("write", pads.c.capacity_bytes), out_bytes + redone_bytes + partial),
-        ("scratchpad_c", Sram("read", pads.c.capacity_bytes), out_bytes + partial),
-        ("dram", DramAccess("write", dram), out_bytes),
-    ]
-    if isinstance(hardware.recompute, Lanes):
-        queued = trace.recomputed_outputs * QUEUE_ENTRY_BYTES
-        entries += [
-            ("queue", Sram("write", QUEUE_SRAM_BYTES), queued),
-            ("queue", Sram("read", QUEUE_SRAM_BYTES), queued),
-        ]
-    return Counts(entries)
-
-
-def _redone_words(trace: LayerTrace, hardware: Hardware, mapping: Mapping) -> dict[str, int]:
-    """Return the operand words that recomputation reads from scratchpads a and b.
-
-    Outputs that are redone together, in the lanes of one round or in one tile of the array, read
-    a row or column that several of them need once, and share it.
-    """
-    if trace.recomputed is None:
-        return {"a": 0, "b": 0}
-    row, col = np.nonzero(trace.recomputed)
-    strip = row // trace.m * mapping.row_strips + row % trace.m // mapping.tile_rows
-    tile = strip * mapping.col_strips + col // mapping.tile_cols
-    order = np.argsort(tile, kind="stable")  # within a tile the order stays row by row
-    tile, row, col = tile[order], row[order], col[order]
-    together = tile
-    if isinstance(hardware.recompute, Lanes):
-        place = np.arange(tile.size) - np.searchsorted(tile, tile)
-        together = tile * trace.outputs + place // hardware.recompute.width
-    # Rows and columns of the whole product tell apart what a tile's own would confuse.
-    shared = {"a": together * trace.repeats * trace.m + row, "b": together * trace.n + col}
-    return {key: np.unique(words).size * trace.k for key, words in shared.items()}
-
-
-def _visits(order: str, rows: int, cols: int) -> list[tuple[int, int]]:
-    if order == "rows":
-        return [(i, j) for i in range(rows) for j in range(cols)]
-    return [(i, j) for j in range(cols) for i in range(rows)]
+    total = sum(sizes.values())
+    if total > dram.capacity_bytes:
+        raise AccelsimError(
+            f"layer {trace.name} on {nest.hardware.name}: operands of {sizes['a']} and {sizes['b']}"
+            f" bytes and outputs of {sizes['c']} make {total}, but dram.capacity_bytes is"
+            f" {dram.capacity_bytes}; at least {total} would fit"
+        )

@@ -1,77 +1,165 @@
-"""How a dataflow lays a GEMM onto an array: tiles of outputs, folds of a tile, time of a fold.
+"""How a dataflow lays a scratchpad tile onto the array: folds, chains of them, and their time.
 
 What is stationary takes an operand's place in the PEs; the rest streams through.
 
-* `os`: a PE keeps one output, and K terms stream past. A tile is R×C outputs, in one fold.
-* `ws`: a PE keeps one element of B, R terms by C columns; M rows stream through, and sums move
-  down the columns of the array. A tile is M×C outputs, in ⌈K/R⌉ folds.
-* `is`: the mirror image: a PE keeps one element of A, R terms by C rows; N columns stream
-  through. A tile is C×N outputs, in ⌈K/R⌉ folds.
+* `os`: a PE keeps one output, and the tile's terms stream past. A fold is R×C outputs.
+* `ws`: a PE keeps one element of B, R terms by C columns; the tile's rows stream through, and
+  sums move down the columns of the array. ⌈terms/R⌉ folds make a chain, over C columns of outputs.
+* `is`: the mirror image: a PE keeps one element of A, R terms by C rows; the tile's columns stream
+  through, and a chain of ⌈terms/R⌉ folds makes C rows of outputs.
 
-The sums of a tile of several folds go to scratchpad c after each and come back for the next, so
-that every output is one chain of additions in the order of k, whatever the dataflow.
+The outputs of one chain are a unit. Sums of a fold that is not the last over K go to scratchpad c
+and come back for the next, so that every output is one chain of additions in the order of k,
+whatever the dataflow and the tiling. Units are dealt to the arrays in turn: the folds that several
+arrays do at the same time are a wave.
+
+Time. A PE begins a MAC every `mac` cycles, and its sum can be used `hop` cycles after that, which
+is `mac` or the latency of the adder, whichever is longer. Operands move on by one PE a cycle.
+
+* `os`: a PE has one sum, and no other to add to in the meantime: it takes a term every `hop`
+  cycles, which makes T·hop + R + C - 2 cycles.
+* `ws`, `is`: a sum meets another PE at every hop, so that the adder's latency only makes its way
+  through R rows longer. R cycles to put the operand in place, then (T-1)·mac until the last of T
+  sums enters, R·hop until it comes out, and C - 1 for the last column.
+
+Where folds overlap, the next one may enter `os` when the first PE has its last term, and `ws` and
+`is` when all T have entered and the next operand is in place (a second register in each PE takes
+it, a row a cycle); nor may it take sums back before they have come down, R·hop cycles.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from accelsim.machine.hardware import Array
+import numpy as np
+
+from accelsim.machine.hardware import Array, Scratchpads
+from accelsim.numerics.formats import Format
+
+Number = Any
+"""An integer, or an array of them: of one tile, or of all that a search tries."""
+
+
+class Extents(NamedTuple):
+    """Rows, terms and columns of a product, or of a tile of one."""
+
+    m: Number
+    k: Number
+    n: Number
+
+
+class Widths(NamedTuple):
+    """Bits of an operand, of an output, and of what a fold leaves behind for each output."""
+
+    operand: Number
+    output: Number
+    partial: Number
+
+
+class WaveTime(NamedTuple):
+    """A wave keeps the arrays for `interval` cycles and `stretch` more where scratchpads are too
+    slow for it; its outputs are complete `drain` cycles after that. Terms enter in `entering` of
+    the cycles.
+    """
+
+    entering: Number
+    interval: Number
+    drain: Number
+    stretch: Number
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """A GEMM cut for an array: tiles of `tile_rows` × `tile_cols` outputs, folds of `terms`.
+    """An array, as far as folds and units go."""
 
-    A fold done alone takes `fold_cycles`; with others before and behind it, it keeps the array
-    for `interval_cycles`.
-    """
-
-    tile_rows: int
-    tile_cols: int
-    terms: int
-    row_strips: int
-    col_strips: int
-    term_strips: int
-    fold_cycles: int
-    interval_cycles: int
+    array: Array
 
     @property
-    def folds(self) -> int:
-        """Fillings of the array, over all tiles."""
-        return self.row_strips * self.col_strips * self.term_strips
+    def granule(self) -> Extents:
+        """Smallest tile that fills an array: tiles are whole multiples of it."""
+        rows, cols = self.array.rows, self.array.cols
+        return {
+            "os": Extents(rows, 1, cols),
+            "ws": Extents(1, rows, cols),
+            "is": Extents(cols, rows, 1),
+        }[self.array.dataflow]
 
-    @property
-    def drain_cycles(self) -> int:
-        """Cycles from when a fold no longer keeps the array until its outputs are complete."""
-        return self.fold_cycles - self.interval_cycles
+    def unit(self, tile: Extents) -> tuple[Number, Number]:
+        """Return rows and columns of the outputs of a chain."""
+        rows, cols = self.array.rows, self.array.cols
+        return {"os": (rows, cols), "ws": (tile.m, cols), "is": (cols, tile.n)}[self.array.dataflow]
 
-    @property
-    def tile_cycles(self) -> int:
-        """Cycles of all folds of one tile, with nothing before or behind."""
-        return self.term_strips * self.interval_cycles + self.drain_cycles
+    def units(self, tile: Extents) -> Number:
+        """Return the chains of a tile."""
+        rows, cols = self.array.rows, self.array.cols
+        return {
+            "os": -(-tile.m // rows) * -(-tile.n // cols),
+            "ws": -(-tile.n // cols),
+            "is": -(-tile.m // cols),
+        }[self.array.dataflow]
 
+    def chain(self, k: Number) -> Number:
+        """Return the folds over `k` terms that are in the scratchpads together."""
+        return 1 if self.array.dataflow == "os" else -(-k // self.array.rows)
 
-def map_gemm(m: int, k: int, n: int, array: Array) -> Mapping:
-    """Lay an m×k by k×n product onto `array`."""
-    rows, cols = array.rows, array.cols
-    if array.dataflow == "os":
-        tile_rows, tile_cols, terms = rows, cols, k
-        streamed, preload = k, 0
-    else:
-        terms, preload = rows, rows
-        tile_rows, tile_cols, streamed = (m, cols, m) if array.dataflow == "ws" else (cols, n, n)
-    fold_cycles = preload + rows + cols + streamed - 2
-    # A second register in each PE takes the next stationary operand while this one is in use, a
-    # row a cycle: the next fold waits for whichever of the two is slower.
-    interval = max(streamed, preload) if array.overlap_folds else fold_cycles
-    return Mapping(
-        tile_rows=tile_rows,
-        tile_cols=tile_cols,
-        terms=terms,
-        row_strips=-(-m // tile_rows),
-        col_strips=-(-n // tile_cols),
-        term_strips=-(-k // terms),
-        fold_cycles=fold_cycles,
-        interval_cycles=interval,
-    )
+    def fold_terms(self, tile: Extents) -> Number:
+        """Return the terms that a fold adds to each of its sums."""
+        return tile.k if self.array.dataflow == "os" else self.array.rows
+
+    def waves(self, tile: Extents) -> Number:
+        """Return how often the arrays are filled for a tile."""
+        return -(-self.units(tile) // self.array.count) * self.chain(tile.k)
+
+    def streamed(self, tile: Extents) -> Number:
+        """Return the steps in which operands stream through the array in one fold."""
+        return {"os": tile.k, "ws": tile.m, "is": tile.n}[self.array.dataflow]
+
+    def wave_time(
+        self, tile: Extents, fmt: Format, widths: Widths, pads: Scratchpads, returns: Number
+    ) -> WaveTime:
+        """Return the time of a wave of a tile, accumulated in `fmt`.
+
+        Every wave is given the time of a full one, and where sums return to the array, every fold
+        that of one which takes them back and leaves them again.
+        """
+        array, terms = self.array, self.streamed(tile)
+        mac = array.cycles_per_mac.get(fmt.name, 1)
+        hop = max(mac, array.adder_latency_cycles)
+        if array.dataflow == "os":
+            alone, entering, stationary = terms * hop + array.rows + array.cols - 2, terms * hop, 0
+            interval = entering
+        else:
+            stationary, entering = array.rows, terms * mac
+            alone = stationary + (terms - 1) * mac + array.rows * hop + array.cols - 1
+            interval = np.maximum(entering, array.rows * hop)
+        moved, kept = self._transfers(tile, widths, pads, returns)
+        if array.overlap_folds:
+            stretch = np.maximum(0, np.maximum(moved, kept) - interval)
+        else:
+            interval = alone
+            stretch = np.maximum(0, moved - entering) + np.maximum(0, kept - stationary)
+        return WaveTime(entering, interval, alone - interval, stretch)
+
+    def _transfers(
+        self, tile: Extents, widths: Widths, pads: Scratchpads, returns: Number
+    ) -> tuple[Number, Number]:
+        """Return the cycles that scratchpads need for what streams through a wave, and for what
+        stays in the array.
+        """
+        array = self.array
+        together = np.minimum(array.count, self.units(tile))
+        height, width = self.unit(tile)
+        rows, cols = np.minimum(tile.m, height), np.minimum(tile.n, width)
+        terms = np.minimum(tile.k, self.fold_terms(tile))
+        sums = np.where(returns, 2 * widths.partial, widths.output)
+        bits = {"a": rows * terms * widths.operand, "b": terms * cols * widths.operand}
+        bits["c"] = rows * cols * sums
+        cycles = {}
+        for key, wave_bits in bits.items():
+            rate = getattr(pads, key).bandwidth_bytes_per_cycle
+            size = together * -(-wave_bits // 8)
+            cycles[key] = 0 if rate is None else np.ceil(size / rate).astype(np.int64)
+        stays = {"os": None, "ws": "b", "is": "a"}[array.dataflow]
+        kept = 0 if stays is None else cycles.pop(stays)
+        return np.max(np.broadcast_arrays(*cycles.values()), axis=0), kept

@@ -15,7 +15,7 @@ from accelsim.machine.counts import Counts
 from accelsim.machine.hardware import Hardware
 from accelsim.machine.lower import LoweredLayer, lower
 from accelsim.machine.simulate import Simulation, simulate
-from accelsim.machine.tiles import bytes_of
+from accelsim.machine.tiling import bytes_of
 from accelsim.machine.timeline import Timeline, joined
 from accelsim.progress import Progress, silent
 from accelsim.trace import LayerTrace

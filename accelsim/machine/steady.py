@@ -1,26 +1,27 @@
-"""Jumps over folds that repeat: where the machine is in a state it has been in before.
+"""Jumps over visits that repeat: where the machine is in a state it has been in before.
 
-If nothing tells two moments apart but the time and how many folds have passed, and the folds to
+If nothing tells two moments apart but the time and how many visits have passed, and the visits to
 come are those that came after the first, then the same happens again, in the same cycles, for as
-long as the folds stay the same. Those rounds need not be simulated.
+long as the visits stay the same. Those rounds need not be simulated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.machine.lower import Fold
+LOOK_AHEAD = 3
+"""Visits, from the one in the array on, that a state may already depend on."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What has passed at a checkpoint: folds loaded, cycles, and stall cycles by cause."""
+    """What has passed at a checkpoint: visits, cycles, and stall cycles by cause."""
 
-    loaded: int
+    visits: int
     cycles: int
     stalls: tuple[int, ...]
 
@@ -29,19 +30,16 @@ class Moment:
 class Jump:
     """What a number of rounds takes, that need not be simulated."""
 
-    folds: int
+    visits: int
     cycles: int
     stalls: tuple[int, ...]
 
 
 class SteadyState:
-    """Remembers states, and finds how far the folds repeat from one that returns."""
+    """Remembers states, and finds how far the visits repeat from one that returns."""
 
-    def __init__(self, folds: Sequence[Fold]) -> None:
-        numbers: dict[Fold, int] = {}
-        self.kinds: NDArray[np.int32] = np.fromiter(
-            (numbers.setdefault(fold, len(numbers)) for fold in folds), np.int32, len(folds)
-        )
+    def __init__(self, kinds: NDArray[np.int32]) -> None:
+        self.kinds = kinds
         self.seen: dict[Hashable, Moment] = {}
 
     def forget(self) -> None:
@@ -54,8 +52,8 @@ class SteadyState:
         self.seen[state] = now
         if before is None:
             return None
-        period = now.loaded - before.loaded
-        rounds = self._repeats(now.loaded, period)
+        period = now.visits - before.visits
+        rounds = self._repeats(now.visits, period)
         if rounds == 0:
             return None
         jump = Jump(
@@ -68,14 +66,14 @@ class SteadyState:
         )
         # After the jump it is the same state, later.
         self.seen[state] = Moment(
-            now.loaded + jump.folds,
+            now.visits + jump.visits,
             now.cycles + jump.cycles,
             tuple(stall + more for stall, more in zip(now.stalls, jump.stalls, strict=True)),
         )
         return jump
 
     def _repeats(self, start: int, period: int) -> int:
-        """Return how often the `period` folds before `start` follow it, with one left over."""
+        """Return how often the `period` visits before `start` follow it, with some left over."""
         if period == 0:
             return 0
         size, same = 64, 0
@@ -88,4 +86,4 @@ class SteadyState:
                 break
             same += len(ahead)
             size *= 2
-        return max(0, same - 1) // period
+        return max(0, same - LOOK_AHEAD) // period

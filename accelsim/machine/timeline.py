@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+CAUSES = ("dram", "scratchpad", "recompute")
+"""Why the array stalls."""
+COUNTERS = ("tiles ahead", "tiles in c", "queue")
+"""Levels: tiles whose operands have arrived and that the array has not begun; tiles of outputs
+with room in scratchpad c, until they have left for DRAM; entries of the queue.
+"""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -21,7 +28,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Stall:
-    """The array idle, or redoing outputs, because of `cause` (`dram`, `recompute`).
+    """The array idle, or redoing outputs, because of `cause`, one of `CAUSES`.
 
     In a layer of vector work it is the vector unit that is idle.
     """
@@ -33,7 +40,7 @@ class Stall:
 
 @dataclass(frozen=True)
 class Level:
-    """From `cycle` on, `counter` (entries of the queue, buffers in use) stands at `value`."""
+    """From `cycle` on, `counter` stands at `value`."""
 
     counter: str
     cycle: int

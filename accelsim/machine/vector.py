@@ -71,15 +71,16 @@ class VectorSimulation:
 def lower_vector(trace: VectorTrace, hardware: Hardware) -> LoweredVector:
     """Cut vector work into pieces. Raises AccelsimError if a row does not fit half scratchpad c."""
     bits, pad = trace.value_format.bits, hardware.scratchpads.c
+    half_bytes = pad.capacity_bytes // 2
     row_bytes = -(-max(trace.row_inputs, trace.row_outputs) * bits // 8)
     where = f"layer {trace.name} on {hardware.name}"
-    if row_bytes > pad.buffer_bytes:
+    if row_bytes > half_bytes:
         raise AccelsimError(
             f"{where}: a row of {trace.row_inputs} values takes {row_bytes} bytes, but half of"
-            f" scratchpads.c holds {pad.buffer_bytes}; capacity_bytes of at least"
+            f" scratchpads.c holds {half_bytes}; capacity_bytes of at least"
             f" {2 * row_bytes} would fit"
         )
-    step = pad.buffer_bytes // row_bytes
+    step = half_bytes // row_bytes
     count = -(-trace.rows // step)
     if count > MAX_PIECES:
         raise AccelsimError(

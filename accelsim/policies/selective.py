@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from accelsim.numerics import Accumulator, matmul
+import accelsim.numerics as numerics
+from accelsim.numerics import Accumulator
 from accelsim.numerics.conditioning import condition_number, gamma
 from accelsim.policies.base import HIGH, THRESHOLD, LayerValues, LayerView, RecomputingPolicy
 from accelsim.trace import Detector, Mask
@@ -59,11 +60,11 @@ class Selective(RecomputingPolicy):
         values = layer.values
         if values is None:
             raise TypeError("selective recomputation needs the values of the layer")
-        numerator = matmul(np.abs(values.inputs), np.abs(values.weight), Accumulator(HIGH))
+        numerator = numerics.matmul(np.abs(values.inputs), np.abs(values.weight), Accumulator(HIGH))
         kappa = condition_number(values.activation, values.pre_activation, numerator, 0.0)
         return np.asarray(kappa > self.tau)
 
     def _numerator(self, values: LayerValues) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         if self.numerator == "constant":
             return np.full((1, 1), values.mean_abs_sum, np.float32)
-        return matmul(np.abs(values.inputs), np.abs(values.weight), Accumulator(HIGH))
+        return numerics.matmul(np.abs(values.inputs), np.abs(values.weight), Accumulator(HIGH))

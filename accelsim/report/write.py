@@ -118,8 +118,8 @@ def _figures(demo: Demo, progress: Progress) -> dict[str, tuple[str, bytes]]:
             "timeline",
             "Who is busy when in the first folds of one layer, a row a unit; in the array's row"
             " its stalls by cause. Where the array itself redoes outputs, it does nothing else"
-            " until that is done. Separate lanes redo them while the array goes on, until both"
-            " operand buffers are held by folds that wait for them.",
+            " until that is done. Separate lanes redo them while the array goes on, until the"
+            " tiles that wait for them fill the scratchpads.",
             lambda: figures.gantt([(run, run.layers[0]) for run in picked], TIMELINE_FOLDS),
         )
     )
@@ -186,13 +186,18 @@ def _layer_rows(demo: Demo) -> Iterable[dict[str, Any]]:
             "m": trace.m,
             "k": trace.k,
             "n": trace.n,
-            "order": lowered.order,
-            "folds": len(lowered.folds),
-            "fold_cycles": lowered.fold_cycles,
-            "interval_cycles": lowered.interval_cycles,
+            "tile_m": lowered.tiling.m,
+            "tile_k": lowered.tiling.k,
+            "tile_n": lowered.tiling.n,
+            "order": lowered.tiling.order,
+            "tiles": len(lowered.sequence),
+            "waves": lowered.waves,
+            "wave_cycles": lowered.kinds[0].wave_cycles,
+            "drain_cycles": lowered.kinds[0].drain_cycles,
             "recomputed_outputs": trace.recomputed_outputs,
             "compute_cycles": simulation.compute_cycles,
             "stall_dram_cycles": simulation.stall_cycles["dram"],
+            "stall_scratchpad_cycles": simulation.stall_cycles["scratchpad"],
             "stall_recompute_cycles": simulation.stall_cycles["recompute"],
             "total_cycles": simulation.total_cycles,
         }

@@ -104,9 +104,9 @@ def files(folder: Path) -> dict[str, bytes]:
             [
                 "w.yaml:1: clock_mhz: key is missing, expected a finite number from 1e-09 to 1e+15",
                 "w.yaml:1: array: key is missing, expected a mapping with the keys rows, cols,"
-                " dataflow, overlap_folds",
+                " dataflow, overlap_folds, count, cycles_per_mac, adder_latency_cycles",
                 "w.yaml:2: layers: unknown key; allowed: name, clock_mhz, array, dram,"
-                " scratchpads, recompute, vector, energy_table",
+                " scratchpads, tiling, recompute, vector, energy_table",
                 "h.yaml:1: layers: key is missing, expected a list that is not empty",
                 "h.yaml:2: clock_mhz: unknown key; allowed: name, layers, operand_format,"
                 " weights, dataset",
@@ -198,6 +198,7 @@ def test_a_run_prints_a_line_for_every_layer_and_every_count(
             str(layer["macs"]),
             str(layer["compute_cycles"]),
             str(layer["stall_cycles"]["dram"]),
+            str(layer["stall_cycles"]["scratchpad"]),
             str(layer["stall_cycles"]["recompute"]),
             str(layer["total_cycles"]),
             f"{layer['utilization']:.3f}",
@@ -229,6 +230,7 @@ LAYER_KEYS = {
     "utilization",
     "bottleneck",
     "why",
+    "tiling",
     "bytes",
     "recomputed_outputs",
     "recompute_rate",
@@ -457,7 +459,7 @@ def test_a_trace_opens_with_every_layer_and_the_cycles_of_the_run(accelsim_comma
     last = layers[-1]["ts"] + layers[-1]["dur"]
     assert last == pytest.approx(run["total_cycles"] / written["otherData"]["clock_mhz"])
     names = {event["name"] for event in events}
-    assert {"stall: dram", "stall: recompute", "queue", "operand buffers"} <= names
+    assert {"stall: dram", "stall: recompute", "queue", "tiles ahead"} <= names
 
 
 def test_a_trace_that_cannot_be_written_is_refused_before_any_work(accelsim_command: Any) -> None:

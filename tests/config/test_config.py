@@ -55,7 +55,7 @@ QUANTITY = "expected a finite number from 1e-09 to 1e+15"
 COST = "expected a finite number above 0"
 COUNT = "expected an integer from 1 to 1099511627776"
 SIZE = "expected an integer from 1 to 2147483648"
-HARDWARE_KEYS = "name, clock_mhz, array, dram, scratchpads, recompute, vector, energy_table"
+HARDWARE_KEYS = "name, clock_mhz, array, dram, scratchpads, tiling, recompute, vector, energy_table"
 
 
 def problems(load: Any, folder: Path, text: str | bytes) -> list[str]:
@@ -162,6 +162,70 @@ def test_a_count_takes_a_positive_integer_and_nothing_else(
 
 
 @pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (
+            "{fp33: 2}",
+            "got a mapping, unknown format 'fp33'; allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to"
+            " 23), fp16, bf16, tf32, fp32, intN, uintN, fixedN.F and ufixedN.F (N 1 to 32 bits, F"
+            " of them fraction)",
+        ),
+        ("{fp32: 2.5}", "got a mapping, fp32 takes 2.5, expected an integer from 1 to 4096"),
+        ("{fp32: 0}", "got a mapping, fp32 takes 0, expected an integer from 1 to 4096"),
+        ("{fp16: 2, e5m10: 3}", "got a mapping, e5m10 is given twice, under two names"),
+        ("3", "got 3, expected a mapping from formats to cycles"),
+    ],
+)
+def test_cycles_per_mac_takes_formats_and_positive_integers(
+    tmp_path: Path, array: str, said: str
+) -> None:
+    text = changed(HARDWARE, "rows: 4", f"rows: 4\n  cycles_per_mac: {array}")
+    assert problems(load_hardware, tmp_path, text) == [f":5: array.cycles_per_mac: {said}"]
+
+
+def test_cycles_per_mac_knows_a_format_by_any_of_its_names(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(changed(HARDWARE, "rows: 4", "rows: 4\n  cycles_per_mac: {e8m23: 2}"))
+    assert load_hardware(path).array.cycles_per_mac == {"fp32": 2}
+
+
+@pytest.mark.parametrize(
+    ("pad", "said"),
+    [
+        (
+            "bandwidth_bytes_per_cycle: 0",
+            "bandwidth_bytes_per_cycle: got 0, expected a finite number from 0.001 to 1e+15",
+        ),
+        (
+            "bandwidth_bytes_per_cycle: ",
+            "bandwidth_bytes_per_cycle: got nothing, expected a value; without one, leave the key"
+            " out",
+        ),
+        ("double_buffered: 2", "double_buffered: got 2, expected true or false"),
+    ],
+)
+def test_a_scratchpad_says_what_its_keys_take(tmp_path: Path, pad: str, said: str) -> None:
+    text = changed(HARDWARE, "{capacity_bytes: 1024}", f"{{{pad}}}")
+    assert problems(load_hardware, tmp_path, text) == [f":13: scratchpads.a.{said}"]
+
+
+@pytest.mark.parametrize(
+    ("tiling", "said"),
+    [
+        (
+            "{order: mmk}",
+            ".order: got the string 'mmk', expected one of mnk, mkn, nmk, nkm, kmn, knm",
+        ),
+        ("{m: 0}", f".m: got 0, {COUNT}"),
+        ("[4, 4]", ": got a list, expected a mapping with the keys m, k, n, order"),
+    ],
+)
+def test_a_tiling_says_what_its_keys_take(tmp_path: Path, tiling: str, said: str) -> None:
+    text = changed(HARDWARE, "energy_table: 45nm", f"tiling: {tiling}")
+    assert problems(load_hardware, tmp_path, text) == [f":18: tiling{said}"]
+
+
+@pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ("name: tiny", "name: no", "1: name: got the boolean no (quote it if it is a name), "),
@@ -244,7 +308,7 @@ def test_a_name_is_text_of_at_most_200_characters(
             "  latency_ns: 100",
             "  latency: 100",
             ":11: dram.latency: unknown key; did you mean 'latency_ns'?"
-            " allowed: type, bandwidth_gbytes_per_s, latency_ns",
+            " allowed: type, bandwidth_gbytes_per_s, latency_ns, capacity_bytes",
         ),
         (
             "energy_table: 45nm",
@@ -284,7 +348,8 @@ def test_a_name_is_text_of_at_most_200_characters(
         (
             "  rows: 4",
             "  <<: {rows: 4}\n  rows: 4",
-            ":4: array.'<<': unknown key; allowed: rows, cols, dataflow, overlap_folds",
+            ":4: array.'<<': unknown key; allowed: rows, cols, dataflow, overlap_folds, count,"
+            " cycles_per_mac, adder_latency_cycles",
         ),
         ("array:", "array: !!set", ":3: array: tag '!!set' is not allowed"),
         ("dram:", "dram: !fast", ":8: dram: tag '!fast' is not allowed"),
@@ -296,7 +361,8 @@ def test_a_name_is_text_of_at_most_200_characters(
         (
             "{capacity_bytes: 1024}",
             "1024",
-            ":13: scratchpads.a: got 1024, expected a mapping with the keys capacity_bytes",
+            ":13: scratchpads.a: got 1024, expected a mapping with the keys capacity_bytes,"
+            " bandwidth_bytes_per_cycle, double_buffered",
         ),
     ],
 )
@@ -309,8 +375,11 @@ def test_a_slip_in_a_hardware_file_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("section", "expected"),
     [
-        ("array", "rows, cols, dataflow, overlap_folds"),
-        ("dram", "type, bandwidth_gbytes_per_s, latency_ns"),
+        (
+            "array",
+            "rows, cols, dataflow, overlap_folds, count, cycles_per_mac, adder_latency_cycles",
+        ),
+        ("dram", "type, bandwidth_gbytes_per_s, latency_ns, capacity_bytes"),
         ("scratchpads", "a, b, c"),
         ("recompute", "unit, lanes, queue_capacity"),
     ],

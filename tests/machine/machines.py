@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from accelsim.machine import Hardware, Lanes, Rerun
+from accelsim.errors import AccelsimError
+from accelsim.machine import Hardware, Lanes, LoweredLayer, Rerun, lower
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.trace import Detector, LayerTrace, VectorTrace
 
@@ -22,19 +25,28 @@ def machine(
     overlap_folds: bool = False,
     unit: Lanes | Rerun | None = None,
     dataflow: str = "os",
+    array: dict[str, Any] | None = None,
     **parts: Any,
 ) -> Hardware:
     """A machine with a clock of 1 GHz, so that a nanosecond is a cycle."""
-    array = {"rows": rows, "cols": cols, "dataflow": dataflow, "overlap_folds": overlap_folds}
+    shape = {"rows": rows, "cols": cols, "dataflow": dataflow, "overlap_folds": overlap_folds}
     return Hardware.model_validate(
         {
             "name": "test",
             "clock_mhz": 1000.0,
-            "array": array,
+            "array": shape | (array or {}),
             "recompute": unit or Rerun(unit="array"),
             **parts,
         }
     )
+
+
+def changed(hardware: Hardware, **parts: dict[str, Any]) -> Hardware:
+    """The same machine with some keys of some parts replaced, and checked again."""
+    content = hardware.model_dump(exclude_none=True)
+    for part, keys in parts.items():
+        content[part] = content[part] | keys
+    return Hardware.model_validate(content)
 
 
 def lanes(count: int, queue_capacity: int) -> Lanes:
@@ -83,3 +95,67 @@ def vector_work(**changes: Any) -> VectorTrace:
         "value_format": FloatFormat.parse("fp16"),
     }
     return VectorTrace(**values | changes)
+
+
+def lowered(layer: LayerTrace, hardware: Hardware) -> LoweredLayer:
+    """Lower, or have hypothesis draw again where nothing fits."""
+    try:
+        return lower(layer, hardware)
+    except AccelsimError as error:
+        assume("no tiling fits" not in str(error))
+        raise
+
+
+def _machine(draw: st.DrawFn, cut: bool) -> Hardware:
+    rows, cols = draw(st.integers(1, 8)), draw(st.integers(1, 8))
+    dataflow = draw(st.sampled_from(["os", "ws", "is"]))
+    array: dict[str, Any] = {
+        "count": draw(st.sampled_from([1, 1, 2, 3])),
+        "adder_latency_cycles": draw(st.sampled_from([1, 1, 2, 5])),
+        "cycles_per_mac": draw(st.sampled_from([{}, {"fp32": 3}, {"e4m3fn": 2, "fp32": 3}])),
+    }
+    pads = {}
+    for key in "abc":
+        pad: dict[str, Any] = {"double_buffered": draw(st.sampled_from([True, True, False]))}
+        if draw(st.booleans()):
+            pad["bandwidth_bytes_per_cycle"] = draw(st.sampled_from([0.5, 1.0, 3.0, 8.0]))
+        if cut:
+            pad["capacity_bytes"] = draw(st.integers(16, 600))
+        pads[key] = pad
+    tiling: dict[str, Any] = {}
+    if cut and draw(st.booleans()):
+        steps = {"os": (rows, 1, cols), "ws": (1, rows, cols), "is": (cols, rows, 1)}[dataflow]
+        for key, step in zip("mkn", steps, strict=True):
+            if draw(st.booleans()):
+                tiling[key] = step * draw(st.integers(1, 4))
+        tiling["order"] = draw(st.sampled_from(["mnk", "mkn", "nmk", "nkm", "kmn", "knm"]))
+    dram = {
+        "bandwidth_gbytes_per_s": draw(st.sampled_from([0.5, 1.0, 3.0, 16.0, 1e9])),
+        "latency_ns": draw(st.sampled_from([0.0, 7.0, 100.0])),
+    }
+    unit = draw(UNITS)
+    overlap = draw(st.booleans())
+    return machine(
+        rows, cols, overlap, unit, dataflow, array, dram=dram, scratchpads=pads, tiling=tiling
+    )
+
+
+UNITS: st.SearchStrategy[Lanes | Rerun] = st.one_of(
+    st.just(Rerun(unit="array")),
+    st.builds(lanes, st.integers(1, 20), st.integers(1, 20)),
+)
+MACHINES = st.composite(_machine)(cut=False)
+"""Machines whose scratchpads hold any of the layers below."""
+TIGHT_MACHINES = st.composite(_machine)(cut=True)
+"""Machines whose scratchpads do not, some with a tiling that is given."""
+LAYERS = st.builds(
+    lambda m, k, n, rate, seed, repeats: trace(
+        m, k, n, random_mask(repeats * m, n, rate, seed), repeats=repeats
+    ),
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.sampled_from([0.0, 0.05, 0.4, 1.0]),
+    st.integers(0, 3),
+    st.sampled_from([1, 1, 3]),
+)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from machines import E4M3, FP32, lanes, machine, random_mask, trace
 
-from accelsim.errors import AccelsimError
-from accelsim.machine import Arithmetic, DramAccess, Hardware, Lanes, Sram, lower
+from accelsim.machine import Arithmetic, DramAccess, Hardware, Lanes, Part, Sram, lower
 from accelsim.numerics import Accumulator
 from accelsim.trace import Detector, LayerTrace
 
@@ -25,17 +23,16 @@ def ceil(a: int, b: int) -> int:
 def test_folds_and_compute_cycles_are_the_closed_form(
     m: int, k: int, n: int, rows: int, cols: int, overlap: bool, dataflow: str
 ) -> None:
-    lowered = lower(trace(m, k, n), machine(rows, cols, overlap, dataflow=dataflow))
+    found = lower(trace(m, k, n), machine(rows, cols, overlap, dataflow=dataflow))
     folds, terms, cycles, interval = {
         "os": (ceil(m, rows) * ceil(n, cols), k, rows + cols + k - 2, k),
         "ws": (ceil(k, rows) * ceil(n, cols), m, 2 * rows + cols + m - 2, max(m, rows)),
         "is": (ceil(k, rows) * ceil(m, cols), n, 2 * rows + cols + n - 2, max(n, rows)),
     }[dataflow]
-    assert len(lowered.folds) == folds
-    assert lowered.fold_cycles == cycles
+    assert found.folds == found.waves == folds
     assert interval >= terms
     expected = (folds - 1) * interval + cycles if overlap else folds * cycles
-    assert lowered.compute_cycles == expected
+    assert found.compute_cycles == expected
 
 
 def redone_words(layer: LayerTrace, hardware: Hardware) -> tuple[int, int]:
@@ -99,13 +96,13 @@ def test_words_read_for_recomputation_are_those_of_the_definition(
 def test_counts_are_conserved(m: int, k: int, n: int, rate: float, dataflow: str) -> None:
     mask = random_mask(m, n, rate)
     hardware = machine(unit=lanes(2, 4), dataflow=dataflow)
-    lowered = lower(trace(m, k, n, mask), hardware)
-    counts, redone = lowered.counts, int(mask.sum())
+    found = lower(trace(m, k, n, mask), hardware)
+    counts, redone = found.counts, int(mask.sum())
     multiply = Arithmetic("multiply", "e4m3fn")
     assert counts.number("array", multiply) == m * n * k
     assert counts.number("recompute", multiply) == redone * k
     assert counts.number("recompute", Arithmetic("add", "fp32")) == redone * k
-    assert sum(fold.flagged for fold in lowered.folds) == redone
+    assert sum(visit.flagged for visit in found.visits) == redone
     capacity = hardware.scratchpads.a.capacity_bytes
     filled = sum(
         counts.number(pad, Sram("write", capacity)) for pad in ("scratchpad_a", "scratchpad_b")
@@ -113,8 +110,8 @@ def test_counts_are_conserved(m: int, k: int, n: int, rate: float, dataflow: str
     dram_read = counts.number("dram", DramAccess("read", "lpddr4"))
     dram_written = counts.number("dram", DramAccess("write", "lpddr4"))
     assert filled == dram_read
-    assert dram_read == sum(fold.load_bytes + fold.refetch_bytes for fold in lowered.folds)
-    assert dram_written == sum(fold.store_bytes for fold in lowered.folds) == m * n
+    assert dram_read == sum(sum(visit.loads.values()) for visit in found.visits)
+    assert dram_written == sum(visit.store_bytes for visit in found.visits) == m * n
     # Partial sums, of one byte here, are written and taken back between the folds of a tile.
     partial = 0 if dataflow == "os" else m * n * (ceil(k, hardware.array.rows) - 1)
     assert counts.number("scratchpad_c", Sram("read", capacity)) == dram_written + partial
@@ -158,56 +155,49 @@ def test_a_wider_accumulator_moves_more_bytes_of_partial_sums() -> None:
 def test_an_output_is_known_after_the_last_fold_over_its_terms() -> None:
     mask = np.zeros((6, 10), np.bool_)
     mask[3, 1] = mask[5, 9] = True
-    folds = lower(trace(6, 12, 10, mask), machine(dataflow="ws")).folds
-    # Three strips of four columns, three folds over the terms of each.
-    assert [fold.flagged for fold in folds] == [0, 0, 1, 0, 0, 0, 0, 0, 1]
-    assert [fold.store_bytes for fold in folds] == [0, 0, 24, 0, 0, 24, 0, 0, 12]
-    assert [fold.opens for fold in folds] == [True, False, False] * 3
-    turned = lower(trace(6, 12, 10, mask), machine(dataflow="is")).folds
-    assert [fold.flagged for fold in turned] == [0, 0, 1, 0, 0, 1]
+    whole = {"m": 6, "k": 12, "n": 10}
+    # Three chains of three folds over the terms, for four columns each, all in one tile.
+    (visit,) = lower(trace(6, 12, 10, mask), machine(dataflow="ws", tiling=whole)).visits
+    assert visit.parts == (Part(3, 1), Part(6, 1))
+    # Two chains, for four rows each, and an output of either is flagged.
+    (turned,) = lower(trace(6, 12, 10, mask), machine(dataflow="is", tiling=whole)).visits
+    assert turned.parts == (Part(3, 1), Part(3, 1))
+    # Cut after eight terms, outputs are known in every second tile.
+    cut = machine(dataflow="ws", tiling={"m": 6, "k": 8, "n": 4, "order": "mnk"})
+    visits = lower(trace(6, 12, 10, mask), cut).visits
+    assert [visit.flagged for visit in visits] == [0, 1, 0, 0, 0, 1]
+    assert [visit.store_bytes for visit in visits] == [0, 24, 0, 24, 0, 12]
+    assert [visit.waves for visit in visits] == [2, 1, 2, 1, 2, 1]
+
+
+def test_outputs_of_several_arrays_drain_together() -> None:
+    mask = np.zeros((4, 20), np.bool_)
+    mask[0, 1] = mask[3, 5] = mask[2, 19] = True
+    hardware = machine(array={"count": 2}, tiling={"n": 20})
+    (visit,) = lower(trace(4, 10, 20, mask), hardware).visits
+    # Five folds on two arrays are three waves: the first leaves two flagged outputs.
+    assert visit.parts == (Part(1, 2), Part(2, 1))
 
 
 def test_redoing_fetches_again_what_has_left_the_scratchpads() -> None:
     mask = np.zeros((6, 10), np.bool_)
     mask[3, 1] = mask[3, 2] = True
-    small = {"a": {"capacity_bytes": 48}, "b": {"capacity_bytes": 32}}
-    hardware = machine(dataflow="ws", scratchpads=small)
-    lowered = lower(trace(6, 12, 10, mask), hardware)
-    # One row of A and two columns of B, for the eight terms of the first two folds.
-    assert [fold.refetch_bytes for fold in lowered.folds[:3]] == [0, 0, 8 + 16]
-    roomy = lower(trace(6, 12, 10, mask), machine(dataflow="ws"))
-    assert not any(fold.refetch_bytes for fold in roomy.folds)
-
-
-def test_partial_sums_that_do_not_fit_are_refused() -> None:
-    hardware = machine(dataflow="ws", scratchpads={"c": {"capacity_bytes": 64}})
-    lower(trace(8, 10, 8), hardware)
-    with pytest.raises(AccelsimError) as caught:
-        lower(trace(8, 10, 8, accumulator=Accumulator(FP32)), hardware)
-    assert str(caught.value) == (
-        "layer layer on test: 8x4 partial sums of 32 bits take 128 bytes, but half of"
-        " scratchpads.c holds 32; capacity_bytes of at least 256 would fit"
-    )
-    # One fold over all terms leaves no partial sums.
-    lower(trace(8, 4, 8, accumulator=Accumulator(FP32)), hardware)
+    cut = {"m": 6, "k": 8, "n": 4, "order": "mnk"}
+    small = {"a": {"capacity_bytes": 71, "double_buffered": False}, "b": {"capacity_bytes": 64}}
+    hardware = machine(dataflow="ws", scratchpads=small, tiling=cut)
+    found = lower(trace(6, 12, 10, mask), hardware)
+    # One row of A and two columns of B, for the eight terms of the tile before.
+    assert [visit.parts[0].refetch_bytes for visit in found.visits[:2]] == [0, 8 + 16]
+    # Where both are kept whole, nothing has left; where terms are outermost, all but the last have.
+    roomy = lower(trace(6, 12, 10, mask), machine(dataflow="ws", tiling=cut))
+    assert not any(part.refetch_bytes for visit in roomy.visits for part in visit.parts)
+    outer = lower(trace(6, 12, 10, mask), machine(dataflow="ws", tiling=cut | {"order": "kmn"}))
+    assert [visit.parts[0].refetch_bytes for visit in outer.visits] == [0, 0, 0, 8 + 16, 0, 0]
 
 
 def test_operands_that_fit_are_fetched_once() -> None:
     counts = lower(trace(12, 5, 20), machine()).counts
     assert counts.number("dram", DramAccess("read", "lpddr4")) == 12 * 5 + 5 * 20
-
-
-def test_the_order_with_less_dram_traffic_is_taken() -> None:
-    small = {"capacity_bytes": 2 * 4 * 10}  # two strips of four rows of ten terms
-    hardware = machine(scratchpads={"a": small, "b": small})
-    wide = lower(trace(8, 10, 40), hardware)  # 2 row strips, 10 column strips
-    tall = lower(trace(40, 10, 8), hardware)
-    assert (wide.order, tall.order) == ("columns", "rows")
-    # A (8x10) fits and stays; every strip of B is fetched once.
-    assert sum(fold.load_bytes for fold in wide.folds) == 8 * 10 + 10 * 40
-    big = lower(trace(16, 10, 16), hardware)  # neither fits: 160 + 160 per strip of the other
-    assert big.order == "rows"
-    assert sum(fold.load_bytes for fold in big.folds) == 16 * 10 + 4 * 10 * 16
 
 
 def test_each_policy_is_charged_for_the_work_it_causes() -> None:
@@ -235,23 +225,6 @@ def test_wider_outputs_move_more_bytes() -> None:
     assert counts.number("dram", DramAccess("write", "lpddr4")) == 24
 
 
-@pytest.mark.parametrize(
-    ("pad", "message"),
-    [
-        ("a", "4 rows of 10 terms take 40 bytes"),
-        ("b", "4 columns of 10 terms take 40 bytes"),
-    ],
-)
-def test_a_strip_that_does_not_fit_is_refused(pad: str, message: str) -> None:
-    hardware = machine(scratchpads={pad: {"capacity_bytes": 79}})
-    with pytest.raises(AccelsimError) as caught:
-        lower(trace(8, 10, 8), hardware)
-    assert str(caught.value) == (
-        f"layer layer on test: {message}, but half of scratchpads.{pad} holds 39;"
-        " capacity_bytes of at least 80 would fit"
-    )
-
-
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), DATAFLOWS, st.booleans())
 def test_products_that_repeat_are_the_folds_and_counts_of_each(
     m: int, k: int, n: int, dataflow: str, by_lanes: bool
@@ -260,24 +233,8 @@ def test_products_that_repeat_are_the_folds_and_counts_of_each(
     hardware = machine(unit=lanes(2, 4) if by_lanes else None, dataflow=dataflow)
     together = lower(trace(m, k, n, mask, repeats=3), hardware)
     apart = [lower(trace(m, k, n, part), hardware) for part in np.split(mask, 3)]
-    assert together.folds == tuple(fold for product in apart for fold in product.folds)
+    assert together.visits == [visit for product in apart for visit in product.visits]
     assert together.counts == apart[0].counts + apart[1].counts + apart[2].counts
-
-
-def test_an_operand_that_repeats_stays_if_the_next_one_fits_beside_it() -> None:
-    fits = machine(scratchpads={"b": {"capacity_bytes": 320}})
-    read = DramAccess("read", "lpddr4")
-    # Two products, 8x10 by 10x16: B is fetched once, or once for each of two row strips.
-    layer = trace(8, 10, 16, repeats=2)
-    assert lower(layer, fits).counts.number("dram", read) == 2 * (80 + 160)
-    small = {"capacity_bytes": 80}  # nor does A fit, so that the order cannot save it
-    tight = machine(scratchpads={"a": small, "b": {"capacity_bytes": 319}})
-    assert lower(layer, tight).counts.number("dram", read) == 2 * (80 + 2 * 160)
-
-
-def test_too_many_folds_are_refused() -> None:
-    with pytest.raises(AccelsimError, match="are 4000000 folds of 4x4, and at most 2000000"):
-        lower(trace(8000, 1, 8000), machine())
 
 
 def test_a_trace_prints_itself() -> None:

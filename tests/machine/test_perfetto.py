@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import lanes, machine, trace, vector_work
-from test_simulate import LAYERS, MACHINES, run
+from machines import LAYERS, MACHINES, lanes, machine, trace, vector_work
+from test_simulate import ANY_MACHINE, ONE_FOLD, run
 
 from accelsim.machine import Hardware, chrome_trace, lower_layer, simulate_layer
 from accelsim.trace import LayerTrace, VectorTrace
@@ -28,18 +28,20 @@ def spans(events: list[dict[str, Any]], track: str) -> list[tuple[str, float, fl
 
 def test_a_trace_by_hand() -> None:
     # The timeline is worked out in test_simulate.py; at 1 GHz a cycle is a thousandth of a µs.
-    hardware = machine(dram={"bandwidth_gbytes_per_s": 4.0, "latency_ns": 5.0}, unit=lanes(2, 8))
+    hardware = machine(
+        dram={"bandwidth_gbytes_per_s": 4.0, "latency_ns": 5.0}, unit=lanes(2, 8), tiling=ONE_FOLD
+    )
     mask = np.zeros((4, 8), np.bool_)
     mask[0, :3] = True
     timeline = run(trace(4, 10, 8, mask), hardware).timeline
     written = chrome_trace([timeline, timeline], hardware)
     events = written["traceEvents"]
-    assert spans(events, "layer") == [("layer", 0.0, 0.065), ("layer", 0.065, 0.13)]
-    assert spans(events, "array")[:2] == [("fold 0", 0.025, 0.041), ("fold 1", 0.041, 0.057)]
-    assert spans(events, "stalls")[:3] == [
+    assert spans(events, "layer") == [("layer", 0.0, 0.069), ("layer", 0.069, 0.138)]
+    assert spans(events, "array")[:2] == [("tile 0", 0.025, 0.041), ("tile 1", 0.041, 0.057)]
+    assert spans(events, "array stalls")[:3] == [
         ("stall: dram", 0.0, 0.025),
         ("stall: recompute", 0.057, 0.061),
-        ("stall: dram", 0.061, 0.065),
+        ("stall: dram", 0.061, 0.069),
     ]
     queue = [(e["ts"], e["args"]["entries"]) for e in events if e["name"] == "queue"]
     # Three flagged outputs enter at 41; two leave at once, the third when the lanes are free.
@@ -49,7 +51,7 @@ def test_a_trace_by_hand() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(MACHINES, LAYERS)
+@given(ANY_MACHINE, LAYERS)
 def test_stalls_are_those_that_are_counted_and_never_overlap(
     hardware: Hardware, layer: LayerTrace
 ) -> None:
@@ -61,14 +63,14 @@ def test_stalls_are_those_that_are_counted_and_never_overlap(
 
 
 @settings(max_examples=60, deadline=None)
-@given(MACHINES, LAYERS)
+@given(ANY_MACHINE, LAYERS)
 def test_counters_stay_within_the_machine_and_end_at_zero(
     hardware: Hardware, layer: LayerTrace
 ) -> None:
     levels = run(layer, hardware).timeline.levels
     most = {
-        "operand buffers": 2,
-        "output buffers": 2,
+        "tiles ahead": 2,
+        "tiles in c": 2,
         "queue": getattr(hardware.recompute, "queue_capacity", 0),
     }
     assert {level.counter for level in levels} == set(most)

@@ -82,7 +82,7 @@ def test_steps_are_products_one_after_the_other(
     stalls = simulation.stall_cycles
     assert stalls == {cause: sum(s.stall_cycles[cause] for s in simulations) for cause in stalls}
     assert simulation.total_cycles == simulation.compute_cycles + sum(stalls.values())
-    flagged = [fold.flagged for step in lowered.steps for fold in step.folds]
+    flagged = [visit.flagged for step in lowered.steps for visit in step.visits]
     assert sum(flagged) == layer.recomputed_outputs
     timeline = simulation.timeline
     assert timeline.total_cycles == simulation.total_cycles

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import machine, random_mask, trace
-from test_simulate import LAYERS, MACHINES, UNITS
+from machines import LAYERS, MACHINES, TIGHT_MACHINES, UNITS, lowered, machine, random_mask, trace
 
-from accelsim.machine import Hardware, Lanes, Rerun, lower, simulate, simulate_every_fold
-from accelsim.machine.lower import Fold
+from accelsim.machine import Hardware, Lanes, Rerun, lower, simulate, simulate_every_visit
 from accelsim.machine.steady import Jump, Moment, SteadyState
 from accelsim.trace import LayerTrace
 
@@ -21,12 +19,12 @@ Item = TypeVar("Item")
 
 
 def agree(layer: LayerTrace, hardware: Hardware) -> None:
-    lowered = lower(layer, hardware)
-    assert simulate(lowered, hardware) == simulate_every_fold(lowered, hardware)[0]
+    found = lowered(layer, hardware)
+    assert simulate(found, hardware) == simulate_every_visit(found, hardware)[0]
 
 
 @settings(max_examples=300, deadline=None)
-@given(MACHINES, LAYERS)
+@given(st.one_of(MACHINES, TIGHT_MACHINES), LAYERS)
 def test_a_jump_gives_the_same_integers(hardware: Hardware, layer: LayerTrace) -> None:
     agree(layer, hardware)
 
@@ -37,20 +35,34 @@ def test_a_jump_gives_the_same_integers(hardware: Hardware, layer: LayerTrace) -
     st.integers(1, 3), st.integers(1, 3), st.sampled_from(["os", "ws", "is"]), st.booleans(), UNITS,
     st.sampled_from([0.0, 0.0, 0.003]), st.sampled_from([0.3, 1.0, 2.7, 16.0, 1e9]),
     st.sampled_from([0.0, 7.0, 100.0]), st.sampled_from([512, 2**21]),
+    st.sampled_from([{}, {"count": 2}, {"adder_latency_cycles": 3}]),
+    st.sampled_from(["", "a", "b", "c", "abc"]), st.sampled_from([None, 0.5, 2.0]),
+    st.sampled_from([None, "mnk", "nmk", "kmn", "mkn"]), st.sampled_from([1, 1, 3]),
 )  # fmt: skip
-def test_long_runs_of_folds_give_the_same_integers(
+def test_long_runs_of_visits_give_the_same_integers(
     m: int, k: int, n: int, repeats: int, rows: int, cols: int, dataflow: str, overlap: bool,
     unit: Lanes | Rerun, rate: float, bandwidth: float, latency: float, capacity: int,
+    array: dict[str, int], single: str, pad_rate: float | None, order: str | None, folds: int,
 ) -> None:  # fmt: skip
-    pads = {key: {"capacity_bytes": capacity} for key in ("a", "b")}
+    pads: dict[str, dict[str, Any]] = {
+        key: {"capacity_bytes": capacity, "double_buffered": key not in single} for key in "abc"
+    }
+    if pad_rate is not None:
+        pads["a"]["bandwidth_bytes_per_cycle"] = pad_rate
     dram = {"bandwidth_gbytes_per_s": bandwidth, "latency_ns": latency}
-    hardware = machine(rows, cols, overlap, unit, dataflow, dram=dram, scratchpads=pads)
+    tiling: dict[str, Any] = {}
+    if order is not None:  # many small tiles, some with sums that go to memory and come back
+        tiling = {"order": order, "k": 6 * rows, "n" if dataflow != "is" else "m": folds * cols}
+    hardware = machine(
+        rows, cols, overlap, unit, dataflow, array, dram=dram, scratchpads=pads, tiling=tiling
+    )
     mask = random_mask(repeats * m, n, rate) if rate else None
     agree(trace(m, k, n, mask, repeats=repeats), hardware)
 
 
-def test_time_grows_with_distinct_folds_and_not_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    hardware = machine(dram={"bandwidth_gbytes_per_s": 3.0, "latency_ns": 100.0})
+def test_time_grows_with_distinct_visits_and_not_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    dram = {"bandwidth_gbytes_per_s": 3.0, "latency_ns": 100.0}
+    hardware = machine(dram=dram, tiling={"m": 4, "n": 4, "order": "mnk"})
     visits: list[Moment] = []
 
     class Counted(SteadyState):
@@ -60,21 +72,20 @@ def test_time_grows_with_distinct_folds_and_not_with_all(monkeypatch: pytest.Mon
 
     module = sys.modules["accelsim.machine.simulate"]  # the name is also a function's
     monkeypatch.setattr(module, "SteadyState", Counted)
-    lowered = lower(trace(800, 16, 400), hardware)
-    assert len(lowered.folds) == 20_000
-    assert simulate(lowered, hardware) == simulate_every_fold(lowered, hardware)[0]
+    layer = lower(trace(800, 16, 400), hardware)
+    assert len(layer.sequence) == 20_000
+    assert simulate(layer, hardware) == simulate_every_visit(layer, hardware)[0]
     assert len(visits) < 2_000
 
 
-def test_progress_reaches_the_last_fold_over_all_jumps() -> None:
-    passed: list[Fold] = []
+def test_progress_reaches_the_last_visit_over_all_jumps() -> None:
+    passed: list[object] = []
 
     def counted(items: Sequence[Item], description: str) -> Iterator[Item]:
         for item in items:
-            assert isinstance(item, Fold)
             passed.append(item)
             yield item
 
-    lowered = lower(trace(400, 16, 40), machine())
-    simulate(lowered, machine(), counted)
-    assert tuple(passed) == lowered.folds
+    hardware = machine(tiling={"m": 4, "n": 4})
+    simulate(lower(trace(400, 16, 40), hardware), hardware, counted)
+    assert passed == list(range(1000))

@@ -140,10 +140,10 @@ def test_energy_can_be_added_up_by_hand_from_the_tables(folder: Path) -> None:
 def test_cycles_can_be_added_up_by_hand_from_the_tables(folder: Path) -> None:
     total: dict[tuple[str, str, str], int] = defaultdict(int)
     for row in rows(folder / "layers.csv"):
-        folds, fold = int(row["folds"]), int(row["fold_cycles"])
-        interval = int(row["interval_cycles"])
-        assert int(row["compute_cycles"]) == folds * interval + (fold - interval)
-        stalls = int(row["stall_dram_cycles"]) + int(row["stall_recompute_cycles"])
+        busy = int(row["waves"]) * int(row["wave_cycles"])
+        assert int(row["compute_cycles"]) == busy + int(row["drain_cycles"])
+        causes = ("dram", "scratchpad", "recompute")
+        stalls = sum(int(row[f"stall_{cause}_cycles"]) for cause in causes)
         assert int(row["total_cycles"]) == int(row["compute_cycles"]) + stalls
         total[row["hardware"], row["workload"], row["policy"]] += int(row["total_cycles"])
     for row in rows(folder / "results.csv"):

@@ -1,0 +1,247 @@
+"""The laws of time, on random machines and layers.
+
+Every unit goes through a list that is fixed before, and waits for the others: times are sums and
+maxima of delays, so that a shorter delay, or more room, makes nothing later. The exceptions are at
+the end, with examples.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from machines import (
+    FP32,
+    LAYERS,
+    MACHINES,
+    TIGHT_MACHINES,
+    changed,
+    lanes,
+    lowered,
+    machine,
+    trace,
+)
+
+from accelsim.machine import (
+    Arithmetic,
+    DramAccess,
+    Hardware,
+    Rerun,
+    Simulation,
+    Sram,
+    simulate,
+)
+from accelsim.numerics import Accumulator
+from accelsim.trace import LayerTrace
+
+ANY_MACHINE = st.one_of(MACHINES, TIGHT_MACHINES)
+
+
+def run(layer: LayerTrace, hardware: Hardware) -> Simulation:
+    return simulate(lowered(layer, hardware), hardware)
+
+
+def fixed(layer: LayerTrace, hardware: Hardware) -> Hardware:
+    """The machine, with the tiling of this layer given."""
+    m, k, n, order, _ = lowered(layer, hardware).tiling
+    return changed(hardware, tiling={"m": m, "k": k, "n": n, "order": order})
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANY_MACHINE, LAYERS)
+def test_the_total_lies_between_the_busiest_unit_and_all_of_them(
+    hardware: Hardware, layer: LayerTrace
+) -> None:
+    result = run(layer, hardware)
+    visits, timeline = result.layer.visits, result.timeline
+    busy = {unit: timeline.busy_cycles(unit) for unit in ("array", "dram", "recompute")}
+    assert result.total_cycles == result.compute_cycles + sum(result.stall_cycles.values())
+    assert min(result.stall_cycles.values()) >= 0
+    assert max(*busy.values(), result.compute_cycles) <= result.total_cycles
+    parts = [part for visit in visits for part in visit.parts]
+    fetches = sum(visit.transfers for visit in visits) + sum(p.refetch_bytes > 0 for p in parts)
+    waits = hardware.dram_latency_cycles * fetches
+    drains = sum(visit.drain_cycles * len(visit.parts) for visit in visits)
+    drained = sum((visit.waves - 1) * visit.slow_wave_cycles for visit in visits)
+    assert result.total_cycles <= sum(busy.values()) + waits + drains + drained
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANY_MACHINE, LAYERS)
+def test_nothing_is_below_the_roofline(hardware: Hardware, layer: LayerTrace) -> None:
+    result = run(layer, hardware)
+    moved = result.layer.counts.bytes_moved("dram")
+    assert result.total_cycles >= moved * hardware.cycles_per_byte * (1 - 1e-12)
+    each = hardware.array.cycles_per_mac.get(layer.accumulator.format.name, 1)
+    assert result.total_cycles * hardware.array.macs_per_cycle >= layer.macs * each
+    for key in "abc":
+        pad = getattr(hardware.scratchpads, key)
+        if pad.bandwidth_bytes_per_cycle is None or layer.recomputed_outputs:
+            continue
+        first_pass = result.layer.counts.number(
+            f"scratchpad_{key}", Sram("read", pad.capacity_bytes)
+        )
+        if key != "c":
+            assert result.total_cycles >= first_pass / pad.bandwidth_bytes_per_cycle - 1e-6
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANY_MACHINE, LAYERS)
+def test_bytes_and_macs_are_conserved(hardware: Hardware, layer: LayerTrace) -> None:
+    found = lowered(layer, hardware)
+    counts, visits = found.counts, found.visits
+    multiply = Arithmetic("multiply", layer.operand_format.name)
+    macs = counts.number("array", multiply) + counts.number("recompute", multiply)
+    assert macs == layer.macs + layer.recomputed_outputs * layer.k
+    assert sum(visit.flagged for visit in visits) == layer.recomputed_outputs
+    # What leaves DRAM enters a scratchpad, and what enters DRAM has left scratchpad c.
+    refetched = sum(part.refetch_bytes for visit in visits for part in visit.parts)
+    loaded = {key: sum(visit.loads[key] for visit in visits) for key in "abc"}
+    read = counts.number("dram", DramAccess("read", "lpddr4"))
+    written = counts.number("dram", DramAccess("write", "lpddr4"))
+    assert read == sum(loaded.values()) + refetched
+    assert written == sum(visit.store_bytes for visit in visits)
+    pads = hardware.scratchpads
+    filled = sum(
+        counts.number(f"scratchpad_{key}", Sram("write", getattr(pads, key).capacity_bytes))
+        for key in "ab"
+    )
+    assert filled == read - loaded["c"]
+    # Scratchpad c: all that is read was written, and outputs that are redone were written twice.
+    inside = counts.number("scratchpad_c", Sram("write", pads.c.capacity_bytes))
+    outside = counts.number("scratchpad_c", Sram("read", pads.c.capacity_bytes))
+    redone = layer.recomputed_outputs * layer.output_format.bits // 8
+    assert inside == outside + redone
+
+
+FASTER = st.sampled_from(
+    [
+        ("dram", {"bandwidth_gbytes_per_s": 1.1}),
+        ("dram", {"bandwidth_gbytes_per_s": 7.0}),
+        ("dram", {"latency_ns": 0.5}),
+        ("a", {"capacity_bytes": 1.3}),
+        ("b", {"capacity_bytes": 1.3}),
+        ("c", {"capacity_bytes": 1.3}),
+        ("a", {"capacity_bytes": 9.0}),
+        ("c", {"capacity_bytes": 9.0}),
+        ("a", {"bandwidth_bytes_per_cycle": 1.7}),
+        ("b", {"bandwidth_bytes_per_cycle": 1.7}),
+        ("c", {"bandwidth_bytes_per_cycle": 1.7}),
+        ("recompute", {"lanes": 1.4}),
+        ("recompute", {"lanes": 5.0}),
+        ("recompute", {"queue_capacity": 1.4}),
+        ("recompute", {"queue_capacity": 5.0}),
+    ]
+)
+
+
+def better(hardware: Hardware, part: str, keys: dict[str, float]) -> Hardware:
+    """The machine with some quantity of a part multiplied."""
+    content = hardware.model_dump(exclude_none=True)
+    owner = content["scratchpads"] if part in ("a", "b", "c") else content
+    for key, factor in keys.items():
+        assume(key in owner[part])
+        value = owner[part][key]
+        more = value * factor
+        owner[part][key] = -int(-more // 1) if isinstance(value, int) else more
+    return Hardware.model_validate(content)
+
+
+@settings(max_examples=500, deadline=None)
+@given(ANY_MACHINE, LAYERS, FASTER)
+def test_more_bandwidth_lanes_queue_or_capacity_never_makes_a_tiling_slower(
+    hardware: Hardware, layer: LayerTrace, change: tuple[str, dict[str, float]]
+) -> None:
+    before = fixed(layer, hardware)
+    after = better(before, *change)
+    assert run(layer, after).total_cycles <= run(layer, before).total_cycles
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANY_MACHINE, LAYERS, st.sampled_from(["a", "b", "c"]))
+def test_a_second_buffer_never_makes_a_tiling_slower(
+    hardware: Hardware, layer: LayerTrace, key: str
+) -> None:
+    before = fixed(layer, hardware)
+    pads = before.scratchpads.model_dump(exclude_none=True)
+    pads[key] |= {"double_buffered": True, "capacity_bytes": 2 * pads[key]["capacity_bytes"]}
+    after = changed(before, scratchpads=pads)
+    assert run(layer, after).total_cycles <= run(layer, before).total_cycles
+
+
+@settings(max_examples=60, deadline=None)
+@given(ANY_MACHINE, LAYERS)
+def test_a_recompute_rate_of_zero_takes_the_time_of_uniform(
+    hardware: Hardware, layer: LayerTrace
+) -> None:
+    # On an array that redoes outputs, room for its partial sums is kept free even so.
+    hardware = changed(hardware, recompute=vars(lanes(2, 4)))
+    plain = {"recomputed": None, "recompute_accumulator": None}
+    none = {"recomputed": np.zeros((layer.repeats * layer.m, layer.n), np.bool_)}
+    uniform = run(LayerTrace(**{**vars(layer), **plain}), hardware)
+    unflagged = run(LayerTrace(**{**vars(layer), **none}), hardware)
+    assert unflagged == uniform
+    assert unflagged.timeline == uniform.timeline
+    assert uniform.stall_cycles["recompute"] == 0
+    assert unflagged.layer.counts == uniform.layer.counts
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANY_MACHINE, LAYERS)
+def test_redoing_everything_on_the_array_costs_at_least_uniform_high(
+    hardware: Hardware, layer: LayerTrace
+) -> None:
+    hardware = Hardware.model_validate(
+        {**hardware.model_dump(exclude_none=True), "recompute": Rerun(unit="array")}
+    )
+    everything = {"recomputed": np.ones((layer.repeats * layer.m, layer.n), np.bool_)}
+    high = {
+        "recomputed": None,
+        "recompute_accumulator": None,
+        "accumulator": Accumulator(FP32),
+    }
+    redone = LayerTrace(**{**vars(layer), **everything})
+    uniform = LayerTrace(**{**vars(layer), **high})
+    # Both have room for partial sums in fp32, and so the same tiling suits both.
+    machine_ = fixed(redone, hardware)
+    first, second = run(redone, machine_), run(uniform, machine_)
+    if first.layer.tiling == second.layer.tiling and "c" in first.layer.tiling.keeps:
+        assert first.total_cycles >= second.total_cycles
+    add = Arithmetic("add", "fp32")
+    assert first.layer.counts.number("recompute", add) == second.layer.counts.number("array", add)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ANY_MACHINE, LAYERS)
+def test_the_same_input_gives_the_same_timeline(hardware: Hardware, layer: LayerTrace) -> None:
+    first, second = run(layer, hardware), run(layer, hardware)
+    assert first == second
+    assert first.timeline == second.timeline
+
+
+def test_lanes_that_redo_everything_can_be_faster_than_a_slow_wide_array() -> None:
+    # Not a law: an array that takes four cycles for a MAC in fp32 is slower than one that does all
+    # in one cycle, beside lanes that do all again.
+    dram = {"bandwidth_gbytes_per_s": 1e9, "latency_ns": 0.0}
+    array = {"cycles_per_mac": {"fp32": 4}}
+    hardware = machine(array=array, dram=dram, unit=lanes(64, 64))
+    high = run(trace(16, 40, 16, accumulator=Accumulator(FP32)), hardware)
+    everything = run(trace(16, 40, 16, np.ones((16, 16), np.bool_)), hardware)
+    assert everything.total_cycles < high.total_cycles
+
+
+def test_a_faster_array_can_be_slower_where_visits_are_shorter_than_a_drain() -> None:
+    # Not a law: how far loads go before stores is fixed by the work of visits against their drain.
+    # An adder of two cycles makes visits long enough for each store to go in its own round; one of
+    # a cycle lets loads pass the stores first, which then wait for one another at the end.
+    pads = {key: {"capacity_bytes": 16} for key in "abc"}
+    tiling = {"m": 3, "k": 1, "n": 1, "order": "mnk"}
+    dram = {"bandwidth_gbytes_per_s": 0.5, "latency_ns": 0.0}
+    parts: dict[str, Any] = {"scratchpads": pads, "tiling": tiling, "dram": dram}
+    times = [
+        run(trace(5, 2, 1), machine(3, 2, True, array={"adder_latency_cycles": cycles}, **parts))
+        for cycles in (1, 2)
+    ]
+    assert times[0].total_cycles > times[1].total_cycles
