@@ -57,11 +57,11 @@ class LayerRun:
         changes = {"layer": lowered}
         return LayerRun(lowered, replace(self.simulation, **changes))
 
-    def _tiling(self) -> dict[str, Any] | None:
-        """Return the tiles of a product, of the first step of a recurrent layer, or None."""
+    def _tiling(self) -> dict[str, Any]:
+        """Return the tiles of a product or of the first step of a recurrent layer, if any."""
         match self.lowered:
             case LoweredVector():
-                return None
+                return {}
             case LoweredSteps():
                 first = self.lowered.steps[0]
             case LoweredLayer():

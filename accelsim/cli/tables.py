@@ -27,7 +27,7 @@ def run_table(result: Run) -> str:
             "bottleneck",
         )
     ]
-    moved = [("layer", *(f"{name} bytes" for name in MEMORIES), "energy_pj")]
+    moved = [("layer", *(f"{name} bytes" for name in MEMORIES), "energy_pj", "tiling m, k, n")]
     for row in rows:
         cycles.append(
             (
@@ -43,13 +43,18 @@ def run_table(result: Run) -> str:
             )
         )
         energy = sum(row["energy_pj"].values())
-        moved.append(
-            (row["name"], *(f"{row['bytes'][name]}" for name in MEMORIES), f"{energy:.6g}")
-        )
+        sizes = (f"{row['bytes'][name]}" for name in MEMORIES)
+        moved.append((row["name"], *sizes, f"{energy:.6g}", _tiling(row["tiling"])))
     first = _aligned(cycles, left=(0, len(cycles[0]) - 1))
-    second = _aligned(moved, left=(0,))
+    second = _aligned(moved, left=(0, len(moved[0]) - 1))
     header = (str(result.hardware), str(result))
     return "\n".join([*header, "", *first, "", *second, "", *_energy(result)])
+
+
+def _tiling(tiling: dict[str, Any]) -> str:
+    if not tiling:
+        return "none"
+    return "{m}x{k}x{n} {order}, {tiles} tiles".format(**tiling)
 
 
 def layers_csv(result: Run) -> str:

@@ -284,6 +284,7 @@ def _lane(acc: Accumulator, exact: Span, terms: Span, noted: bool) -> Any:
     single = (
         not noted
         and not _is_fixed(acc)
+        and acc.rounding != "stochastic"  # its random bits would not fit
         and _exact_in_single(acc, exact)
         and _fits_single(acc, terms)
     )

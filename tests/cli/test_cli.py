@@ -194,7 +194,7 @@ def test_a_run_prints_a_line_for_every_layer_and_every_count(
     lines = result.out.splitlines()
     for layer in written["layers"]:
         cycles, moved = (line for line in lines if line.split()[:1] == [layer["name"]])
-        assert cycles.split()[1:9] == [
+        assert cycles.split()[1:10] == [
             str(layer["macs"]),
             str(layer["compute_cycles"]),
             str(layer["stall_cycles"]["dram"]),
@@ -206,9 +206,14 @@ def test_a_run_prints_a_line_for_every_layer_and_every_count(
             f"{layer['recompute_share']:.3f}",
         ]
         assert cycles.endswith(f"{layer['bottleneck']}: {layer['why']}")
+        tiling = layer["tiling"]
         assert moved.split()[1:] == [
             *(str(size) for size in layer["bytes"].values()),
             f"{sum(layer['energy_pj'].values()):.6g}",
+            f"{tiling['m']}x{tiling['k']}x{tiling['n']}",
+            f"{tiling['order']},",
+            str(tiling["tiles"]),
+            "tiles",
         ]
     for count in written["counts"]:
         start = f"{count['component']:<14}{count['action']:<24}{count['number']:>14}"
@@ -605,7 +610,7 @@ def test_a_pipe_that_a_shell_hands_over_is_read() -> None:
     assert (done.returncode, done.stdout) == (0, "/dev/stdin: ok, hardware tiny\n")
 
 
-@pytest.mark.parametrize("module", ["click", "numba", "accelsim.machine"])
+@pytest.mark.parametrize("module", ["click", "simpy", "accelsim.machine"])
 def test_an_interrupt_while_importing_ends_in_one_line(module: str) -> None:
     script = (
         "import os, signal, sys\n"

@@ -91,7 +91,7 @@ def test_a_machine_that_comes_with_accelsim_is_extended_by_its_name(folder: Path
             "name: x\nextends: base.yaml\nclock: 5\n",
             [
                 "x.yaml:3: clock: unknown key; did you mean 'clock_mhz'? allowed: name, clock_mhz,"
-                " array, dram, scratchpads, recompute, vector, energy_table"
+                " array, dram, scratchpads, tiling, recompute, vector, energy_table"
             ],
         ),
     ],

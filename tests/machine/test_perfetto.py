@@ -38,7 +38,7 @@ def test_a_trace_by_hand() -> None:
     events = written["traceEvents"]
     assert spans(events, "layer") == [("layer", 0.0, 0.069), ("layer", 0.069, 0.138)]
     assert spans(events, "array")[:2] == [("tile 0", 0.025, 0.041), ("tile 1", 0.041, 0.057)]
-    assert spans(events, "array stalls")[:3] == [
+    assert spans(events, "stalls")[:3] == [
         ("stall: dram", 0.0, 0.025),
         ("stall: recompute", 0.057, 0.061),
         ("stall: dram", 0.061, 0.069),
@@ -139,5 +139,6 @@ def test_the_file_has_the_structure_that_viewers_read(
     stalls = [event["name"] for event in events if tracks.get(event.get("tid")) == "stalls"]
     assert {name for name in stalls if not name.startswith("thread_")} <= {
         "stall: dram",
+        "stall: scratchpad",
         "stall: recompute",
     }

@@ -50,7 +50,8 @@ def test_a_step_begins_when_the_one_before_is_stored() -> None:
     _, simulation = steps(layer, hardware)
     assert simulation.total_cycles == 4 * once.total_cycles
     assert simulation.compute_cycles == 4 * once.compute_cycles
-    loads = [i.start_cycles for i in simulation.timeline.intervals if i.label == "load fold 0"]
+    intervals = simulation.timeline.intervals
+    loads = [i.start_cycles for i in intervals if i.label == "load a of tile 0"]
     assert loads == [step * once.total_cycles for step in range(4)]
 
 
