@@ -12,8 +12,9 @@ from accelsim.numerics.kernels.spec import DOUBLE_WIDTH, ROWS, SINGLE_WIDTH
 from accelsim.numerics.kernels.tile import advance, fold
 
 _SUM, _PRODUCT, _OUTER = 0, 1, 5
-_TERMS = 16
-"""Terms that are packed at a time: what they are written to stays in the cache."""
+_TERMS, _PAIRED_TERMS = 16, 64
+"""Terms that are packed at a time, of whole columns and of pairs: what they are written to stays
+in the cache."""
 
 
 class Job(NamedTuple):
@@ -254,12 +255,12 @@ def _pack_pairs(a, row, first, count, packed):
     """Copy `count` rows of a, one beside the other for each term, and the last of them again."""
     depth = a.shape[1]
     size = packed.size // depth
-    for start in range(0, depth, _TERMS):
-        stop = min(start + _TERMS, depth)
+    for start in range(0, depth, _PAIRED_TERMS):
+        stop = min(start + _PAIRED_TERMS, depth)
         for t in range(size):
-            i = row[first + min(t, count - 1)]
-            for k in range(start, stop):
-                packed[k * size + t] = a[i, k]
+            i, place = np.uint64(row[first + min(t, count - 1)]), np.uint64(t)
+            for k in range(np.uint64(start), np.uint64(stop)):
+                packed[k * np.uint64(size) + place] = a[i, k]
 
 
 @njit(cache=True, nogil=True)
