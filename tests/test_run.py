@@ -87,7 +87,7 @@ def test_every_problem_of_every_file_is_named_at_once() -> None:
 def test_shapes_need_neither_the_compiler_nor_the_figures() -> None:
     code = (
         "import sys, accelsim\n"
-        "from accelsim import cli\n"
+        "from accelsim.cli import commands\n"
         f"accelsim.run({str(shipped('hwconfigs', MACHINES[0]))!r},"
         f" {str(shipped('workloads', 'bert-base'))!r}, 'uniform-low')\n"
         "assert not {'numba', 'sklearn', 'matplotlib', 'jinja2'} & set(sys.modules)\n"

@@ -16,7 +16,6 @@ import accelsim
 from accelsim.cli import INTERRUPTED, INTERRUPTED_STATUS
 from accelsim.cli.tables import layers_csv, run_table
 from accelsim.config import check_file, input_files, shipped_folder, shipped_names
-from accelsim.demo import run_demo
 from accelsim.errors import AccelsimError, InputError, one_line
 from accelsim.files import check_writable, same_file, write_whole
 from accelsim.point import run as run_point
@@ -139,6 +138,8 @@ def list_shipped() -> None:
 )
 def demo(out: Path) -> None:
     """Run the digit networks on three machines under every policy, and write a report."""
+    from accelsim.demo import run_demo  # figures take a second to import, and only this draws any
+
     found = run_demo(out, _progress)
     for paragraph in found.answer():
         click.echo(paragraph)
