@@ -34,7 +34,7 @@ lint: $(VENV)/installed-dev
 
 # Compiled code does not check its indices unless it is told to, and keeps what it compiled apart.
 bounds: $(VENV)/installed-dev
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.numba_cache_bounds $(BIN)/pytest -q -n 2 -m 'not slow' tests
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.numba_cache_bounds $(BIN)/pytest -q -n 2 -m 'not slow' tests/numerics
 
 test: lint
 	$(BIN)/pytest -q -n 2 -m 'not slow' tests
