@@ -245,11 +245,11 @@ def _directed_in_single(acc: Accumulator) -> bool:
     fmt = acc.format
     assert isinstance(fmt, FloatFormat)
     m, lowest = fmt.mantissa_bits, fmt.lowest_bit
+    if m > _SINGLE_BITS - 4:
+        return False  # M and x + M share a binade only with two bits to spare
     if acc.rounding == "stochastic":
         # What is cut off is less than what the random bits can tell apart.
         m, lowest = m + acc.random_bits, lowest - acc.random_bits
-    elif m > _SINGLE_BITS - 4:
-        return False  # M and x + M share a binade only with two bits to spare
     return (
         m < _SINGLE_BITS
         and lowest >= _SINGLE_LOWEST_BIT

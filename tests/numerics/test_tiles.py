@@ -258,6 +258,26 @@ def test_stochastic_rounding_leaves_the_float32_lane_with_one_bit_too_many() -> 
         assert same(matmul(a, b, acc), general(a, b, acc)[0])
 
 
+@pytest.mark.parametrize("name", ["e5m20", "e5m21", "e8m22"])
+def test_wide_significands_leave_no_room_for_a_random_bit(name: str) -> None:
+    acc = Accumulator(name, "stochastic", random_bits=1, seed=3)
+    a, b = operands("e4m3")
+    a, b = a * np.float32(1 + 2.0**-19), b * np.float32(1 - 2.0**-20)
+    assert same(matmul(a, b, acc), general(a, b, acc)[0])
+
+
+def test_28_random_bits_do_not_move_an_exact_sum() -> None:
+    # The draw of output (69, 137) at step 392 is 2^28 - 3, which 24 bits round up.
+    a, b = np.zeros((70, 393), np.float32), np.zeros((393, 138), np.float32)
+    for acc, value in (
+        (Accumulator("e5m2ftz", "stochastic", random_bits=28), 1.0),
+        (Accumulator("e5m2", "stochastic", product="e5m2", random_bits=28), 1.0),
+        (Accumulator("e5m2", "stochastic", overflow="saturate", random_bits=28), 128.0),
+    ):
+        a[:, 392], b[392] = value, value
+        assert matmul(a, b, acc)[69, 137] == value * value
+
+
 def test_binary32_is_its_own_lane() -> None:
     acc = Accumulator("fp32")
     a, b = operands("wide")
