@@ -14,8 +14,8 @@ WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
 FEW_REGISTERS = bool(llvm.get_host_cpu_features().get("avx2")) and not WIDE
 SINGLE_LANES = 16 if WIDE else 8
 DOUBLE_LANES = SINGLE_LANES // 2
-# A tile has ROWS rows of VECTORS vectors. Its sums wait for one another's additions as little as
-# the registers allow: of 16, twelve hold sums, of 32 there would be more than are needed.
+# A tile has ROWS rows of VECTORS vectors of sums. While one sum waits for its addition the others
+# go on: short vectors need twelve for that, which leaves four of 16 registers; eight long ones do.
 ROWS, VECTORS = (8, 1) if WIDE else (6, 2)
 CELLS = ROWS * VECTORS
 SINGLE_WIDTH, DOUBLE_WIDTH = VECTORS * SINGLE_LANES, VECTORS * DOUBLE_LANES
