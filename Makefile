@@ -48,7 +48,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
 
 weights: $(VENV)/installed
-	$(BIN)/python workloads/train_digits.py
+	$(BIN)/python workloads/train.py
 
 clean:
 	rm -rf $(VENV) .numba_cache* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

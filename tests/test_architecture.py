@@ -18,7 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "progress": set(),
     "numerics": {"errors"},
     "trace": {"errors", "numerics"},
-    "networks": {"errors", "files", "numerics"},
+    "networks": GROUND | {"numerics"},
     "policies": {"errors", "numerics", "trace", "networks"},
     "infer": {"errors", "progress", "numerics", "trace", "networks", "policies"},
     "machine": GROUND | {"numerics", "trace"},
@@ -41,6 +41,7 @@ DOORS = {
     "click": "cli",
     "tqdm": "cli",
     "sklearn": "networks",
+    "urllib": "networks",
 }
 
 

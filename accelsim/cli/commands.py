@@ -18,6 +18,7 @@ from accelsim.cli.tables import layers_csv, run_table
 from accelsim.config import check_file, input_files, shipped_folder, shipped_names
 from accelsim.errors import AccelsimError, InputError, one_line
 from accelsim.files import check_writable, same_file, write_whole
+from accelsim.networks import DOWNLOADS, download
 from accelsim.point import run as run_point
 from accelsim.policies import POLICIES
 
@@ -126,6 +127,14 @@ def list_shipped() -> None:
         click.echo(f"{title}, in {shipped_folder(folder)}:")
         for name in shipped_names(folder):
             click.echo(f"  {name}")
+
+
+@commands.command("download")
+@click.argument("names", nargs=-1, required=True, type=click.Choice(sorted(DOWNLOADS)))
+def download_datasets(names: tuple[str, ...]) -> None:
+    """Fetch data sets into $ACCELSIM_DATA, or the user's cache. Nothing else uses the network."""
+    for name in names:
+        click.echo(f"{name} is in {download(name, _progress)}")
 
 
 @commands.command()

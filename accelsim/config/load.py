@@ -18,10 +18,11 @@ from accelsim.config.shipped import find, shipped_names
 from accelsim.config.topology import load_topology
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.energy import EnergyTable
-from accelsim.errors import InputError
+from accelsim.errors import AccelsimError, InputError
 from accelsim.machine import Hardware
 from accelsim.networks import (
     DATASETS,
+    Dataset,
     DenseLayer,
     DenseSpec,
     Gemm,
@@ -254,7 +255,7 @@ def _network(document: Document, spec: _Content) -> Workload | None:
                 f"got {after.inputs}, expected {before.outputs},"
                 f" the outputs of layer {before.name}",
             )
-    dataset = None if spec.dataset is None else DATASETS[spec.dataset]()
+    dataset = _dataset(document, spec)
     if dataset is not None and dense and len(dense) == len(spec.layers):
         _, features = dataset.test_inputs.shape
         classes = int(dataset.test_labels.max()) + 1
@@ -271,6 +272,16 @@ def _network(document: Document, spec: _Content) -> Workload | None:
         return None
     network = Network(tuple(layers), spec.operand_format)
     return Workload(spec.name, spec.operand_format, network=network, dataset=dataset)
+
+
+def _dataset(document: Document, spec: _Content) -> Dataset | None:
+    if spec.dataset is None:
+        return None
+    try:
+        return DATASETS[spec.dataset]()
+    except AccelsimError as error:
+        document.report(("dataset",), str(error))
+        return None
 
 
 def _read_layers(

@@ -1,6 +1,7 @@
 """Networks, their weights, and the data they are run on."""
 
 from accelsim.networks.datasets import DATASETS, Dataset
+from accelsim.networks.download import DOWNLOADS, download
 from accelsim.networks.network import ACTIVATIONS, Activation, DenseLayer, Network, activate
 from accelsim.networks.shapes import ShapeError, as_gemm, as_shapes
 from accelsim.networks.vector import Operations, VectorWork
@@ -17,6 +18,7 @@ from accelsim.networks.workload import (
 __all__ = [
     "ACTIVATIONS",
     "DATASETS",
+    "DOWNLOADS",
     "Activation",
     "BatchedGemmSpec",
     "Conv2dSpec",
@@ -34,4 +36,5 @@ __all__ = [
     "activate",
     "as_gemm",
     "as_shapes",
+    "download",
 ]

@@ -1,11 +1,25 @@
-"""Data sets by name, each split into a training half and a test half that never changes."""
+"""Data sets by name, each split into training and test samples that never change."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from accelsim.errors import AccelsimError
+from accelsim.networks.idx import read_idx
+
+PIXELS = (28, 28)
+CLASSES = 10
+MOST_ITEMS = {"train": 60_000, "t10k": 10_000}
+"""Images in each part of MNIST and Fashion-MNIST; a file may hold fewer."""
+PARTS = ("images-idx3-ubyte", "labels-idx1-ubyte")
+DATA_VARIABLE = "ACCELSIM_DATA"
 
 
 @dataclass(frozen=True)
@@ -37,4 +51,59 @@ def digits() -> Dataset:
     )
 
 
-DATASETS = {"digits": digits}
+def images(name: str) -> Dataset:
+    """Return MNIST or a data set of its form: 28×28 pixels scaled to [0, 1], ten classes.
+
+    Its four IDX files lie in the folder `name` of `data_folder()`, under their usual names, plain
+    or with `.gz`. Raises AccelsimError if one is missing, or is not what it should be.
+    """
+    folder = data_folder() / name
+    arrays = {
+        (part, kind): read_idx(_find(folder, f"{part}-{kind}"), shape, most)
+        for part, most in MOST_ITEMS.items()
+        for kind, shape in zip(PARTS, (PIXELS, ()), strict=True)
+    }
+    for part in MOST_ITEMS:
+        pictures, labels = (arrays[part, kind] for kind in PARTS)
+        if len(pictures) != len(labels):
+            raise AccelsimError(
+                f"{folder}: {part} has {len(pictures)} images and {len(labels)} labels"
+            )
+        if labels.max() >= CLASSES:
+            raise AccelsimError(
+                f"{folder}: {part} has the label {labels.max()}, expected 0 to {CLASSES - 1}"
+            )
+    scaled = {
+        part: np.divide(
+            arrays[part, PARTS[0]].reshape(-1, PIXELS[0] * PIXELS[1]), 255, dtype=np.float32
+        )
+        for part in MOST_ITEMS
+    }
+    labelled = {part: arrays[part, PARTS[1]].astype(np.int64) for part in MOST_ITEMS}
+    return Dataset(scaled["train"], labelled["train"], scaled["t10k"], labelled["t10k"])
+
+
+def data_folder() -> Path:
+    """Return where data sets are looked for, and kept: `$ACCELSIM_DATA`, or the user's cache."""
+    given = os.environ.get(DATA_VARIABLE)
+    if given:
+        return Path(given)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "accelsim"
+
+
+def _find(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.exists():
+            return path
+    raise AccelsimError(
+        f"data set {folder.name}: no file {name} or {name}.gz in {folder}; set ${DATA_VARIABLE} to"
+        f" the folder above, or fetch it: accelsim download {folder.name}"
+    )
+
+
+DATASETS: dict[str, Callable[[], Dataset]] = {
+    "digits": digits,
+    "mnist": partial(images, "mnist"),
+    "fashion-mnist": partial(images, "fashion-mnist"),
+}

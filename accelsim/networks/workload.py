@@ -187,7 +187,7 @@ class WorkloadSpec(BaseModel):
     layers: Annotated[list[LayerSpec], Field(min_length=1)]
     operand_format: Format = FloatFormat.parse("e4m3fn")
     weights: Annotated[Annotated[str, Field(min_length=1)] | None, Optional] = None
-    dataset: Annotated[Literal["digits"] | None, Optional] = None
+    dataset: Annotated[Literal["digits", "mnist", "fashion-mnist"] | None, Optional] = None
 
 
 @dataclass(frozen=True)

@@ -509,8 +509,8 @@ FORMATS = "allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to 23), fp16, bf16, tf32, 
         ),
         (
             "operand_format: e4m3fn",
-            "dataset: mnist",
-            ":2: dataset: got the string 'mnist', expected digits",
+            "dataset: cifar",
+            ":2: dataset: got the string 'cifar', expected one of digits, mnist, fashion-mnist",
         ),
         (
             "operand_format: e4m3fn",

@@ -296,7 +296,7 @@ def test_a_damaged_archive_is_refused_or_gives_the_weights_it_was_made_from(tmp_
         (
             "dataset: digits\n",
             "",
-            [":1: dataset: key is missing, expected digits"],
+            [":1: dataset: key is missing, expected digits, mnist, fashion-mnist"],
         ),
         (
             "name: logits",
