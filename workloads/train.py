@@ -33,7 +33,7 @@ class Recipe(NamedTuple):
     stored_as: str
 
 
-DEPTHS = {3: (256, 128), 5: (256, 128, 128, 64), 8: (128, 128, 128, 128, 64, 64, 64)}
+DEPTHS = {3: (256, 128), 5: (192, 128, 128, 64), 8: (128, 128, 128, 128, 64, 64, 64)}
 """Hidden layers by the number of layers: about as many weights in each."""
 RECIPES = {
     f"digits-{activation}": Recipe("digits", DEPTHS[3], activation, 60, "float32")
