@@ -17,8 +17,8 @@ class Detector:
     """The work of deciding which outputs are recomputed, which the machine charges.
 
     `numerator_format`: if given, every MAC also adds to a second accumulator in it. All else is
-    in fp32: what is done with each word of the left operand, once for all columns; once for each
-    of its rows; and with each output.
+    in fp32, but that a word is multiplied as the operand that it is: what is done with each word
+    of the left operand, once for all columns; once for each of its rows; and with each output.
     """
 
     name: str

@@ -47,10 +47,12 @@ def _detection(trace: LayerTrace, detector: Detector) -> list[tuple[str, Action,
     """Return the operations that find the outputs to redo."""
     rows, outputs = trace.repeats * trace.m, trace.outputs
     words = rows * trace.k
-    multiplies = words * detector.multiplies_per_word + rows * detector.multiplies_per_row
+    squares = words * detector.multiplies_per_word
+    multiplies = rows * detector.multiplies_per_row
     adds = words * detector.adds_per_word + rows * detector.adds_per_row
     compares = words * detector.compares_per_word + rows * detector.compares_per_row
     entries: list[tuple[str, Action, int]] = [
+        ("detector", arithmetic("multiply", trace.operand_format), squares),
         (
             "detector",
             arithmetic("multiply", FP32),

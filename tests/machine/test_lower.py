@@ -226,7 +226,8 @@ def test_a_detector_is_charged_by_mac_word_row_and_output() -> None:
     words, rows, outputs, macs = 2 * 3 * 7, 2 * 3, 2 * 3 * 5, 2 * 3 * 7 * 5
     found = {str(action): number for component, action, number in counts if component == "detector"}
     assert found == {
-        "multiply fp32": words + 10 * rows + 100 * outputs,
+        "multiply e4m3fn": words,
+        "multiply fp32": 10 * rows + 100 * outputs,
         "add fp32": 1000 * (words + 10 * rows + 100 * outputs),
         "compare fp32": 1000000 * (words + 10 * rows + 100 * outputs),
         "add fp16": macs,
