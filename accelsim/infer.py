@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 import accelsim.numerics as numerics
 from accelsim.errors import AccelsimError
-from accelsim.networks import DenseLayer, Network, VectorWork, Workload, activate
+from accelsim.networks import DenseLayer, VectorWork, Workload, activate
 from accelsim.numerics import Accumulator, FloatFormat
-from accelsim.policies import LayerValues, LayerView, Policy
+from accelsim.policies import Calibration, LayerValues, LayerView, Policy, policy_at
 from accelsim.progress import Progress, silent
 from accelsim.trace import LayerTrace, Mask, Trace, VectorTrace
 
 FP32 = FloatFormat.parse("fp32")
 MAX_MASKED_OUTPUTS = 2**26
-"""A mask takes a byte an output, and drawing it nine times that."""
+"""A mask takes a byte an output, and drawing it five times that."""
 _FP32_ACCUMULATOR = Accumulator(FP32)
 
 
@@ -26,13 +26,20 @@ class Prepared:
     """What all policies share: operands, reference outputs, constants of the layers.
 
     `reference` (samples, classes) are the outputs of the float32 network, operands unrounded.
-    `mean_abs_sums` holds the mean of S = |W||h| of each layer over the training set.
+    `mean_abs_sums` holds the mean of S = |W||h| of each layer over the training set, and
+    `next_column_norms` what the next layer makes of an error in each output: see `LayerValues`.
     """
 
     workload: Workload
     weights: tuple[NDArray[np.float32], ...] = ()
     reference: NDArray[np.float32] | None = None
     mean_abs_sums: tuple[float, ...] = ()
+    next_column_norms: tuple[NDArray[np.float64], ...] = ()
+
+    @property
+    def layers(self) -> tuple[DenseLayer, ...]:
+        """The layers of the network; none where only shapes are known."""
+        return () if self.workload.network is None else self.workload.network.layers
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,8 @@ class Inference:
     Accuracy and KL divergence (nats, mean over samples, from the float32 network's class
     probabilities to these) are None for a workload without weights. `false_negative_rate` is the
     share of the outputs that the rule would redo if it saw exact values, and did not; None unless
-    it was asked for and the rule has such an idea.
+    it was asked for and the rule has such an idea. `calibrations` holds what the rule learned of
+    each layer on the training set.
     """
 
     trace: Trace
@@ -50,6 +58,7 @@ class Inference:
     accuracy: float | None = None
     kl_divergence: float | None = None
     false_negative_rate: float | None = None
+    calibrations: tuple[Calibration | None, ...] = ()
 
 
 def prepare(workload: Workload) -> Prepared:
@@ -79,7 +88,9 @@ def prepare(workload: Workload) -> Prepared:
         total = numerics.matmul(np.abs(h), np.abs(weight), _FP32_ACCUMULATOR)
         mean_abs_sums.append(float(np.mean(total, dtype=np.float64)))
         h = activate(layer.activation, _pre_activation(layer, h, weight))
-    return Prepared(workload, weights, reference, tuple(mean_abs_sums))
+    norms = [np.linalg.norm(weight.astype(np.float64), axis=1) for weight in weights[1:]]
+    norms.append(np.ones(network.layers[-1].outputs))
+    return Prepared(workload, weights, reference, tuple(mean_abs_sums), tuple(norms))
 
 
 def infer(
@@ -93,17 +104,26 @@ def infer(
     network, dataset = workload.network, workload.dataset
     if network is None or dataset is None:
         return Inference(_trace_of_shapes(workload, policy, progress))
+    calibrations = _calibrate(prepared, policy)
     h = dataset.test_inputs
     layers = []
     needed = missed = 0
-    for index in progress(range(len(network.layers)), f"infer {workload.name}"):
+    number = len(network.layers)
+    for index in progress(range(number), f"infer {workload.name}"):
+        rule = policy_at(policy, index, number)
         inputs = _operands(h, network.operand_format)
-        h, trace = _run_layer(prepared, network, index, inputs, policy)
-        layers.append(trace)
-        wanted = policy.needed(_exact_view(prepared, network, index, inputs)) if audit else None
-        if wanted is not None and trace.recomputed is not None:
+        view = _first_pass(prepared, index, inputs, rule, calibrations[index])
+        mask = rule.select(view)
+        output_format = FP32 if index == number - 1 else network.operand_format
+        name = network.layers[index].name
+        layers.append(_layer_trace(name, network.operand_format, output_format, rule, view, mask))
+        h = _outputs(prepared, rule, view, mask)
+        wanted = None
+        if audit and rule.needs_values:
+            wanted = rule.needed(_exact_view(prepared, index, inputs, calibrations[index]))
+        if wanted is not None and mask is not None:
             needed += int(np.count_nonzero(wanted))
-            missed += int(np.count_nonzero(wanted & ~trace.recomputed))
+            missed += int(np.count_nonzero(wanted & ~mask))
     assert prepared.reference is not None
     return Inference(
         Trace(tuple(layers), samples=len(h)),
@@ -111,6 +131,7 @@ def infer(
         accuracy=accuracy(h, dataset.test_labels),
         kl_divergence=kl_divergence(prepared.reference, h),
         false_negative_rate=missed / needed if needed else None,
+        calibrations=calibrations,
     )
 
 
@@ -133,77 +154,127 @@ def kl_divergence(reference: NDArray[np.float32], outputs: NDArray[np.float32]) 
     return max(0.0, float(np.mean(np.sum(np.exp(log_p) * (log_p - log_q), axis=1))))
 
 
-def _run_layer(
-    prepared: Prepared, network: Network, index: int, inputs: NDArray[np.float32], policy: Policy
-) -> tuple[NDArray[np.float32], LayerTrace]:
-    layer, weight = network.layers[index], prepared.weights[index]
-    m, k, n = len(inputs), layer.inputs, layer.outputs
-    if policy.needs_values:
-        counted = numerics.matmul_sums(inputs, weight, policy.first)
-        sums, overflowed = counted.values.astype(np.float32), counted.overflows > 0
+def _calibrate(prepared: Prepared, policy: Policy) -> tuple[Calibration | None, ...]:
+    """Let a rule learn of each layer on the training set, as it leaves the layers before."""
+    network, dataset = prepared.workload.network, prepared.workload.dataset
+    assert network is not None
+    assert dataset is not None
+    number = len(network.layers)
+    rules = [policy_at(policy, index, number) for index in range(number)]
+    found: list[Calibration | None] = [None] * number
+    learning = [index for index, rule in enumerate(rules) if rule.calibrates]
+    h = dataset.train_inputs
+    for index in range(learning[-1] + 1 if learning else 0):
+        inputs = _operands(h, network.operand_format)
+        view = _first_pass(prepared, index, inputs, rules[index], None)
+        found[index] = rules[index].calibrate(view)
+        view = replace(view, calibration=found[index])
+        h = _outputs(prepared, rules[index], view, rules[index].select(view))
+    return tuple(found)
+
+
+def _first_pass(
+    prepared: Prepared,
+    index: int,
+    inputs: NDArray[np.float32],
+    rule: Policy,
+    calibration: Calibration | None,
+) -> LayerView:
+    """Return what a rule sees after the first pass over a layer."""
+    sums: NDArray[np.float32]
+    weight, running = prepared.weights[index], None
+    if rule.needs_values:
+        counted = numerics.matmul_sums(inputs, weight, rule.first)
+        sums, running = counted.values.astype(np.float32), counted.running
+        overflowed = counted.overflows > 0
     else:
-        sums, overflowed = numerics.matmul(inputs, weight, policy.first), np.zeros((m, n), np.bool_)
-    v = _add(sums, layer.bias)
-    mean_abs_sum = prepared.mean_abs_sums[index]
-    values = LayerValues(inputs, weight, sums, overflowed, v, layer.activation, mean_abs_sum)
-    mask = policy.select(LayerView(index, m, k, n, values))
-    if mask is not None and policy.second is not None:
-        rows, columns = np.nonzero(mask)
-        again = numerics.matmul_at(inputs, weight, rows, columns, policy.second)
-        v[rows, columns] = _add(again, layer.bias[columns])
-    last = index == len(network.layers) - 1
-    output_format = FP32 if last else network.operand_format
-    trace = _layer_trace(layer.name, (m, k, n), network.operand_format, output_format, policy, mask)
-    return activate(layer.activation, v), trace
+        sums = numerics.matmul(inputs, weight, rule.first).astype(np.float32, copy=False)
+        overflowed = np.zeros(sums.shape, np.bool_)
+    exact = None
+    if rule.needs_exact and rule.second is not None:
+        exact = _add(numerics.matmul(inputs, weight, rule.second), prepared.layers[index].bias)
+    return _view(prepared, index, inputs, (sums, overflowed, running), exact, calibration)
 
 
 def _exact_view(
-    prepared: Prepared, network: Network, index: int, inputs: NDArray[np.float32]
+    prepared: Prepared, index: int, inputs: NDArray[np.float32], calibration: Calibration | None
 ) -> LayerView:
     """Return the layer as a rule would see it after a pass in fp32."""
-    layer, weight = network.layers[index], prepared.weights[index]
-    sums = numerics.matmul(inputs, weight, _FP32_ACCUMULATOR)
+    counted = numerics.matmul_sums(inputs, prepared.weights[index], _FP32_ACCUMULATOR)
+    sums = counted.values.astype(np.float32, copy=False)
+    found = (sums, np.zeros(sums.shape, np.bool_), counted.running)
+    return _view(prepared, index, inputs, found, None, calibration)
+
+
+def _view(
+    prepared: Prepared,
+    index: int,
+    inputs: NDArray[np.float32],
+    found: tuple[NDArray[np.float32], Mask, NDArray[np.float64] | None],
+    exact: NDArray[np.float32] | None,
+    calibration: Calibration | None,
+) -> LayerView:
+    layer = prepared.layers[index]
+    sums, overflowed, running = found
     values = LayerValues(
-        inputs,
-        weight,
-        sums,
-        np.zeros(sums.shape, np.bool_),
-        _add(sums, layer.bias),
-        layer.activation,
-        prepared.mean_abs_sums[index],
+        inputs=inputs,
+        weight=prepared.weights[index],
+        sums=sums,
+        overflowed=overflowed,
+        pre_activation=_add(sums, layer.bias),
+        activation=layer.activation,
+        mean_abs_sum=prepared.mean_abs_sums[index],
+        running=running,
+        next_column_norms=prepared.next_column_norms[index],
+        exact=exact,
     )
-    return LayerView(index, len(inputs), layer.inputs, layer.outputs, values)
+    return LayerView(index, len(inputs), layer.inputs, layer.outputs, values, calibration)
+
+
+def _outputs(
+    prepared: Prepared, rule: Policy, view: LayerView, mask: Mask | None
+) -> NDArray[np.float32]:
+    """Return the outputs of a layer, those in `mask` from the second accumulator."""
+    layer, values = prepared.layers[view.index], view.require_values()
+    v = values.pre_activation
+    if mask is not None and rule.second is not None:
+        rows, columns = np.nonzero(mask)
+        again = numerics.matmul_at(values.inputs, values.weight, rows, columns, rule.second)
+        v = v.copy()
+        v[rows, columns] = _add(again, layer.bias[columns])
+    return activate(layer.activation, v)
 
 
 def _trace_of_shapes(workload: Workload, policy: Policy, progress: Progress) -> Trace:
     if policy.needs_values:
+        does = "is calibrated on training data" if policy.calibrates else "looks at values"
         raise AccelsimError(
-            f"policy {policy.name} looks at values, but workload {workload.name} has no weights:"
+            f"policy {policy.name} {does}, but workload {workload.name} has no weights:"
             " use a uniform or chunked policy, or random:rate=R"
         )
     operand_format = workload.operand_format
     layers: list[LayerTrace | VectorTrace] = []
-    index = 0  # among the products, which alone have outputs to choose from
+    index, number = 0, len(workload.gemms)  # products alone have outputs to choose from
     for gemm in progress(workload.shapes, f"choose outputs of {workload.name}"):
         if isinstance(gemm, VectorWork):
             layers.append(_vector_trace(gemm, operand_format))
             continue
+        rule = policy_at(policy, index, number)
         rows = gemm.repeats * gemm.m
-        if policy.second is not None and rows * gemm.n > MAX_MASKED_OUTPUTS:
+        if rule.second is not None and rows * gemm.n > MAX_MASKED_OUTPUTS:
             raise AccelsimError(
                 f"layer {gemm.name}: {rows}x{gemm.n} outputs, and recomputation can be drawn for"
                 f" at most {MAX_MASKED_OUTPUTS}"
             )
-        mask = policy.select(LayerView(index, rows, gemm.k, gemm.n))
+        view = LayerView(index, rows, gemm.k, gemm.n)
         index += 1
-        shape = (gemm.m, gemm.k, gemm.n)
         trace = _layer_trace(
             gemm.name,
-            shape,
             operand_format,
             operand_format,
-            policy,
-            mask,
+            rule,
+            view,
+            rule.select(view),
             repeats=gemm.repeats,
             recurrent=gemm.recurrent,
         )
@@ -213,26 +284,25 @@ def _trace_of_shapes(workload: Workload, policy: Policy, progress: Progress) -> 
 
 def _layer_trace(
     name: str,
-    shape: tuple[int, int, int],
     operand_format: FloatFormat,
     output_format: FloatFormat,
-    policy: Policy,
+    rule: Policy,
+    view: LayerView,
     mask: Mask | None,
     *,
     repeats: int = 1,
     recurrent: bool = False,
 ) -> LayerTrace:
-    m, k, n = shape
     return LayerTrace(
         name=name,
-        m=m,
-        k=k,
-        n=n,
+        m=view.m // repeats,
+        k=view.k,
+        n=view.n,
         operand_format=operand_format,
         output_format=output_format,
-        accumulator=policy.first,
-        recompute_accumulator=policy.second,
-        detector=policy.detector,
+        accumulator=rule.first,
+        recompute_accumulator=rule.second,
+        detector=rule.detector(view),
         recomputed=mask,
         repeats=repeats,
         recurrent=recurrent,

@@ -16,14 +16,35 @@ Mask = NDArray[np.bool_]
 class Detector:
     """The work of deciding which outputs are recomputed, which the machine charges.
 
-    `numerator_format`: if given, every MAC also adds |w·h| to a second accumulator in it.
-    `multiplies_per_output`, `compares_per_output`: fp32 multiplications and comparisons.
+    `numerator_format`: if given, every MAC also adds to a second accumulator in it. All else is
+    in fp32, but that a word is multiplied as the operand that it is: what is done with each word
+    of the left operand, once for all columns; once for each of its rows; and with each output.
     """
 
     name: str
     numerator_format: FloatFormat | None
     multiplies_per_output: int
     compares_per_output: int
+    adds_per_output: int = 0
+    multiplies_per_word: int = 0
+    adds_per_word: int = 0
+    compares_per_word: int = 0
+    multiplies_per_row: int = 0
+    adds_per_row: int = 0
+    compares_per_row: int = 0
+
+    def __str__(self) -> str:
+        fmt = self.numerator_format
+        parts = [] if fmt is None else [f"1 {fmt} addition a MAC"]
+        for place in ("a word", "a row", "an output"):
+            for key, noun in _OPERATIONS.items():
+                number = getattr(self, f"{key}_per_{place.split()[1]}")
+                if number:
+                    parts.append(f"{number} {noun}{'s' * (number > 1)} {place}")
+        return f"{self.name}: {', '.join(parts)}"
+
+
+_OPERATIONS = {"multiplies": "multiplication", "adds": "addition", "compares": "comparison"}
 
 
 @dataclass(frozen=True)
@@ -34,8 +55,8 @@ class LayerTrace:
     the same right operand.
 
     `accumulator` does the first pass and `recompute_accumulator` redoes the outputs where
-    `recomputed` (repeats·m, n) is True; both of the latter and `detector` are None if nothing
-    can be.
+    `recomputed` (repeats·m, n) is True; both of the latter are None if nothing can be. `detector`
+    finds them while the layer runs; without one, they were chosen before: the layer is `static`.
     `operand_format` and `output_format` decide the bytes moved.
     """
 
@@ -84,6 +105,11 @@ class LayerTrace:
         """Number of inner products done a second time."""
         return 0 if self.recomputed is None else int(np.count_nonzero(self.recomputed))
 
+    @property
+    def static(self) -> bool:
+        """Whether the outputs to redo were known before the layer ran."""
+        return self.recomputed is not None and self.detector is None
+
     def __str__(self) -> str:
         times = f"{self.repeats} times " if self.repeats > 1 else ""
         text = (
@@ -95,6 +121,8 @@ class LayerTrace:
                 f"; {self.recomputed_outputs} of {self.outputs} outputs again in"
                 f" {self.recompute_accumulator}"
             )
+        if self.detector is not None:
+            text += f", found by {self.detector}"
         return text
 
 

@@ -124,6 +124,12 @@ def test_one_format_inside_and_outside_of_chunks_of_one_is_that_format(prepared:
         "chunked:chunk=16",
         "selective:tau=8,numerator=constant",
         "selective:tau=8,numerator=exact",
+        "selective:tau=20,numerator=l2",
+        "selective:tau=20,numerator=l1-inf",
+        "selective:tau=8,numerator=low",
+        "selective:rate=0.1,numerator=running-error",
+        "next-layer:tau=4",
+        "static:rate=0.2",
     ],
 )
 def test_a_sample_is_computed_alike_in_any_batch(prepared: Prepared, policy: str) -> None:
@@ -280,6 +286,66 @@ def test_selective_recomputation_needs_weights() -> None:
         "policy selective looks at values, but workload shapes has no weights: use a uniform or"
         " chunked policy, or random:rate=R"
     )
+
+
+@pytest.mark.parametrize("policy", ["static", "selective:rate=0.1", "next-layer:rate=0.1"])
+def test_what_is_calibrated_needs_weights(policy: str) -> None:
+    with pytest.raises(AccelsimError) as caught:
+        run(shapes(), policy)
+    assert str(caught.value) == (
+        f"policy {policy.partition(':')[0]} is calibrated on training data, but workload shapes has"
+        " no weights: use a uniform or chunked policy, or random:rate=R"
+    )
+
+
+def test_a_last_layer_in_high_precision_is_charged_as_one(prepared: Prepared) -> None:
+    plain, found = run(prepared, "selective:tau=8"), run(prepared, "selective:tau=8,last=fp32")
+    *before, end = found.trace.products
+    assert [str(layer) for layer in before] == [str(layer) for layer in plain.trace.products[:2]]
+    assert str(end) == "logits: 899x128 by 128x10, e4m3fn operands, accumulated in fp32, saturating"
+    assert (end.recompute_accumulator, end.detector, end.recomputed) == (None, None, None)
+
+
+def test_one_format_for_each_layer_is_that_format_in_each(prepared: Prepared) -> None:
+    assert_same_bits(
+        outputs(prepared, "per-layer:formats=fp16/fp16/fp16"),
+        outputs(prepared, "uniform:format=fp16"),
+    )
+    mixed = run(prepared, "per-layer:formats=e4m3fn/fp16/fp32").trace
+    assert [str(layer.accumulator.format) for layer in mixed.products] == ["e4m3fn", "fp16", "fp32"]
+    assert mixed.recompute_rate == 0.0
+
+
+def test_shapes_can_have_a_format_for_each_layer_and_clusters() -> None:
+    trace = run(shapes(), "per-layer:formats=fp16/fp32").trace
+    assert [str(layer.accumulator) for layer in trace.products] == [
+        "fp16, saturating",
+        "fp32, saturating",
+    ]
+    first, end = run(shapes(), "random:rate=0.5,cluster=2x3,last=fp32").trace.products
+    assert first.recomputed is not None
+    assert sorted(first.recomputed.reshape(2, 2, 2, 3).sum(axis=(1, 3)).ravel()) == [0, 0, 6, 6]
+    assert end.recomputed is None
+
+
+def test_the_next_layer_takes_errors_by_its_columns(prepared: Prepared) -> None:
+    network = prepared.workload.network
+    assert network is not None
+    for norms, after in zip(prepared.next_column_norms, network.layers[1:], strict=False):
+        operands = round_to("e4m3fn", after.weight).astype(np.float64)
+        np.testing.assert_allclose(norms, np.sqrt((operands**2).sum(axis=0)), rtol=1e-12)
+    assert prepared.next_column_norms[-1].tolist() == [1.0] * 10
+
+
+def test_the_oracle_redoes_what_is_most_wrong() -> None:
+    prepared = prepare(tiny("identity"))
+    low, high = outputs(prepared, "uniform-low"), outputs(prepared, "uniform-high")
+    found = run(prepared, "oracle:rate=0.2")
+    (layer,) = found.trace.products
+    assert layer.recomputed is not None
+    error = np.abs(low.astype(np.float64) - high)
+    assert error[layer.recomputed].min() >= error[~layer.recomputed].max()
+    assert np.count_nonzero(layer.recomputed) == 3
 
 
 def test_a_mask_that_would_not_fit_memory_is_refused() -> None:

@@ -14,6 +14,7 @@ from accelsim.energy import by_component
 from accelsim.machine import Hardware, LoweredLayer, Simulation, simulate
 from accelsim.networks import Gemm, Workload
 from accelsim.numerics import FloatFormat
+from accelsim.policies import POLICIES
 from accelsim.progress import Progress
 
 WORKLOAD = shipped("workloads", "digits-relu")
@@ -79,8 +80,7 @@ def test_every_problem_of_every_file_is_named_at_once() -> None:
     assert caught.value.problems == (
         "missing.yaml: no such file",
         "absent.yaml: no such file",
-        "policy: unknown name 'chunky'; did you mean 'chunked'? allowed are uniform-low,"
-        " uniform-high, uniform, chunked, selective, random",
+        f"policy: unknown name 'chunky'; did you mean 'chunked'? allowed are {', '.join(POLICIES)}",
     )
 
 

@@ -122,11 +122,14 @@ def run(
 
 @commands.command("list")
 def list_shipped() -> None:
-    """List the machines and workloads that come with accelsim, and where they are."""
+    """List machines and workloads that come with accelsim, where they are, and the policies."""
     for title, folder in (("machines", "hwconfigs"), ("workloads", "workloads")):
         click.echo(f"{title}, in {shipped_folder(folder)}:")
         for name in shipped_names(folder):
             click.echo(f"  {name}")
+    click.echo("policies, as NAME or NAME:key=value,…:")
+    for name, policy in POLICIES.items():
+        click.echo(f"  {name}: {policy.summary} ({', '.join(policy.parameters())})")
 
 
 @commands.command("download")

@@ -7,7 +7,7 @@ from accelsim.machine.flags import Flags
 from accelsim.machine.hardware import Lanes, Rerun
 from accelsim.machine.tiling import Nest, Tiling, bytes_of
 from accelsim.numerics import FloatFormat
-from accelsim.trace import LayerTrace
+from accelsim.trace import Detector, LayerTrace
 
 FP32 = FloatFormat.parse("fp32")
 QUEUE_ENTRY_BYTES = 8
@@ -39,17 +39,35 @@ def _arithmetic(trace: LayerTrace) -> Counts:
             ("recompute", arithmetic("add", again.format), redone * trace.k),
         ]
     if detector is not None:
-        if detector.numerator_format is not None:
-            entries.append(("detector", arithmetic("add", detector.numerator_format), trace.macs))
-        entries += [
-            ("detector", arithmetic("compare", FP32), trace.outputs * detector.compares_per_output),
-            (
-                "detector",
-                arithmetic("multiply", FP32),
-                trace.outputs * detector.multiplies_per_output,
-            ),
-        ]
+        entries += _detection(trace, detector)
     return Counts(entries)
+
+
+def _detection(trace: LayerTrace, detector: Detector) -> list[tuple[str, Action, int]]:
+    """Return the operations that find the outputs to redo."""
+    rows, outputs = trace.repeats * trace.m, trace.outputs
+    words = rows * trace.k
+    squares = words * detector.multiplies_per_word
+    multiplies = rows * detector.multiplies_per_row
+    adds = words * detector.adds_per_word + rows * detector.adds_per_row
+    compares = words * detector.compares_per_word + rows * detector.compares_per_row
+    entries: list[tuple[str, Action, int]] = [
+        ("detector", arithmetic("multiply", trace.operand_format), squares),
+        (
+            "detector",
+            arithmetic("multiply", FP32),
+            multiplies + outputs * detector.multiplies_per_output,
+        ),
+        ("detector", arithmetic("add", FP32), adds + outputs * detector.adds_per_output),
+        (
+            "detector",
+            arithmetic("compare", FP32),
+            compares + outputs * detector.compares_per_output,
+        ),
+    ]
+    if detector.numerator_format is not None:
+        entries.append(("detector", arithmetic("add", detector.numerator_format), trace.macs))
+    return entries
 
 
 def _memory(nest: Nest, tiling: Tiling, flags: Flags, b_on_chip: bool) -> Counts:

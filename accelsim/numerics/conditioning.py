@@ -64,6 +64,30 @@ def condition_number(
     return np.where(np.isfinite(value) & np.isfinite(total), kappa, np.inf)
 
 
+def absolute_error(
+    activation: str,
+    v: ArrayLike,
+    numerator: ArrayLike,
+    sign_margin: ArrayLike,
+) -> Array:
+    """Return numerator·|φ'(v)|: to first order, the error of φ(v) per unit of that of v.
+
+    Arguments as for `condition_number`. For ReLU φ' is 0 only where v < -sign_margin, and 1 where
+    rounding alone may have made v negative. Infinite where v or its numerator is not finite.
+    """
+    value = np.asarray(v, np.float64)
+    total = np.broadcast_to(np.asarray(numerator, np.float64), value.shape)
+    with np.errstate(invalid="ignore", over="ignore"):
+        if activation == "tanh":
+            slope = 1.0 - np.tanh(value) ** 2
+        elif activation == "relu":
+            slope = np.where(value < -np.asarray(sign_margin, np.float64), 0.0, 1.0)
+        else:
+            slope = np.ones_like(value)
+        error = total * slope
+    return np.where(np.isfinite(value) & np.isfinite(total), error, np.inf)
+
+
 def _relu(v: Array) -> Array:
     return np.where(v > 0.0, 1.0, 0.0)
 

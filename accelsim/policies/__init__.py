@@ -8,15 +8,29 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from accelsim.errors import AccelsimError, InputError
-from accelsim.policies.base import LayerValues, LayerView, Policy, RecomputingPolicy
+from accelsim.policies.absolute import Absolute
+from accelsim.policies.base import (
+    Calibration,
+    LayerValues,
+    LayerView,
+    Policy,
+    RecomputingPolicy,
+)
 from accelsim.policies.chunked import Chunked
+from accelsim.policies.layers import PerLayer, policy_at
+from accelsim.policies.next_layer import NextLayer
+from accelsim.policies.oracle import Oracle
 from accelsim.policies.random import Random
 from accelsim.policies.selective import Selective
+from accelsim.policies.static import Static
 from accelsim.policies.uniform import Uniform, UniformHigh, UniformLow
 
-POLICIES: dict[str, type[Policy]] = {
-    cls.name: cls for cls in (UniformLow, UniformHigh, Uniform, Chunked, Selective, Random)
-}
+_ALL: tuple[type[Policy], ...] = (
+    *(UniformLow, UniformHigh, Uniform, PerLayer, Chunked),
+    *(Selective, Absolute, NextLayer, Static),
+    *(Random, Oracle),
+)
+POLICIES = {cls.name: cls for cls in _ALL}
 
 
 def parse_policy(text: str | Policy) -> Policy:
@@ -30,11 +44,11 @@ def parse_policy(text: str | Policy) -> Policy:
     if name not in POLICIES:
         raise AccelsimError(f"policy: unknown name {name!r}{_hint(name, list(POLICIES))}")
     cls = POLICIES[name]
-    parameters, problems = _parameters(rest, list(cls.model_fields))
+    parameters, problems = _parameters(rest, cls.parameters())
     try:
         policy = cls(**parameters)
     except ValidationError as error:
-        problems += [_problem(name, detail) for detail in error.errors()]
+        problems += [_problem(cls, detail) for detail in error.errors()]
     if problems:
         raise InputError(f"policy {name}: {problem}" for problem in problems)
     return policy
@@ -56,11 +70,14 @@ def _parameters(rest: str, allowed: list[str]) -> tuple[dict[str, str], list[str
     return {key: value for key, value in parameters.items() if key in allowed and value}, problems
 
 
-def _problem(name: str, detail: ErrorDetails) -> str:
-    """Say what is wrong with one parameter."""
+def _problem(cls: type[Policy], detail: ErrorDetails) -> str:
+    """Say what is wrong with one parameter, or with several together."""
+    if not detail["loc"]:
+        return str(detail["ctx"]["error"])
     key = str(detail["loc"][0])
     if detail["type"] == "missing":
-        return f"parameter {key!r} is missing, as in {name}:{key}=fp16"
+        (example,) = cls.model_fields[key].examples or ["fp16"]
+        return f"parameter {key!r} is missing, as in {cls.name}:{key}={example}"
     if detail["type"] == "value_error":
         return f"{key}: {detail['ctx']['error']}"
     reason = detail["msg"].removeprefix("Input should be ")
@@ -75,15 +92,22 @@ def _hint(given: str, allowed: list[str]) -> str:
 
 __all__ = [
     "POLICIES",
+    "Absolute",
+    "Calibration",
     "Chunked",
     "LayerValues",
     "LayerView",
+    "NextLayer",
+    "Oracle",
+    "PerLayer",
     "Policy",
     "Random",
     "RecomputingPolicy",
     "Selective",
+    "Static",
     "Uniform",
     "UniformHigh",
     "UniformLow",
     "parse_policy",
+    "policy_at",
 ]

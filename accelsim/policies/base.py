@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from accelsim.errors import AccelsimError
 from accelsim.networks.workload import Format
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.trace import Detector, Mask
@@ -21,7 +22,15 @@ def _accumulates(fmt: FloatFormat) -> FloatFormat:
     return fmt
 
 
+def _split(value: object) -> object:
+    return tuple(value.split("/")) if isinstance(value, str) else value
+
+
 AccumulatorFormat = Annotated[Format, AfterValidator(_accumulates)]
+Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+Threshold = Annotated[float, Field(ge=0.0)]
+ByLayer = BeforeValidator(_split)
+"""For a tuple with a value for each matrix product, written `0.1/0.5/0.9`."""
 
 LOW = FloatFormat.parse("e4m3fn")
 HIGH = FloatFormat.parse("fp32")
@@ -47,6 +56,24 @@ class LayerValues:
     activation: str
     mean_abs_sum: float
     """Mean of S = |W||h| over the training set: known before the run."""
+    running: NDArray[np.float64] | None = None
+    """Σ|ŝ| over every step of the first accumulator (m,n)."""
+    next_column_norms: NDArray[np.float64] | None = None
+    """What the next layer makes of an error in each output (n,): the 2-norm of the weights that
+    it goes to; 1 for the last layer."""
+    exact: NDArray[np.float32] | None = None
+    """What the second accumulator would give for all outputs, plus bias (m,n); only for a rule
+    that `needs_exact`."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a rule found out on the training set about one layer."""
+
+    threshold: float | None = None
+    """The score above which an output is recomputed."""
+    columns: Mask | None = None
+    """The outputs that are recomputed for every sample (n,)."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +85,50 @@ class LayerView:
     k: int
     n: int
     values: LayerValues | None = None
+    calibration: Calibration | None = None
+
+    def require_values(self) -> LayerValues:
+        """Return the values. Raises TypeError without them."""
+        if self.values is None:
+            raise TypeError("the rule needs the values of the layer")
+        return self.values
 
 
 class Policy(BaseModel):
-    """Which accumulator each output gets. Parameters are fields; a rule overrides `select`."""
+    """Which accumulator each output gets. Parameters are fields; a rule overrides `select`.
+
+    With `last`, the last matrix product is accumulated in that format, and nothing of it is
+    recomputed: see `policy_at`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: ClassVar[str]
     summary: ClassVar[str]
     needs_values: ClassVar[bool] = False
+    """Whether the rule looks at more than shapes."""
+    needs_exact: ClassVar[bool] = False
+    """Whether the rule looks at what no machine knows."""
     always_shown: ClassVar[tuple[str, ...]] = ()
+    by_layer: ClassVar[tuple[str, ...]] = ()
+    """Parameters with a value for each matrix product."""
+    one_of: ClassVar[tuple[str, ...]] = ()
+    """Parameters of which at most one may be given, the one with a default first."""
+
+    overflow: Overflow = "saturate"
+    last: AccumulatorFormat | None = None
+
+    @model_validator(mode="after")
+    def _not_two(self) -> Self:
+        given = [
+            key
+            for key in self.one_of
+            if key in self.model_fields_set and getattr(self, key) is not None
+        ]
+        if len(given) > 1:
+            values = " and ".join(f"{key} is {_plain(getattr(self, key))}" for key in given)
+            raise ValueError(f"{values}, allowed is one of {', '.join(self.one_of)}")
+        return self
 
     @property
     def first(self) -> Accumulator:
@@ -81,8 +141,16 @@ class Policy(BaseModel):
         return None
 
     @property
-    def detector(self) -> Detector | None:
-        """What selecting costs a machine."""
+    def calibrates(self) -> bool:
+        """Whether the rule learns something from the training set."""
+        return False
+
+    def calibrate(self, layer: LayerView) -> Calibration | None:
+        """Return what the rule learns of a layer; its values are those of the training set."""
+        return None
+
+    def detector(self, layer: LayerView) -> Detector | None:
+        """Return what selecting costs a machine; None if it is done before the run, or never."""
         return None
 
     def select(self, layer: LayerView) -> Mask | None:
@@ -95,6 +163,22 @@ class Policy(BaseModel):
         """
         return None
 
+    @classmethod
+    def parameters(cls) -> list[str]:
+        """Return the names of the parameters: the rule's own, then those that rules share."""
+        shared = [key for key in ("low", "high", "overflow", "last") if key in cls.model_fields]
+        return [key for key in cls.model_fields if key not in shared] + shared
+
+    def check_layers(self, number: int) -> None:
+        """Raise AccelsimError unless parameters by layer have a value for each of `number`."""
+        for key in self.by_layer:
+            values = getattr(self, key)
+            if values is not None and len(values) != number:
+                raise AccelsimError(
+                    f"policy {self.name}: {key} has {len(values)} values, expected {number}: one"
+                    " for each matrix product of the workload"
+                )
+
     def __str__(self) -> str:
         given = ",".join(f"{key}={_plain(getattr(self, key))}" for key in self._shown())
         return f"{self.name}:{given}" if given else self.name
@@ -102,10 +186,13 @@ class Policy(BaseModel):
     def _shown(self) -> list[str]:
         """Names of the parameters that make the policy what it is, or differ from the default."""
         fields = type(self).model_fields
+        given = [key for key in self.one_of if getattr(self, key) is not None]
+        hidden = set(self.one_of) - set(given[-1:])  # the first has a default, the others none
         return [
             key
-            for key in fields
-            if key in self.always_shown or getattr(self, key) != fields[key].default
+            for key in self.parameters()
+            if (key in self.always_shown or getattr(self, key) != fields[key].default)
+            and key not in hidden
         ]
 
 
@@ -114,7 +201,6 @@ class RecomputingPolicy(Policy):
 
     low: AccumulatorFormat = LOW
     high: AccumulatorFormat = HIGH
-    overflow: Overflow = "saturate"
 
     @property
     def first(self) -> Accumulator:
@@ -125,6 +211,24 @@ class RecomputingPolicy(Policy):
     def second(self) -> Accumulator:
         """The high accumulator."""
         return Accumulator(self.high, overflow=self.overflow)
+
+
+class RatePolicy(RecomputingPolicy):
+    """Recompute a fraction `rate` of every layer's outputs.
+
+    `layer_rates`, written `0.1/0.5/0.9`, gives each layer its own fraction instead.
+    """
+
+    always_shown: ClassVar[tuple[str, ...]] = ("rate",)
+    one_of: ClassVar[tuple[str, ...]] = ("rate", "layer_rates")
+    by_layer: ClassVar[tuple[str, ...]] = ("layer_rates",)
+
+    rate: Rate = 0.1
+    layer_rates: Annotated[tuple[Rate, ...] | None, ByLayer] = None
+
+    def rate_of(self, index: int) -> float:
+        """Return the fraction of a layer."""
+        return self.rate if self.layer_rates is None else self.layer_rates[index]
 
 
 def _plain(value: object) -> str:

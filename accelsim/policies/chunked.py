@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from accelsim.numerics import Accumulator
-from accelsim.policies.base import HIGH, LOW, AccumulatorFormat, Overflow, Policy
+from accelsim.policies.base import HIGH, LOW, AccumulatorFormat, Policy
 
 
 class Chunked(Policy):
@@ -24,7 +24,6 @@ class Chunked(Policy):
     chunk: Annotated[int, Field(ge=1, le=2**31)] = 32
     low: AccumulatorFormat = LOW
     high: AccumulatorFormat = HIGH
-    overflow: Overflow = "saturate"
 
     @property
     def first(self) -> Accumulator:

@@ -2,69 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from dataclasses import replace
+from typing import ClassVar
 
-import numpy as np
-from pydantic import Field
-
-import accelsim.numerics as numerics
-from accelsim.numerics import Accumulator
-from accelsim.numerics.conditioning import condition_number, gamma
-from accelsim.policies.base import HIGH, THRESHOLD, LayerValues, LayerView, RecomputingPolicy
-from accelsim.trace import Detector, Mask
-
-EXACT_NUMERATOR = Detector("exact numerator", HIGH, multiplies_per_output=1, compares_per_output=1)
-"""S is accumulated beside the sum, multiplied by a function of v, and compared with τ."""
+from accelsim.numerics.conditioning import condition_number
+from accelsim.policies.base import LayerView, Threshold
+from accelsim.policies.numerators import Estimate, Numerator, error_factor, source
+from accelsim.policies.threshold import Score, ThresholdPolicy
+from accelsim.trace import Detector
 
 
-class Selective(RecomputingPolicy):
+class Selective(ThresholdPolicy):
     """Recompute an output in `high` where its condition number κ = κ_v·κ_φ exceeds `tau`.
 
-    κ is taken from the low-precision result. `numerator` says where S = |W||h| in κ_v = S/|v|
-    comes from: `exact` accumulates it beside the sum; `constant` is the layer's mean of S over
-    the training set, which leaves one comparison of |v| with a constant.
-    Outputs whose sum overflowed on the way are always recomputed. `tau=0` recomputes every output.
+    κ is taken from the low-precision result. With γ_n the bound of n roundings, τ = 8 says: redo
+    what may have a relative error above 8·γ_n. With the running error R in the place of S, it says:
+    redo what may have a relative error above 8·u.
     """
 
     name: ClassVar[str] = "selective"
     summary: ClassVar[str] = "low first, then outputs with condition number above tau in high"
-    always_shown: ClassVar[tuple[str, ...]] = ("tau", "numerator")
-    needs_values: ClassVar[bool] = True
 
-    tau: Annotated[float, Field(ge=0.0)] = 16.0
-    numerator: Literal["exact", "constant"] = "constant"
+    tau: Threshold = 16.0
+    numerator: Numerator = "constant"
 
-    @property
-    def detector(self) -> Detector:
-        """One comparison, or the second accumulation as well."""
-        return EXACT_NUMERATOR if self.numerator == "exact" else THRESHOLD
+    def score(self, layer: LayerView, numerator: Estimate, bound: Score | float) -> Score:
+        """Return κ."""
+        values = layer.require_values()
+        return condition_number(values.activation, values.pre_activation, numerator, bound)
 
-    def select(self, layer: LayerView) -> Mask:
-        """Return κ > τ, or overflow, or everything for τ = 0."""
-        values = layer.values
-        if values is None:
-            raise TypeError("selective recomputation needs the values of the layer")
-        if self.tau == 0.0:
-            return np.ones((layer.m, layer.n), np.bool_)
-        numerator = self._numerator(values)
-        bound = gamma(layer.k, self.low.unit_roundoff)
-        # Rounding to a subnormal loses up to half of the smallest one at each step, whatever S is.
-        lost = layer.k * self.low.min_subnormal / 2
-        with np.errstate(invalid="ignore"):  # no bound times no terms: nothing is certain
-            margin = bound * numerator + (1.0 + bound) * lost
-        kappa = condition_number(values.activation, values.pre_activation, numerator, margin)
-        return np.asarray((kappa > self.tau) | values.overflowed)
+    def detector(self, layer: LayerView) -> Detector:
+        """Return what it costs to compare |v| with numerator/τ, for tanh through a table of sinh.
 
-    def needed(self, layer: LayerView) -> Mask:
-        """Return where the exact κ exceeds τ; `layer` holds the values of an exact first pass."""
-        values = layer.values
-        if values is None:
-            raise TypeError("selective recomputation needs the values of the layer")
-        numerator = numerics.matmul(np.abs(values.inputs), np.abs(values.weight), Accumulator(HIGH))
-        kappa = condition_number(values.activation, values.pre_activation, numerator, 0.0)
-        return np.asarray(kappa > self.tau)
-
-    def _numerator(self, values: LayerValues) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        For ReLU, a negative v is compared with the bound of the error as well, unless that never
+        decides: where factor·τ ≥ 1, it exceeds numerator/τ.
+        """
+        cost = source(self.numerator, self.low)
         if self.numerator == "constant":
-            return np.full((1, 1), values.mean_abs_sum, np.float32)
-        return numerics.matmul(np.abs(values.inputs), np.abs(values.weight), Accumulator(HIGH))
+            return replace(cost, compares_per_output=1)  # with a constant chosen by the sign
+        relu = layer.values is not None and layer.values.activation == "relu"
+        factor = error_factor(self.numerator, layer.k, self.low, self.margin)
+        if relu and 0.0 <= factor * self.threshold(layer) < 1.0:
+            adds = int(self.numerator != "running-error")  # what underflow adds is in it already
+            return replace(
+                cost, multiplies_per_output=2, adds_per_output=adds, compares_per_output=2
+            )
+        return replace(cost, multiplies_per_output=1, compares_per_output=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from accelsim.numerics import Accumulator
-from accelsim.policies.base import HIGH, LOW, AccumulatorFormat, Overflow, Policy
+from accelsim.policies.base import HIGH, LOW, AccumulatorFormat, Policy
 
 
 class Uniform(Policy):
@@ -15,7 +15,6 @@ class Uniform(Policy):
     summary: ClassVar[str] = "every output in one format"
 
     format: AccumulatorFormat
-    overflow: Overflow = "saturate"
 
     @property
     def first(self) -> Accumulator:

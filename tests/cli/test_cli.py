@@ -95,8 +95,8 @@ def files(folder: Path) -> dict[str, bytes]:
             [
                 "no-h.yaml: no such file",
                 "no-w.yaml: no such file",
-                "policy: unknown name 'magic'; allowed are uniform-low, uniform-high, uniform,"
-                " chunked, selective, random",
+                "policy: unknown name 'magic'; allowed are "
+                f"{', '.join(POLICIES)}",
             ],
         ),
         (
@@ -566,6 +566,10 @@ def test_what_is_shipped_is_listed_and_run_by_name(accelsim_command: Any) -> Non
     assert f"machines, in {ROOT / 'hwconfigs'}:" in lines
     assert "  tpu-v1-like" in lines
     assert "  resnet-50" in lines
+    assert (
+        "  static: low and, for the worst columns of the training set, high"
+        " (rate, layer_rates, tau, low, high, overflow, last)"
+    ) in lines
     by_name = accelsim_command("run", "mid-32x32", "digits-relu", "--policy", "uniform-low")
     by_path = accelsim_command(
         *("run", str(ROOT / "hwconfigs/mid-32x32.yaml")),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from machines import E4M3, FP32, lanes, machine, random_mask, trace
 
 from accelsim.machine import Arithmetic, DramAccess, Hardware, Lanes, Part, Sram, lower
-from accelsim.numerics import Accumulator
+from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.trace import Detector, LayerTrace
 
 SIZES = st.integers(1, 40)
@@ -213,6 +213,27 @@ def test_each_policy_is_charged_for_the_work_it_causes() -> None:
     assert counts.number("queue", Sram("read", 8192)) == 16
 
 
+def test_a_detector_is_charged_by_mac_word_row_and_output() -> None:
+    places = [
+        f"{operation}_per_{place}"
+        for operation in ("multiplies", "adds", "compares")
+        for place in ("word", "row", "output")
+    ]
+    work = {key: 10**power for power, key in enumerate(places)}
+    detector = Detector("all", FloatFormat.parse("fp16"), **work)
+    layer = trace(3, 7, 5, np.zeros((2 * 3, 5), np.bool_), detector, repeats=2)
+    counts = lower(layer, machine()).counts
+    words, rows, outputs, macs = 2 * 3 * 7, 2 * 3, 2 * 3 * 5, 2 * 3 * 7 * 5
+    found = {str(action): number for component, action, number in counts if component == "detector"}
+    assert found == {
+        "multiply e4m3fn": words,
+        "multiply fp32": 10 * rows + 100 * outputs,
+        "add fp32": 1000 * (words + 10 * rows + 100 * outputs),
+        "compare fp32": 1000000 * (words + 10 * rows + 100 * outputs),
+        "add fp16": macs,
+    }
+
+
 def test_a_chunked_accumulator_adds_once_a_chunk_in_the_outer_format() -> None:
     acc = Accumulator("e4m3fn", chunk=4, outer="fp32")
     counts = lower(trace(3, 10, 2, accumulator=acc), machine()).counts
@@ -242,4 +263,13 @@ def test_a_trace_prints_itself() -> None:
     assert str(layer) == (
         "layer: 6x7 by 7x5, e4m3fn operands, accumulated in e4m3fn; 5 of 30 outputs again in fp32"
     )
+    detector = Detector("l1", FP32, 1, 2, adds_per_word=1, compares_per_row=3)
+    found = trace(6, 7, 5, np.eye(6, 5, dtype=np.bool_), detector)
+    assert str(found) == (
+        f"{layer}, found by l1: 1 fp32 addition a MAC, 1 addition a word, 3 comparisons a row,"
+        " 1 multiplication an output, 2 comparisons an output"
+    )
+    assert layer.static
+    assert not found.static
+    assert not trace(6, 7, 5).static
     assert E4M3.bits == 8

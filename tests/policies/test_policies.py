@@ -9,36 +9,71 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from views import layer, selected
 
 from accelsim.errors import AccelsimError
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.policies import (
     POLICIES,
+    Absolute,
     Chunked,
-    LayerValues,
     LayerView,
+    NextLayer,
+    Oracle,
+    PerLayer,
     Policy,
     Random,
     Selective,
+    Static,
     Uniform,
     UniformHigh,
     UniformLow,
     parse_policy,
+    policy_at,
 )
-from accelsim.policies.selective import EXACT_NUMERATOR
+from accelsim.policies.random import Cluster
 
 FORMATS = [FloatFormat.parse(name) for name in ("e4m3fn", "e5m2", "fp16", "bf16", "fp32", "e6m5")]
 formats = st.sampled_from(FORMATS)
 overflows = st.sampled_from(["inf", "saturate"])
-pair = {"low": formats, "high": formats, "overflow": overflows}
+shared = {"overflow": overflows, "last": st.none() | formats}
+pair = {"low": formats, "high": formats, **shared}
 positive = st.one_of(st.floats(0, allow_nan=False), st.sampled_from([0.0, 8.0, math.inf]))
+rates = st.lists(st.floats(0, 1), min_size=1, max_size=4).map(tuple)
+taus = st.lists(positive, min_size=1, max_size=4).map(tuple)
+scored = {
+    "numerator": st.sampled_from(["exact", "l2", "l1-inf", "low", "running-error"]),
+    "margin": st.none() | st.floats(0, 1e300),
+    **pair,
+}
+levels: list[dict[str, Any]] = [
+    {"tau": positive},
+    {"layer_taus": taus},
+    {"rate": st.floats(0, 1)},
+]
+sides = st.none() | st.integers(1, 99)
 any_policy: st.SearchStrategy[Policy] = st.one_of(
-    st.builds(UniformLow, format=formats, overflow=overflows),
-    st.builds(UniformHigh, format=formats, overflow=overflows),
-    st.builds(Uniform, format=formats, overflow=overflows),
+    st.builds(UniformLow, format=formats, **shared),
+    st.builds(UniformHigh, format=formats, **shared),
+    st.builds(Uniform, format=formats, **shared),
+    st.builds(PerLayer, formats=st.lists(formats, min_size=1, max_size=4).map(tuple), **shared),
     st.builds(Chunked, chunk=st.integers(1, 10**6), **pair),
-    st.builds(Selective, tau=positive, numerator=st.sampled_from(["exact", "constant"]), **pair),
-    st.builds(Random, rate=st.floats(0, 1), seed=st.integers(0, 2**64), **pair),
+    st.builds(Selective, tau=positive, numerator=st.just("constant"), **pair),
+    *(
+        st.builds(cls, **level, **scored)
+        for cls in (Selective, Absolute, NextLayer)
+        for level in levels
+    ),
+    st.builds(Static, rate=st.floats(0, 1), tau=positive, **pair),
+    st.builds(Static, layer_rates=rates, **pair),
+    st.builds(
+        Random,
+        rate=st.floats(0, 1),
+        seed=st.integers(0, 2**64),
+        cluster=st.builds(Cluster, sides, sides),
+        **pair,
+    ),
+    st.builds(Oracle, rate=st.floats(0, 1), **pair),
 )
 
 
@@ -59,6 +94,9 @@ def test_a_policy_prints_the_text_that_makes_it_again(policy: Policy) -> None:
         ("selective", "selective:tau=16,numerator=constant"),
         ("selective:tau=1e3,numerator=exact", "selective:tau=1000,numerator=exact"),
         ("selective:tau=inf", "selective:tau=inf,numerator=constant"),
+        ("absolute", "absolute:tau=1,numerator=exact"),
+        ("selective:rate=0.1", "selective:rate=0.1,numerator=constant"),
+        ("static", "static:rate=0.1,tau=16"),
         ("random", "random:rate=0.1"),
         ("random:rate=0.12345678912,seed=3", "random:rate=0.12345678912,seed=3"),
     ],
@@ -74,7 +112,7 @@ def test_a_policy_stands_for_itself() -> None:
     assert parse_policy(policy) is policy
 
 
-NAMES = "allowed are uniform-low, uniform-high, uniform, chunked, selective, random"
+NAMES = f"allowed are {', '.join(POLICIES)}"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +141,7 @@ NAMES = "allowed are uniform-low, uniform-high, uniform, chunked, selective, ran
         (
             "selective:ta=1",
             "policy selective: unknown parameter 'ta'; did you mean 'tau'?"
-            " allowed are low, high, overflow, tau, numerator",
+            " allowed are tau, layer_taus, rate, numerator, margin, low, high, overflow, last",
         ),
         (
             "selective:tau=-1",
@@ -115,7 +153,8 @@ NAMES = "allowed are uniform-low, uniform-high, uniform, chunked, selective, ran
         ),
         (
             "selective:numerator=guess",
-            "policy selective: numerator is 'guess', expected: 'exact' or 'constant'",
+            "policy selective: numerator is 'guess', expected: 'exact', 'constant', 'l2',"
+            " 'l1-inf', 'low' or 'running-error'",
         ),
         ("random:rate=1.5", "policy random: rate is '1.5', expected: less than or equal to 1"),
         (
@@ -177,62 +216,13 @@ def test_a_policy_names_its_accumulators(
     rule = parse_policy(policy)
     assert rule.first == first
     assert rule.second == second
-    assert (rule.detector is None) == (second is None)
-
-
-def test_a_detector_with_the_exact_numerator_accumulates_it_for_every_mac() -> None:
-    exact, constant = (
-        parse_policy(f"selective:numerator={x}").detector for x in ("exact", "constant")
-    )
-    assert exact is not None
-    assert constant is not None
-    assert (
-        str(exact.numerator_format),
-        exact.multiplies_per_output,
-        exact.compares_per_output,
-    ) == (
-        "fp32",
-        1,
-        1,
-    )
-    assert (constant.numerator_format, constant.multiplies_per_output) == (None, 0)
-    assert constant.compares_per_output == 1
+    assert (rule.detector(layer([[1.0]])) is None) == (second is None)
 
 
 def test_policies_without_recomputation_select_nothing() -> None:
     view = LayerView(0, 4, 8, 4)
     for text in ("uniform-low", "uniform-high", "uniform:format=fp16", "chunked"):
         assert parse_policy(text).select(view) is None
-
-
-def layer(
-    v: Any,
-    *,
-    sums: Any = None,
-    activation: str = "identity",
-    mean: float = 1.0,
-    inputs: Any = None,
-    weight: Any = None,
-    k: int = 2,
-    top: float = 448.0,
-) -> LayerView:
-    """Return a view of a layer with these pre-activations; sums from `top` on overflowed."""
-    pre = np.array(v, np.float32)
-    given_sums = pre if sums is None else np.array(sums, np.float32)
-    m, n = pre.shape
-    left = np.ones((m, k), np.float32) if inputs is None else np.array(inputs, np.float32)
-    right = np.ones((k, n), np.float32) if weight is None else np.array(weight, np.float32)
-    overflowed = ~(np.abs(given_sums) < top)
-    values = LayerValues(left, right, given_sums, overflowed, pre, activation, mean)
-    return LayerView(0, m, left.shape[1], n, values)
-
-
-def selected(policy: str, view: LayerView) -> list[list[bool]]:
-    mask = parse_policy(policy).select(view)
-    assert mask is not None
-    assert mask.dtype == np.bool_
-    rows: list[list[bool]] = mask.tolist()
-    return rows
 
 
 def test_the_constant_numerator_selects_small_sums() -> None:
@@ -309,9 +299,10 @@ def test_random_rates_may_differ_between_layers() -> None:
     counts = [np.count_nonzero(policy.select(LayerView(i, 4, 8, 5))) for i in (0, 1)]  # type: ignore[arg-type]
     assert counts == [5, 20]
     with pytest.raises(AccelsimError) as caught:
-        policy.select(LayerView(2, 4, 8, 5))
+        policy_at(policy, 0, 3)
     assert str(caught.value) == (
-        "policy random: layer_rates has 2 values, and the workload has more layers"
+        "policy random: layer_rates has 2 values, expected 3: one for each matrix product of the"
+        " workload"
     )
 
 
@@ -407,18 +398,14 @@ def test_random_draws_every_output_equally_often() -> None:
     assert np.abs(np.asarray(draws) - 500).max() < 100
 
 
-def test_the_exact_detector_is_the_one_that_is_charged() -> None:
-    assert Selective(numerator="exact").detector is EXACT_NUMERATOR
-
-
 def test_every_bad_parameter_of_a_policy_is_named_at_once() -> None:
     with pytest.raises(AccelsimError) as caught:
-        parse_policy("random:rate=7,low=fp8,rate=1,spare,colour=red,seed=-1")
+        parse_policy("random:rate=7,low=fp8,rate=1,spare,magic=red,seed=-1")
     assert str(caught.value).splitlines() == [
         "policy random: parameter 'rate' is given twice",
         "policy random: got 'spare', expected key=value",
-        "policy random: unknown parameter 'colour'; allowed are low, high, overflow, rate,"
-        " layer_rates, seed",
+        "policy random: unknown parameter 'magic'; allowed are rate, layer_rates, seed, cluster,"
+        " low, high, overflow, last",
         "policy random: low: unknown format 'fp8'; allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to"
         " 23), fp16, bf16, tf32, fp32",
         "policy random: rate is '7', expected: less than or equal to 1",

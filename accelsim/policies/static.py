@@ -1,0 +1,56 @@
+"""Recompute the same outputs for every sample, chosen on the training set: no detector."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from accelsim.policies.base import Calibration, LayerView, RatePolicy, Threshold
+from accelsim.policies.selective import Selective
+from accelsim.trace import Mask
+
+
+class Static(RatePolicy):
+    """Recompute a fraction of every layer's columns: those where κ exceeds `tau` most often.
+
+    κ is that of the low-precision results on the training set, its numerator exact; what overflows
+    counts as above τ. Among columns that exceed it equally often, those of larger median κ come
+    first. Nothing is looked at in the run: an output outside of these columns is never redone, not
+    even where it overflowed.
+    """
+
+    name: ClassVar[str] = "static"
+    summary: ClassVar[str] = "low and, for the worst columns of the training set, high"
+    needs_values: ClassVar[bool] = True
+    always_shown: ClassVar[tuple[str, ...]] = ("rate", "tau")
+
+    tau: Threshold = 16.0
+
+    @property
+    def calibrates(self) -> bool:
+        """Always."""
+        return True
+
+    def calibrate(self, layer: LayerView) -> Calibration:
+        """Return round(rate·n) columns."""
+        kappa = self._rule.scores(layer)
+        often, median = np.mean(kappa > self.tau, axis=0), np.median(kappa, axis=0)
+        worst = np.lexsort((-median, -often))
+        columns = np.zeros(layer.n, np.bool_)
+        columns[worst[: round(self.rate_of(layer.index) * layer.n)]] = True
+        return Calibration(columns=columns)
+
+    def select(self, layer: LayerView) -> Mask:
+        """Return the columns, for every row."""
+        if layer.calibration is None or layer.calibration.columns is None:
+            raise TypeError("a static rule needs the training set first")
+        return np.tile(layer.calibration.columns, (layer.m, 1))
+
+    def needed(self, layer: LayerView) -> Mask:
+        """Return where the exact κ exceeds τ."""
+        return self._rule.needed(layer)
+
+    @property
+    def _rule(self) -> Selective:
+        return Selective(tau=self.tau, numerator="exact", low=self.low, overflow=self.overflow)

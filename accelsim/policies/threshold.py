@@ -1,0 +1,110 @@
+"""Rules that give each output a score, and recompute those above a threshold."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from accelsim.policies.base import (
+    ByLayer,
+    Calibration,
+    LayerView,
+    Rate,
+    RecomputingPolicy,
+    Threshold,
+)
+from accelsim.policies.numerators import Estimate, Numerator, error_bound, estimate
+from accelsim.trace import Mask
+
+Score = NDArray[np.float64]
+
+
+class ThresholdPolicy(RecomputingPolicy):
+    """Recompute an output in `high` where its score exceeds `tau`.
+
+    `layer_taus`, written `4/8/16`, gives each layer a threshold of its own. With `rate`, that of
+    a layer is the least that flags no more than this share of its outputs on the training set, and
+    does not change in the run. Outputs whose sum overflowed on the way are always recomputed.
+    `tau=0` recomputes every output.
+
+    `numerator` says where the numerator of the score comes from. `margin` is about ReLU: a v̂ is
+    taken for certainly negative below -margin·u·numerator; unless given, below the bound of the
+    error, which is infinite for accumulators so narrow that n·u ≥ 1.
+    """
+
+    always_shown: ClassVar[tuple[str, ...]] = ("tau", "numerator")
+    one_of: ClassVar[tuple[str, ...]] = ("tau", "layer_taus", "rate")
+    by_layer: ClassVar[tuple[str, ...]] = ("layer_taus",)
+    needs_values: ClassVar[bool] = True
+
+    tau: Threshold = 16.0
+    layer_taus: Annotated[tuple[Threshold, ...] | None, ByLayer] = None
+    rate: Rate | None = None
+    numerator: Numerator = "exact"
+    margin: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+
+    def score(self, layer: LayerView, numerator: Estimate, bound: Score | float) -> Score:
+        """Return the score of each output, infinite where v is not finite.
+
+        `bound` is what |v̂ - v| is at most.
+        """
+        raise NotImplementedError
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether thresholds are to be found on the training set."""
+        return self.rate is not None
+
+    def calibrate(self, layer: LayerView) -> Calibration | None:
+        """Return the least threshold above which no more than `rate` of the outputs are."""
+        return (
+            None
+            if self.rate is None
+            else Calibration(least_threshold(self.scores(layer), self.rate))
+        )
+
+    def select(self, layer: LayerView) -> Mask:
+        """Return where the score exceeds the threshold, or the sum overflowed."""
+        layer.require_values()
+        threshold = self.threshold(layer)
+        if threshold < 0.0:
+            return np.ones((layer.m, layer.n), np.bool_)
+        scores = self.scores(layer)
+        return np.asarray((scores > threshold) | layer.require_values().overflowed)
+
+    def needed(self, layer: LayerView) -> Mask:
+        """Return where the score of exact values exceeds the threshold."""
+        kind: Numerator = "running-error" if self.numerator == "running-error" else "exact"
+        score = self.score(layer, estimate(kind, layer, self.low), 0.0)
+        return np.asarray(score > self.threshold(layer))
+
+    def threshold(self, layer: LayerView) -> float:
+        """Return the threshold of a layer; below zero where everything is recomputed."""
+        if self.rate is not None:
+            if layer.calibration is None or layer.calibration.threshold is None:
+                raise TypeError("a rule with a rate needs the training set first")
+            return layer.calibration.threshold
+        tau = self.tau if self.layer_taus is None else self.layer_taus[layer.index]
+        return tau if tau > 0.0 else -1.0
+
+    def scores(self, layer: LayerView) -> Score:
+        """Return the score of each output (m,n), infinite where the sum overflowed on the way."""
+        values = layer.require_values()
+        numerator = estimate(self.numerator, layer, self.low)
+        bound = error_bound(self.numerator, numerator, layer.k, self.low, self.margin)
+        return np.where(values.overflowed, np.inf, self.score(layer, numerator, bound))
+
+
+def least_threshold(scores: Score, rate: float) -> float:
+    """Return the least of the scores that no more than round(rate·size) scores exceed.
+
+    -1 for all of them.
+    """
+    allowed = round(rate * scores.size)
+    if allowed == scores.size:
+        return -1.0
+    place = scores.size - allowed - 1
+    return float(np.partition(scores, place, axis=None)[place])
