@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from accelsim.energy import EnergyLine, EnergyTable, by_component, charge, total_pj
+from accelsim.energy import EnergyLine, Estimator, by_component, charge, total_pj
 from accelsim.infer import Inference
 from accelsim.machine import (
     Counts,
@@ -68,7 +68,7 @@ class LayerRun:
                 first = self.lowered
         return first.tiling._asdict() | {"tiles": len(first.sequence)}
 
-    def as_dict(self, hardware: Hardware, table: EnergyTable) -> dict[str, Any]:
+    def as_dict(self, hardware: Hardware, table: Estimator) -> dict[str, Any]:
         """Return plain values, in the words of the JSON report."""
         trace, simulation = self.trace, self.simulation
         found = find_bottleneck(self.lowered, simulation, hardware)
@@ -107,7 +107,7 @@ class Run:
     policy: Policy
     inference: Inference
     layers: tuple[LayerRun, ...]
-    energy_table: EnergyTable
+    energy_table: Estimator
 
     @property
     def total_cycles(self) -> int:
@@ -154,7 +154,7 @@ class Run:
         """Recomputed outputs as a fraction of all outputs."""
         return self.inference.trace.recompute_rate
 
-    def with_table(self, table: EnergyTable) -> Run:
+    def with_table(self, table: Estimator) -> Run:
         """Return the same run under other costs; nothing is simulated again."""
         return Run(self.hardware, self.workload, self.policy, self.inference, self.layers, table)
 

@@ -81,7 +81,10 @@ _POLICY_HELP = "NAME or NAME:key=value,…  " + "; ".join(
 @click.argument("hardware", type=click.Path(path_type=Path))
 @click.argument("workload", type=click.Path(path_type=Path))
 @click.option("--policy", required=True, help=_POLICY_HELP)
-@click.option("--energy-table", help="Charge by this table instead of the hardware's.")
+@click.option(
+    "--energy-table",
+    help="Charge by this table, shipped or a file, instead of the hardware's.",
+)
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write all numbers here."
 )
@@ -108,7 +111,7 @@ def run(
     Each is a file, or the name of one that comes with accelsim (accelsim list).
     """
     outputs = [path for path in (json_path, csv_path, trace_path) if path is not None]
-    _check_outputs(outputs, input_files(hardware, workload))
+    _check_outputs(outputs, input_files(hardware, workload, energy_table))
     result = run_point(hardware, workload, policy, energy_table, _progress)
     if json_path is not None:
         write_whole(json_path, json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n")

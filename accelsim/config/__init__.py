@@ -3,12 +3,11 @@
 from accelsim.config.inputs import input_files
 from accelsim.config.load import (
     check_file,
-    energy_table_names,
-    load_energy_table,
     load_hardware,
     load_workload,
 )
 from accelsim.config.shipped import shipped, shipped_folder, shipped_names
+from accelsim.config.tables import energy_table_names, load_energy_table
 
 __all__ = [
     "check_file",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from accelsim.energy.table import Cost, EnergyTable
+from accelsim.energy.estimate import Cost, Estimator
 from accelsim.machine import Action, Counts
 
 
@@ -25,7 +25,7 @@ class EnergyLine:
         return self.number * self.cost.energy_pj
 
 
-def charge(counts: Counts, table: EnergyTable) -> tuple[EnergyLine, ...]:
+def charge(counts: Counts, table: Estimator) -> tuple[EnergyLine, ...]:
     """Return a line for every entry of `counts`, in their order."""
     return tuple(
         EnergyLine(component, action, number, table.cost(action))

@@ -123,11 +123,11 @@ def files(folder: Path) -> dict[str, bytes]:
         ),
         (
             ["run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--energy-table", "45"],
-            ["energy table '45': unknown; did you mean '45nm'? allowed: 45nm, 7nm"],
+            ["energy table '45': unknown; did you mean '45nm'? allowed: 40nm, 45nm, 7nm"],
         ),
         (
             ["run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--energy-table", ""],
-            ["energy table '': unknown; allowed: 45nm, 7nm"],
+            ["energy table '': unknown; allowed: 40nm, 45nm, 7nm"],
         ),
         (
             ["run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--json", "."],
