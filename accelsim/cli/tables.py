@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -102,4 +103,22 @@ def _energy(result: Run) -> list[str]:
         f"{line.energy_pj:>14.6g}  [{line.cost.kind}] {line.cost.source}"
         for line in result.energy_lines
     ]
-    return [*lines, f"{'total':<64}{result.energy_pj:>14.6g}"]
+    return [*lines, f"{'total':<64}{result.energy_pj:>14.6g}", "", *_causes(result)]
+
+
+def _causes(result: Run) -> list[str]:
+    """Return energy by cause, with what leaks, and the area that does."""
+    causes = result.energy_by_cause_pj
+    lines = [f"{'cause':<24}{'pJ':>14}"]
+    lines += [f"{cause:<24}{value:>14.6g}" for cause, value in causes.items()]
+    lines.append(f"{'with leakage':<24}{math.fsum(causes.values()):>14.6g}")
+    total, area, leakage = result.total_energy_pj, result.area, result.leakage
+    if total is None or area is None or leakage is None:
+        return [*lines[:-1], f"area and leakage are not given by {result.energy_table.name}"]
+    product = result.energy_delay_product_pj_s
+    return [
+        *lines,
+        f"{area.value / 1e6:.4g} mm2 that leak {leakage.value:.4g} mW;"
+        f" energy-delay product {product:.6g} pJ s;"
+        f" {total / result.inference.trace.samples:.6g} pJ an inference",
+    ]

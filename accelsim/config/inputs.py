@@ -19,23 +19,33 @@ def input_files(
 
     Of tables that are scaled from others only the first is named.
     """
-    files: list[Path] = []
-    if energy_table is not None and (own := table_file(str(energy_table))) is not None:
-        files.append(own)
-    for given, folder in ((hardware, "hwconfigs"), (workload, "workloads")):
-        try:
-            path = find(given, folder)
-        except InputError:
-            continue
+    files = [*hardware_files(hardware), *table_files(energy_table)]
+    try:
+        path = find(workload, "workloads")
+    except InputError:
+        return files
+    weights = _value(path, "weights")
+    return [*files, path] if weights is None else [*files, path, path.parent / weights]
+
+
+def hardware_files(hardware: str | Path) -> list[Path]:
+    """Return the files that are read for a machine, with those that it extends, and tables."""
+    try:
+        path = find(hardware, "hwconfigs")
+    except InputError:
+        return []
+    files = [path, *_tables(path)]
+    base = _value(path, EXTENDS)
+    while base is not None and (path := base_of(path, base)) not in files:
         files += [path, *_tables(path)]
         base = _value(path, EXTENDS)
-        while base is not None and (path := base_of(path, base)) not in files:
-            files += [path, *_tables(path)]
-            base = _value(path, EXTENDS)
-        weights = _value(path, "weights")
-        if weights is not None:
-            files.append(path.parent / weights)
     return files
+
+
+def table_files(energy_table: str | Path | None) -> list[Path]:
+    """Return the file that a table is read from, if one is named by its path."""
+    own = None if energy_table is None else table_file(str(energy_table))
+    return [] if own is None else [own]
 
 
 def _tables(path: Path) -> list[Path]:
