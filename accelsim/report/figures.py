@@ -119,12 +119,12 @@ def energy_by_component(demo: Demo, workload: str) -> bytes:
 
 
 def tornado(demo: Demo, workload: str) -> bytes:
-    """Draw what each constant does to the saving of the best κ run, a panel a machine.
+    """Draw what each constant does to the saving of the best κ run, a row a machine.
 
     A bar goes from the lowest to the highest of the constant's sources, all others as they are.
     """
-    figure = Figure(figsize=(5.2 * len(demo.machines), 3.6), layout="constrained")
-    axes = figure.subplots(1, len(demo.machines), squeeze=False)[0]
+    figure = Figure(figsize=(8.0, 3.4 * len(demo.machines)), layout="constrained")
+    axes = figure.subplots(len(demo.machines), 1, squeeze=False)[:, 0]
     for axis, machine in zip(axes, demo.machines, strict=True):
         found = robustness(demo, demo.case(machine, workload))
         bars = strongest(found, TORNADO_BARS)[::-1]
@@ -136,7 +136,7 @@ def tornado(demo: Demo, workload: str) -> bytes:
                 linewidth=0.3, label=f"{end}est source",
             )  # fmt: skip
         names = [
-            f"{swing.spread.constant}\n×{swing.spread.low:.3g} to ×{swing.spread.high:.3g}"
+            f"{swing.spread.constant}, ×{swing.spread.low:.3g} to ×{swing.spread.high:.3g}"
             for swing in bars
         ]
         axis.set_yticks(range(len(bars)), names, fontsize=7)
@@ -145,9 +145,10 @@ def tornado(demo: Demo, workload: str) -> bytes:
         axis.set_xlabel("energy saved against uniform-high (%)")
         low, high = found.interval
         axis.set_title(
-            f"{machine}, {found.table.name} table\n{found.case.best_selective.policy}:"
-            f" {base:+.1f} %, all constants free: {low * 100:+.1f} to {high * 100:+.1f} %",
+            f"{machine}, {found.table.name} table, {found.case.best_selective.policy}:"
+            f" {base:+.1f} %, all constants free {low * 100:+.1f} to {high * 100:+.1f} %",
             fontsize=8,
+            loc="right",
         )
         axis.grid(alpha=0.3, axis="x")
     handles, labels = axes[0].get_legend_handles_labels()
