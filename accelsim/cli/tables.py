@@ -49,7 +49,7 @@ def run_table(result: Run) -> str:
     first = _aligned(cycles, left=(0, len(cycles[0]) - 1))
     second = _aligned(moved, left=(0, len(moved[0]) - 1))
     header = (str(result.hardware), str(result))
-    return "\n".join([*header, "", *first, "", *second, "", *_energy(result)])
+    return "\n".join([*header, "", *first, "", *second, "", *_causes(result), "", *_energy(result)])
 
 
 def _tiling(tiling: dict[str, Any]) -> str:
@@ -103,7 +103,7 @@ def _energy(result: Run) -> list[str]:
         f"{line.energy_pj:>14.6g}  [{line.cost.kind}] {line.cost.source}"
         for line in result.energy_lines
     ]
-    return [*lines, f"{'total':<64}{result.energy_pj:>14.6g}", "", *_causes(result)]
+    return [*lines, f"{'total':<64}{result.energy_pj:>14.6g}"]
 
 
 def _causes(result: Run) -> list[str]:
