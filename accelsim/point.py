@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from accelsim.config import load_energy_table, load_hardware, load_workload
-from accelsim.energy import EnergyTable
+from accelsim.energy import Estimator
 from accelsim.errors import AccelsimError, InputError
 from accelsim.infer import Inference, infer, prepare
 from accelsim.machine import Hardware, lower_layer, simulate_layer
@@ -21,13 +21,14 @@ def run(
     hardware: str | Path | Hardware,
     workload: str | Path | Workload,
     policy: str | Policy,
-    energy_table: str | EnergyTable | None = None,
+    energy_table: str | Path | Estimator | None = None,
     progress: Progress = silent,
 ) -> Run:
     """Run `workload` under `policy` on `hardware`, each a file or an object.
 
-    `policy` is text such as `selective:tau=8`; `energy_table` replaces the one the hardware
-    names. Raises InputError, with a line for every problem in the files, or AccelsimError.
+    `policy` is text such as `selective:tau=8`; `energy_table` (a shipped name, a file or an
+    object) replaces the one the hardware names. Raises InputError, with a line for every problem in
+    the files, or AccelsimError.
     """
     machine, load, rule, table = load_inputs(hardware, workload, policy, energy_table)
     return measure(
@@ -40,7 +41,7 @@ def measure(
     workload_name: str,
     policy: Policy,
     inference: Inference,
-    energy_table: EnergyTable,
+    energy_table: Estimator,
     progress: Progress = silent,
 ) -> Run:
     """Charge `hardware` for an inference that has been done.
@@ -75,8 +76,8 @@ def load_inputs(
     hardware: str | Path | Hardware,
     workload: str | Path | Workload,
     policy: str | Policy,
-    energy_table: str | EnergyTable | None,
-) -> tuple[Hardware, Workload, Policy, EnergyTable]:
+    energy_table: str | Path | Estimator | None,
+) -> tuple[Hardware, Workload, Policy, Estimator]:
     """Load whatever is not an object yet, and report the problems of all at once."""
     problems: list[str] = []
     machine, load, rule, table = None, None, None, None
@@ -97,7 +98,9 @@ def load_inputs(
     if energy_table is None and machine is not None:
         energy_table = machine.energy_table
     try:
-        table = load_energy_table(energy_table) if isinstance(energy_table, str) else energy_table
+        if isinstance(energy_table, str | Path):
+            energy_table = load_energy_table(energy_table)
+        table = energy_table
     except InputError as error:
         problems += error.problems
     if machine is None or load is None or rule is None or table is None:

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from accelsim.energy import EnergyLine, EnergyTable, by_component, charge, total_pj
+from accelsim.energy import (
+    CAUSES,
+    EnergyLine,
+    Estimator,
+    Item,
+    Needs,
+    area_um2,
+    by_cause,
+    by_component,
+    charge,
+    leakage_mw,
+    leakage_pj,
+    total_pj,
+)
+from accelsim.errors import AccelsimError
 from accelsim.infer import Inference
 from accelsim.machine import (
     Counts,
@@ -68,7 +83,7 @@ class LayerRun:
                 first = self.lowered
         return first.tiling._asdict() | {"tiles": len(first.sequence)}
 
-    def as_dict(self, hardware: Hardware, table: EnergyTable) -> dict[str, Any]:
+    def as_dict(self, hardware: Hardware, table: Estimator) -> dict[str, Any]:
         """Return plain values, in the words of the JSON report."""
         trace, simulation = self.trace, self.simulation
         found = find_bottleneck(self.lowered, simulation, hardware)
@@ -95,7 +110,14 @@ class LayerRun:
             "recompute_rate": redone / product.outputs if product else 0.0,
             "recompute_share": simulation.stall_cycles["recompute"] / simulation.total_cycles,
             "energy_pj": by_component(charge(self.lowered.counts, table)),
+            "energy_by_cause_pj": self.by_cause(table),
         }
+
+    def by_cause(self, table: Estimator) -> dict[str, float]:
+        """Return pJ by cause, leakage apart."""
+        product = self.trace if isinstance(self.trace, LayerTrace) else None
+        rate = product.recomputed_outputs / product.outputs if product else 0.0
+        return by_cause(charge(self.lowered.counts, table), rate)
 
 
 @dataclass(frozen=True)
@@ -107,7 +129,7 @@ class Run:
     policy: Policy
     inference: Inference
     layers: tuple[LayerRun, ...]
-    energy_table: EnergyTable
+    energy_table: Estimator
 
     @property
     def total_cycles(self) -> int:
@@ -131,13 +153,58 @@ class Run:
 
     @cached_property
     def energy_pj(self) -> float:
-        """Energy of all layers."""
+        """Energy of all actions of all layers; leakage is apart, in `leakage_pj`."""
         return total_pj(self.energy_lines)
 
     @property
     def energy_per_inference_pj(self) -> float:
         """Energy divided by the number of samples."""
         return self.energy_pj / self.inference.trace.samples
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What the layers need of a machine: it has the accumulators that the policy uses."""
+        return Needs.of(self.inference.trace.products)
+
+    @cached_property
+    def area(self) -> Item | None:
+        """Area of such a machine by component, in um2; None if the table gives no areas."""
+        return self._known(area_um2)
+
+    @cached_property
+    def leakage(self) -> Item | None:
+        """Power that it takes while it is on by component, in mW; None if that is not known."""
+        return self._known(leakage_mw)
+
+    def _known(self, found: Callable[[Hardware, Needs, Estimator], Item]) -> Item | None:
+        try:
+            return found(self.hardware, self.needs, self.energy_table)
+        except AccelsimError:
+            return None
+
+    @property
+    def leakage_pj(self) -> float | None:
+        """What leaks in the time of all layers; None if the table does not say."""
+        return None if self.leakage is None else leakage_pj(self.leakage.value, self.latency_s)
+
+    @property
+    def total_energy_pj(self) -> float | None:
+        """Energy of all actions, and leakage; None if that is not known."""
+        return None if self.leakage_pj is None else self.energy_pj + self.leakage_pj
+
+    @property
+    def energy_delay_product_pj_s(self) -> float | None:
+        """Total energy times latency; None if leakage is not known."""
+        total = self.total_energy_pj
+        return None if total is None else total * self.latency_s
+
+    @cached_property
+    def energy_by_cause_pj(self) -> dict[str, float]:
+        """Energy by cause; without `leakage` if that is not known."""
+        layers = [layer.by_cause(self.energy_table) for layer in self.layers]
+        found = {cause: math.fsum(layer[cause] for layer in layers) for cause in CAUSES}
+        del found["leakage"]
+        return found if self.leakage_pj is None else found | {"leakage": self.leakage_pj}
 
     @property
     def accuracy(self) -> float | None:
@@ -154,7 +221,7 @@ class Run:
         """Recomputed outputs as a fraction of all outputs."""
         return self.inference.trace.recompute_rate
 
-    def with_table(self, table: EnergyTable) -> Run:
+    def with_table(self, table: Estimator) -> Run:
         """Return the same run under other costs; nothing is simulated again."""
         return Run(self.hardware, self.workload, self.policy, self.inference, self.layers, table)
 
@@ -178,7 +245,14 @@ class Run:
         }
         for component in COMPONENTS:
             row[f"{component}_pj"] = energy.get(component, 0.0)
-        return row
+        # In nJ: the columns in pJ are the components, which add up to energy_pj.
+        row |= {f"{cause}_nj": _nj(self.energy_by_cause_pj.get(cause)) for cause in CAUSES}
+        return row | {
+            "total_energy_nj": _nj(self.total_energy_pj),
+            "energy_delay_product_pj_s": self.energy_delay_product_pj_s,
+            "area_um2": None if self.area is None else self.area.value,
+            "leakage_mw": None if self.leakage is None else self.leakage.value,
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: the whole, and every layer."""
@@ -192,6 +266,13 @@ class Run:
             "total_cycles": self.total_cycles,
             "latency_s": self.latency_s,
             "energy_pj": self.energy_pj,
+            "energy_per_inference_pj": self.energy_per_inference_pj,
+            "leakage_pj": self.leakage_pj,
+            "total_energy_pj": self.total_energy_pj,
+            "energy_delay_product_pj_s": self.energy_delay_product_pj_s,
+            "energy_by_cause_pj": self.energy_by_cause_pj,
+            "area_um2": _by_part(self.area),
+            "leakage_mw": _by_part(self.leakage),
             "recompute_rate": self.recompute_rate,
             "accuracy": self.accuracy,
             "kl_divergence_nats": kl if kl is not None and math.isfinite(kl) else None,
@@ -205,6 +286,8 @@ class Run:
                     "energy_pj_each": line.cost.energy_pj,
                     "energy_pj": line.energy_pj,
                     "kind": line.cost.kind,
+                    "node_nm": line.cost.node_nm,
+                    "voltage_v": line.cost.voltage_v,
                     "source": line.cost.source,
                 }
                 for line in self.energy_lines
@@ -221,3 +304,12 @@ class Run:
             f"{self.workload} on {self.hardware.name}, {self.policy}: {self.total_cycles} cycles,"
             f" {self.energy_pj:.6g} pJ{accuracy}, recompute rate {self.recompute_rate:.4f}"
         )
+
+
+def _nj(pj: float | None) -> float | None:
+    return None if pj is None else pj / 1e3
+
+
+def _by_part(item: Item | None) -> dict[str, float] | None:
+    """Return component -> value, which add up to the whole."""
+    return None if item is None else {part.name: part.value for part in item.parts}

@@ -29,7 +29,19 @@ ROOMS: dict[str, set[str]] = {
     "study": GROUND | LEFT | {"machine", "energy", "config", "result", "point"},
     "report": GROUND | LEFT | {"machine", "energy", "result", "point", "study"},
     "demo": GROUND | LEFT | {"machine", "energy", "config", "result", "point", "study", "report"},
-    "cli": {*GROUND, *LEFT, "config", "result", "point", "study", "report", "demo", ""},
+    "cli": {
+        *GROUND,
+        *LEFT,
+        "machine",
+        "energy",
+        "config",
+        "result",
+        "point",
+        "study",
+        "report",
+        "demo",
+        "",
+    },
     "": {"errors", "numerics", "result", "point"},
 }
 DOORS = {

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
 import pytest
 
 import accelsim
-from accelsim.config import shipped
+from accelsim.config import load_energy_table, shipped
 from accelsim.demo import MACHINES
-from accelsim.energy import by_component
+from accelsim.energy import CAUSES, by_component, charge
 from accelsim.machine import Hardware, LoweredLayer, Simulation, simulate
 from accelsim.networks import Gemm, Workload
 from accelsim.numerics import FloatFormat
 from accelsim.policies import POLICIES
 from accelsim.progress import Progress
+from accelsim.trace import LayerTrace
 
 WORKLOAD = shipped("workloads", "digits-relu")
 
@@ -128,3 +130,76 @@ def test_layers_that_are_alike_are_simulated_once_and_keep_their_names(
     calls.clear()
     accelsim.run(machine, workload, "random:rate=0.5")
     assert calls == list(shapes)
+
+
+def test_energy_by_cause_adds_up_with_leakage() -> None:
+    machine, policy = "mid-32x32", "selective:tau=8,numerator=exact"
+    result = run(machine, policy)
+    causes = result.energy_by_cause_pj
+    assert list(causes) == list(CAUSES)
+    assert all(value > 0 for value in causes.values())
+    assert result.total_energy_pj is not None
+    assert math.fsum(causes.values()) == pytest.approx(result.total_energy_pj, rel=1e-14)
+    energy = by_component(result.energy_lines)
+    for cause, components in (
+        ("recomputation", ("recompute", "queue")),
+        ("detection", ("detector",)),
+        ("memory", ("dram", "scratchpad_a", "scratchpad_b", "scratchpad_c")),
+    ):
+        assert causes[cause] == pytest.approx(math.fsum(energy[c] for c in components), rel=1e-14)
+    low = by_component(run(machine, "uniform-low").energy_lines)
+    useful = causes["useful_low_work"] + causes["discarded_low_work"]
+    assert useful == pytest.approx(energy["array"] + energy["vector"], rel=1e-14)
+    assert energy["array"] == low["array"]
+    # What is thrown away is the array's work on what is redone, layer by layer.
+    parts = [
+        by_component(charge(layer.lowered.counts, result.energy_table))["array"]
+        * layer.trace.recomputed_outputs
+        / layer.trace.outputs
+        for layer in result.layers
+        if isinstance(layer.trace, LayerTrace)
+    ]
+    assert causes["discarded_low_work"] == pytest.approx(math.fsum(parts), rel=1e-12)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_policy_that_recomputes_needs_a_larger_machine(machine: str) -> None:
+    low, both, high = (run(machine, p) for p in ("uniform-low", "selective:tau=8", "uniform-high"))
+    for result in (low, both, high):
+        assert result.area is not None
+        assert result.leakage is not None
+        assert result.leakage_pj == result.leakage.value * result.latency_s * 1e9
+        row = result.as_row()
+        assert row["area_um2"] == result.area.value
+        assert result.area.value == math.fsum(part.value for part in result.area.parts)
+        assert row["energy_delay_product_pj_s"] == pytest.approx(
+            (result.energy_pj + result.leakage_pj) * result.latency_s, rel=1e-15
+        )
+    assert low.area is not None
+    assert both.area is not None
+    assert low.area.value < both.area.value
+
+
+def test_a_table_without_areas_leaves_leakage_unknown_and_not_zero() -> None:
+    table = load_energy_table("45nm").model_copy(update={"leakage": []})
+    result = accelsim.run(shipped("hwconfigs", "edge-16x16"), WORKLOAD, "uniform-low", table)
+    assert result.area is None
+    assert result.total_energy_pj is None
+    assert "leakage" not in result.energy_by_cause_pj
+    row = result.as_row()
+    assert (row["leakage_nj"], row["area_um2"], row["energy_delay_product_pj_s"]) == (None,) * 3
+    assert result.as_dict()["area_um2"] is None
+
+
+def test_the_keys_of_the_report_add_up() -> None:
+    result = run("edge-16x16", "selective:tau=8")
+    found = result.as_dict()
+    layers = [math.fsum(layer["energy_pj"].values()) for layer in found["layers"]]
+    assert math.fsum(layers) == pytest.approx(found["energy_pj"], rel=1e-14)
+    for layer in found["layers"]:
+        assert math.fsum(layer["energy_by_cause_pj"].values()) == pytest.approx(
+            math.fsum(layer["energy_pj"].values()), rel=1e-14
+        )
+    assert math.fsum(found["energy_by_cause_pj"].values()) == pytest.approx(
+        found["total_energy_pj"], rel=1e-14
+    )

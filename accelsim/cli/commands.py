@@ -14,15 +14,29 @@ from tqdm import tqdm
 
 import accelsim
 from accelsim.cli import INTERRUPTED, INTERRUPTED_STATUS
+from accelsim.cli.cost import as_dict, laws, of_format, of_machine
+from accelsim.cli.cost import text as cost_text
 from accelsim.cli.tables import layers_csv, run_table
-from accelsim.config import check_file, input_files, shipped_folder, shipped_names
+from accelsim.config import (
+    check_file,
+    energy_table_names,
+    hardware_files,
+    input_files,
+    load_energy_table,
+    load_hardware,
+    shipped_folder,
+    shipped_names,
+    table_files,
+)
 from accelsim.errors import AccelsimError, InputError, one_line
 from accelsim.files import check_writable, same_file, write_whole
 from accelsim.networks import DOWNLOADS, download
+from accelsim.numerics.formats import Format, parse_format
 from accelsim.point import run as run_point
 from accelsim.policies import POLICIES
 
 Item = TypeVar("Item")
+DEFAULT_TABLE = "45nm"
 
 
 def main() -> None:
@@ -82,7 +96,10 @@ _POLICY_HELP = "NAME or NAME:key=value,…  " + "; ".join(
 @click.argument("hardware", type=click.Path(path_type=Path))
 @click.argument("workload", type=click.Path(path_type=Path))
 @click.option("--policy", required=True, help=_POLICY_HELP)
-@click.option("--energy-table", help="Charge by this table instead of the hardware's.")
+@click.option(
+    "--energy-table",
+    help="Charge by this table, shipped or a file, instead of the hardware's.",
+)
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write all numbers here."
 )
@@ -109,7 +126,7 @@ def run(
     Each is a file, or the name of one that comes with accelsim (accelsim list).
     """
     outputs = [path for path in (json_path, csv_path, trace_path) if path is not None]
-    _check_outputs(outputs, input_files(hardware, workload))
+    _check_outputs(outputs, input_files(hardware, workload, energy_table))
     result = run_point(hardware, workload, policy, energy_table, _progress)
     if json_path is not None:
         write_whole(json_path, json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n")
@@ -120,13 +137,79 @@ def run(
     click.echo(run_table(result))
 
 
+@commands.command()
+@click.argument("target", metavar="FORMAT|HARDWARE")
+@click.option("--accumulator", help="What is accumulated in first (FORMAT itself, or e4m3fn).")
+@click.option(
+    "--recompute",
+    default="fp32",
+    show_default=True,
+    help="Of HARDWARE: what is redone in; none for a machine that redoes nothing.",
+)
+@click.option(
+    "--operands", default="e4m3fn", show_default=True, help="Of HARDWARE: what is multiplied."
+)
+@click.option("--energy-table", help="A shipped table or a file (45nm, or the hardware's).")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the trees here.")
+def cost(
+    target: str,
+    accumulator: str | None,
+    recompute: str,
+    operands: str,
+    energy_table: str | None,
+    json_path: Path | None,
+) -> None:
+    """Print what a MAC in FORMAT, or HARDWARE, costs and why, as trees that add up."""
+    fmt = _format_named(target)
+    if fmt is not None:
+        table = load_energy_table(energy_table or DEFAULT_TABLE)
+        into = _format("accumulator", accumulator) if accumulator else fmt
+        title, sections = f"{fmt} under {table.name}", of_format(fmt, into, table)
+    else:
+        hardware = load_hardware(target)
+        table = load_energy_table(energy_table or hardware.energy_table)
+        first = _format("accumulator", accumulator or "e4m3fn")
+        again = None if recompute == "none" else _format("recompute", recompute)
+        sections = of_machine(hardware, _format("operands", operands), first, again, table)
+        redone = "" if again is None else f", redone in {again}"
+        title = f"{hardware.name} under {table.name}: accumulated in {first}{redone}"
+    if json_path is not None:
+        read = [] if fmt is not None else hardware_files(target)
+        _check_outputs([json_path], [*read, *table_files(energy_table)])
+        content = {
+            s.heading: {"unit": s.unit, "trees": [as_dict(t) for t in s.trees]} for s in sections
+        }
+        write_whole(json_path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    click.echo(cost_text(title, sections))
+    if fmt is not None:
+        click.echo(laws(table))
+
+
+def _format_named(text: str) -> Format | None:
+    """Return the format that this names, if it does."""
+    try:
+        return parse_format(text)
+    except ValueError:
+        return None
+
+
+def _format(option: str, text: str) -> Format:
+    try:
+        return parse_format(text)
+    except ValueError as error:
+        raise AccelsimError(f"{option}: {error}") from None
+
+
 @commands.command("list")
 def list_shipped() -> None:
-    """List machines and workloads that come with accelsim, where they are, and the policies."""
+    """List what comes with accelsim: machines, workloads, energy tables and policies."""
     for title, folder in (("machines", "hwconfigs"), ("workloads", "workloads")):
         click.echo(f"{title}, in {shipped_folder(folder)}:")
         for name in shipped_names(folder):
             click.echo(f"  {name}")
+    click.echo("energy tables:")
+    for name in energy_table_names():
+        click.echo(f"  {name}")
     click.echo("policies, as NAME or NAME:key=value,…:")
     for name, policy in POLICIES.items():
         click.echo(f"  {name}: {policy.summary} ({', '.join(policy.parameters())})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def run_table(result: Run) -> str:
     first = _aligned(cycles, left=(0, len(cycles[0]) - 1))
     second = _aligned(moved, left=(0, len(moved[0]) - 1))
     header = (str(result.hardware), str(result))
-    return "\n".join([*header, "", *first, "", *second, "", *_energy(result)])
+    return "\n".join([*header, "", *first, "", *second, "", *_causes(result), "", *_energy(result)])
 
 
 def _tiling(tiling: dict[str, Any]) -> str:
@@ -103,3 +104,21 @@ def _energy(result: Run) -> list[str]:
         for line in result.energy_lines
     ]
     return [*lines, f"{'total':<64}{result.energy_pj:>14.6g}"]
+
+
+def _causes(result: Run) -> list[str]:
+    """Return energy by cause, with what leaks, and the area that does."""
+    causes = result.energy_by_cause_pj
+    lines = [f"{'cause':<24}{'pJ':>14}"]
+    lines += [f"{cause:<24}{value:>14.6g}" for cause, value in causes.items()]
+    lines.append(f"{'with leakage':<24}{math.fsum(causes.values()):>14.6g}")
+    total, area, leakage = result.total_energy_pj, result.area, result.leakage
+    if total is None or area is None or leakage is None:
+        return [*lines[:-1], f"area and leakage are not given by {result.energy_table.name}"]
+    product = result.energy_delay_product_pj_s
+    return [
+        *lines,
+        f"{area.value / 1e6:.4g} mm2 that leak {leakage.value:.4g} mW;"
+        f" energy-delay product {product:.6g} pJ s;"
+        f" {total / result.inference.trace.samples:.6g} pJ an inference",
+    ]

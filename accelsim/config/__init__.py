@@ -1,18 +1,18 @@
 """YAML files in, the package's types out; every problem names file, line and key."""
 
-from accelsim.config.inputs import input_files
+from accelsim.config.inputs import hardware_files, input_files, table_files
 from accelsim.config.load import (
     check_file,
-    energy_table_names,
-    load_energy_table,
     load_hardware,
     load_workload,
 )
 from accelsim.config.shipped import shipped, shipped_folder, shipped_names
+from accelsim.config.tables import energy_table_names, load_energy_table
 
 __all__ = [
     "check_file",
     "energy_table_names",
+    "hardware_files",
     "input_files",
     "load_energy_table",
     "load_hardware",
@@ -20,4 +20,5 @@ __all__ = [
     "shipped",
     "shipped_folder",
     "shipped_names",
+    "table_files",
 ]

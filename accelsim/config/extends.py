@@ -9,6 +9,7 @@ from pathlib import Path
 
 from accelsim.config.document import Document, read_document
 from accelsim.config.shipped import shipped, shipped_names
+from accelsim.config.tables import resolve_table
 from accelsim.config.validate import validate
 from accelsim.files import same_file
 from accelsim.machine import Hardware
@@ -38,6 +39,7 @@ def extend(document: Document, above: tuple[Path, ...] = ()) -> None:
         document.report((EXTENDS,), f"{name} extends this file, so that neither is a machine")
         document.fail()
     base = read_document(path)
+    resolve_table(base)
     extend(base, here)
     validate(base, Hardware)
     if base.problems:

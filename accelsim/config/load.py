@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import functools
 import itertools
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +13,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from accelsim.config.document import Document, read_document
 from accelsim.config.extends import EXTENDS, extend
 from accelsim.config.shipped import find, shipped_names
+from accelsim.config.tables import SCALED, check_named_table, energy_table, resolve_table
 from accelsim.config.topology import load_topology
-from accelsim.config.validate import did_you_mean, validate
+from accelsim.config.validate import validate
 from accelsim.energy import EnergyTable
-from accelsim.errors import AccelsimError, InputError
+from accelsim.errors import AccelsimError
 from accelsim.machine import Hardware
 from accelsim.networks import (
     DATASETS,
@@ -43,28 +42,6 @@ _KINDS: dict[str, type[BaseModel]] = {
 }
 
 
-def energy_table_names() -> list[str]:
-    """Return the names of the shipped energy tables."""
-    folder = resources.files("accelsim.energy") / "tables"
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    )
-
-
-@functools.cache
-def load_energy_table(name: str) -> EnergyTable:
-    """Return the shipped energy table called `name`."""
-    if name not in energy_table_names():
-        raise InputError(
-            f"energy table {name!r}: unknown{did_you_mean(name, energy_table_names())}"
-        )
-    folder = resources.files("accelsim.energy") / "tables"
-    with resources.as_file(folder / f"{name}.yaml") as path:
-        return _energy_table(read_document(path))
-
-
 def load_hardware(path: str | Path) -> Hardware:
     """Read a hardware file, or the shipped machine of that name.
 
@@ -74,13 +51,10 @@ def load_hardware(path: str | Path) -> Hardware:
 
 
 def _hardware(document: Document) -> Hardware:
+    resolve_table(document)
     extend(document)
     hardware = validate(document, Hardware)
-    table = document.value.get("energy_table") if isinstance(document.value, dict) else None
-    if isinstance(table, str) and table not in energy_table_names():
-        document.report(
-            ("energy_table",), f"unknown name {table!r}{did_you_mean(table, energy_table_names())}"
-        )
+    check_named_table(document)
     if document.problems or hardware is None:
         document.fail()
     return hardware
@@ -170,7 +144,7 @@ def check_file(path: str | Path) -> str:
             return f"hardware {_hardware(document).name}"
         case "workload":
             return f"workload {_workload(document).name}"
-    return f"energy table {_energy_table(document).name}"
+    return f"energy table {energy_table(document).name}"
 
 
 def _kind_of(document: Document) -> str:
@@ -178,6 +152,8 @@ def _kind_of(document: Document) -> str:
     keys = [str(key) for key in document.value] if isinstance(document.value, dict) else []
     if EXTENDS in keys:
         return "hardware"
+    if SCALED in keys:
+        return "energy table"
 
     def score(model: type[BaseModel]) -> float:
         return sum(
@@ -186,13 +162,6 @@ def _kind_of(document: Document) -> str:
         )
 
     return max(_KINDS, key=lambda kind: score(_KINDS[kind]))
-
-
-def _energy_table(document: Document) -> EnergyTable:
-    table = validate(document, EnergyTable)
-    if document.problems or table is None:
-        document.fail()
-    return table
 
 
 def _shapes(document: Document, spec: _Content) -> Workload | None:

@@ -1,6 +1,29 @@
-"""Energy of counted actions, from tables whose every number has a source."""
+"""Energy and area, from tables whose every number has a source."""
 
-from accelsim.energy.fold import EnergyLine, by_component, charge, total_pj
-from accelsim.energy.table import Cost, EnergyTable
+from accelsim.energy.estimate import Area, Cost, Estimator, Part
+from accelsim.energy.fold import CAUSES, EnergyLine, by_cause, by_component, charge, total_pj
+from accelsim.energy.machine_area import Needs, area_um2, leakage_mw, leakage_pj, needs
+from accelsim.energy.parts import Item
+from accelsim.energy.scale import scale_logic
+from accelsim.energy.table import EnergyTable
 
-__all__ = ["Cost", "EnergyLine", "EnergyTable", "by_component", "charge", "total_pj"]
+__all__ = [
+    "CAUSES",
+    "Area",
+    "Cost",
+    "EnergyLine",
+    "EnergyTable",
+    "Estimator",
+    "Item",
+    "Needs",
+    "Part",
+    "area_um2",
+    "by_cause",
+    "by_component",
+    "charge",
+    "leakage_mw",
+    "leakage_pj",
+    "needs",
+    "scale_logic",
+    "total_pj",
+]

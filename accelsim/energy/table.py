@@ -1,96 +1,59 @@
-"""What an action costs: tables of sourced numbers, and the laws between them."""
+"""What an action costs and what a part occupies: tables of sourced numbers, and laws between."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, NoReturn, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from accelsim.energy.entries import (
+    AreaLaw,
+    ArithmeticCost,
+    DramCost,
+    Entry,
+    Leakage,
+    Positive,
+    RegisterCost,
+    Source,
+    SramArea,
+    SramCost,
+    Strict,
+    WidthLaw,
+    no_wider,
+)
+from accelsim.energy.estimate import Area, Cost, Kind, Part
 from accelsim.errors import AccelsimError
-from accelsim.machine import Action, Arithmetic, DramAccess, DramType, Sram
-from accelsim.numerics import FloatFormat
-from accelsim.numerics.formats import parse_format
+from accelsim.machine import Action, Arithmetic, DramAccess, Sram
+from accelsim.numerics import FixedFormat, FloatFormat
+from accelsim.numerics.formats import Format, parse_format
 
-Kind = Literal["measured", "scaled", "estimated"]
-Picojoules = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Source = Annotated[str, Field(min_length=1, pattern=r"\S")]
-
-
-def _known(name: str) -> str:
-    FloatFormat.parse(name)
-    return name
+SECTIONS = ("arithmetic", "width_laws", "area_laws", "sram", "dram", "leakage")
+"""The sections that are lists, in which nothing may be said twice."""
+UM2_PER_MM2 = 1e6
+Law = TypeVar("Law", WidthLaw, AreaLaw)
 
 
-FormatName = Annotated[str, AfterValidator(_known)]
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    source: Source
-    kind: Kind
-
-
-class ArithmeticCost(_Entry):
-    """Energy of one operation in a format."""
-
-    operation: Literal["multiply", "add", "compare"]
-    format: FormatName
-    energy_pj: Picojoules
-
-
-class WidthLaw(_Entry):
-    """E = coefficient · p^exponent pJ, with p significand bits, the hidden one included."""
-
-    operation: Literal["multiply", "add"]
-    coefficient_pj: Picojoules
-    exponent: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-
-
-class SramCost(_Entry):
-    """Energy of reading or writing 64 bits of a memory on the chip."""
-
-    capacity_bytes: Annotated[int, Field(gt=0)]
-    energy_pj_per_64_bits: Picojoules
-
-
-class DramCost(_Entry):
-    """Energy of moving one bit to or from main memory."""
-
-    type: DramType
-    energy_pj_per_bit: Picojoules
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The energy of one action, and where the number comes from."""
-
-    energy_pj: float
-    source: str
-    kind: Kind
-
-
-class EnergyTable(BaseModel):
-    """A set of costs for one technology."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class EnergyTable(Strict):
+    """A set of costs for one technology. What is not given has no cost, and asking is an error."""
 
     name: Source
-    node_nm: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+    node_nm: Positive
+    voltage_v: Positive | None = None
     arithmetic: Annotated[list[ArithmeticCost], Field(min_length=1)]
     width_laws: list[WidthLaw]
+    area_laws: Annotated[list[AreaLaw], Field(default_factory=list)]
+    register_bit: RegisterCost | None = None
     sram: Annotated[list[SramCost], Field(min_length=1)]
+    sram_area: SramArea | None = None
     dram: Annotated[list[DramCost], Field(min_length=1)]
+    leakage: Annotated[list[Leakage], Field(default_factory=list)]
 
     @model_validator(mode="after")
     def _each_once(self) -> EnergyTable:
-        keys = [f"{entry.operation} {entry.format}" for entry in self.arithmetic]
-        keys += [f"width law {law.operation}" for law in self.width_laws]
-        keys += [f"sram {entry.capacity_bytes}" for entry in self.sram]
-        keys += [f"dram {entry.type}" for entry in self.dram]
+        keys = [entry.key for section in SECTIONS for entry in getattr(self, section)]
         twice = sorted(key for key, times in Counter(keys).items() if times > 1)
         if twice:
             raise ValueError(f"more than one cost for: {', '.join(twice)}")
@@ -106,18 +69,65 @@ class EnergyTable(BaseModel):
             case DramAccess():
                 return self._dram(action.type)
 
+    def area(self, part: Part) -> Area:
+        """Return what `part` occupies and leaks. Raises AccelsimError if the table does not say."""
+        if isinstance(part, Sram):
+            if self.sram_area is None:
+                self._unknown(f"area of a {part.capacity_bytes} B SRAM", "sram_area")
+            entry = self.sram_area
+            um2 = part.capacity_bytes * 8 * entry.area_um2_per_bit
+            return self._leaking(um2, "sram", entry.source, entry.kind)
+        um2, source, kind = self._logic_um2(part)
+        return self._leaking(um2, "logic", source, kind)
+
+    def leakage_of(self, part: str) -> Leakage | None:
+        """Return the leakage of `logic` or `sram`, if the table gives it."""
+        return next((entry for entry in self.leakage if entry.part == part), None)
+
+    def published(self, operation: str, fmt: Format) -> list[tuple[Format, ArithmeticCost]]:
+        """Return what the table gives for an operation, in formats of the kind of `fmt`."""
+        pairs = ((parse_format(entry.format), entry) for entry in self.arithmetic)
+        return [
+            (other, entry)
+            for other, entry in pairs
+            if entry.operation == operation and isinstance(other, type(fmt))
+        ]
+
     def _arithmetic(self, action: Arithmetic) -> Cost:
+        fmt, operation = parse_format(action.format), action.operation
+        if operation == "register":
+            return self._register(fmt)
         for entry in self.arithmetic:
-            if (entry.operation, entry.format) == (action.operation, action.format):
-                return Cost(entry.energy_pj, entry.source, entry.kind)
-        fmt = parse_format(action.format)
-        for law in self.width_laws:
-            if law.operation == action.operation and isinstance(fmt, FloatFormat):
-                bits = fmt.mantissa_bits + 1
-                energy = law.coefficient_pj * bits**law.exponent
-                where = f"{law.coefficient_pj:g}·{bits}^{law.exponent:g}, {law.source}"
-                return Cost(energy, where, law.kind)
-        raise AccelsimError(f"energy table {self.name} has no cost for: {action}")
+            if (entry.operation, entry.format) == (operation, fmt.name):
+                return self._cost(entry, entry.energy_pj, entry.source, entry.kind)
+        if operation == "compare":
+            return self._compare(fmt)
+        law = _law_for(self.width_laws, operation, fmt)
+        if law is None:
+            self._unknown(f"cost for: {action}", "width_laws")
+        energy, source = law.at(fmt)
+        points = [(other, e.energy_pj) for other, e in self.published(operation, fmt)]
+        energy, held = _held(energy, fmt, points)
+        return self._cost(law, energy, source + held, law.kind)
+
+    def _compare(self, fmt: Format) -> Cost:
+        """A comparison of magnitudes is an integer subtraction as wide as the format."""
+        subtract = Arithmetic("add", FixedFormat(min(fmt.bits, 32)).name)
+        try:
+            found = self._arithmetic(subtract)
+        except AccelsimError:
+            self._unknown(f"cost for: compare {fmt}", "arithmetic")
+        points = [(other, e.energy_pj) for other, e in self.published("compare", fmt)]
+        energy, held = _held(found.energy_pj, fmt, points)
+        source = f"a subtraction of {fmt.bits} bits: {found.source}{held}"
+        return Cost(energy, source, "estimated", found.node_nm, found.voltage_v)
+
+    def _register(self, fmt: Format) -> Cost:
+        entry = self.register_bit
+        if entry is None:
+            self._unknown(f"cost for: register {fmt}", "register_bit")
+        source = f"{fmt.bits} bits of {entry.energy_pj_per_bit:g} pJ: {entry.source}"
+        return self._cost(entry, fmt.bits * entry.energy_pj_per_bit, source, entry.kind)
 
     def _sram(self, capacity_bytes: int) -> Cost:
         """Interpolate between capacities, linearly in the logarithms.
@@ -125,27 +135,102 @@ class EnergyTable(BaseModel):
         Below the smallest entry its cost is charged; above the largest, the memory is taken to
         be made of banks of that size.
         """
-        entries = sorted(self.sram, key=lambda entry: entry.capacity_bytes)
-        below = [entry for entry in entries if entry.capacity_bytes <= capacity_bytes]
-        above = [entry for entry in entries if entry.capacity_bytes >= capacity_bytes]
-        low, high = (below or entries)[-1 if below else 0], (above or entries)[0 if above else -1]
+        low, high = self.sram_around(capacity_bytes)
+        energy = low.energy_pj_per_64_bits
         if low.capacity_bytes == high.capacity_bytes:
             exact = low.capacity_bytes == capacity_bytes
             source = low.source if exact else f"as {low.capacity_bytes} B: {low.source}"
-            return Cost(low.energy_pj_per_64_bits / 8, source, low.kind if exact else "estimated")
+            return self._cost(low, energy / 8, source, low.kind if exact else "estimated")
         share = math.log(capacity_bytes / low.capacity_bytes) / math.log(
             high.capacity_bytes / low.capacity_bytes
         )
-        ratio = high.energy_pj_per_64_bits / low.energy_pj_per_64_bits
-        return Cost(
-            low.energy_pj_per_64_bits * ratio**share / 8,
-            f"between {low.capacity_bytes} and {high.capacity_bytes} B: {low.source}",
-            "estimated",
-        )
+        ratio = high.energy_pj_per_64_bits / energy
+        source = f"between {low.capacity_bytes} and {high.capacity_bytes} B: {low.source}"
+        return self._cost(low, energy * ratio**share / 8, source, "estimated")
 
-    def _dram(self, kind: str) -> Cost:
+    def sram_around(self, capacity_bytes: int) -> tuple[SramCost, SramCost]:
+        """Return the entries next to a capacity, which are one where there is none beyond."""
+        entries = sorted(self.sram, key=lambda entry: entry.capacity_bytes)
+        below = [entry for entry in entries if entry.capacity_bytes <= capacity_bytes]
+        above = [entry for entry in entries if entry.capacity_bytes >= capacity_bytes]
+        return (below or entries)[-1 if below else 0], (above or entries)[0 if above else -1]
+
+    def dram_entry(self, kind: str) -> DramCost:
+        """Return the entry of a type of DRAM. Raises AccelsimError if there is none."""
         for entry in self.dram:
             if entry.type == kind:
-                return Cost(entry.energy_pj_per_bit * 8, entry.source, entry.kind)
+                return entry
         known = ", ".join(entry.type for entry in self.dram)
         raise AccelsimError(f"energy table {self.name} has no DRAM type {kind!r}; it knows {known}")
+
+    def _dram(self, kind: str) -> Cost:
+        entry = self.dram_entry(kind)
+        return self._cost(entry, entry.energy_pj_per_bit * 8, entry.source, entry.kind)
+
+    def _logic_um2(self, part: Arithmetic) -> tuple[float, str, Kind]:
+        fmt, operation = parse_format(part.format), part.operation
+        if operation == "register":
+            entry = self.register_bit
+            if entry is None or entry.area_um2_per_bit is None:
+                self._unknown(f"area of: {part}", "register_bit.area_um2_per_bit")
+            source = f"{fmt.bits} bits of {entry.area_um2_per_bit:g} um2: {entry.source}"
+            return fmt.bits * entry.area_um2_per_bit, source, entry.kind
+        for given in self.arithmetic:
+            known = (given.operation, given.format) == (operation, fmt.name)
+            if known and given.area_um2 is not None:
+                return given.area_um2, given.source, given.kind
+        if operation == "compare":
+            subtract = Arithmetic("add", FixedFormat(min(fmt.bits, 32)).name)
+            um2, source, kind = self._logic_um2(subtract)
+            source, kind = f"a subtraction of {fmt.bits} bits: {source}", "estimated"
+        else:
+            law = _law_for(self.area_laws, operation, fmt)
+            if law is None:
+                self._unknown(f"area of: {part}", "area_laws")
+            um2, source = law.at(fmt)
+            kind = law.kind
+        points = [
+            (other, e.area_um2)
+            for other, e in self.published(operation, fmt)
+            if e.area_um2 is not None
+        ]
+        um2, held = _held(um2, fmt, points)
+        return um2, source + held, kind
+
+    def _leaking(self, um2: float, part: Literal["logic", "sram"], source: str, kind: Kind) -> Area:
+        entry = self.leakage_of(part)
+        if entry is None:
+            self._unknown(f"leakage of {part}", "leakage")
+        return Area(um2, um2 / UM2_PER_MM2 * entry.power_mw_per_mm2, source, kind)
+
+    def _cost(self, entry: Entry, energy_pj: float, source: str, kind: Kind) -> Cost:
+        node = self.node_nm if entry.node_nm is None else entry.node_nm
+        # A voltage of the table says nothing of an entry from another node.
+        own = self.voltage_v if entry.node_nm is None else None
+        return Cost(energy_pj, source, kind, node, entry.voltage_v or own)
+
+    def _unknown(self, what: str, section: str) -> NoReturn:
+        raise AccelsimError(f"energy table {self.name} has no {what}; {section} would give it")
+
+
+def _law_for(laws: Iterable[Law], operation: str, fmt: Format) -> Law | None:
+    numbers = "float" if isinstance(fmt, FloatFormat) else "fixed"
+    found = (law for law in laws if (law.operation, law.numbers) == (operation, numbers))
+    return next(found, None)
+
+
+def _held(value: float, fmt: Format, points: list[tuple[Format, float]]) -> tuple[float, str]:
+    """Return a law's value held between the published figures of narrower and wider formats.
+
+    The largest figure of a narrower format and the smallest of a wider one grow with every width,
+    as the law does, and so does the middle one of the three. At a published format all are its
+    figure.
+    """
+    floor = max(((v, f.name) for f, v in points if no_wider(f, fmt)), default=None)
+    ceiling = min(((v, f.name) for f, v in points if no_wider(fmt, f)), default=None)
+    held = ""
+    if floor is not None and value < floor[0]:
+        value, held = floor[0], f"; but no less than {floor[1]}"
+    if ceiling is not None and value > ceiling[0]:
+        value, held = ceiling[0], f"; but no more than {ceiling[1]}"
+    return value, held

@@ -9,12 +9,17 @@ from typing import Literal
 
 from accelsim.numerics import FixedFormat, FloatFormat
 
+Operation = Literal["multiply", "add", "compare", "register"]
+
 
 @dataclass(frozen=True, order=True)
 class Arithmetic:
-    """One operation of a multiplier, adder or comparator for a format."""
+    """One operation of a multiplier, adder or comparator for a format.
 
-    operation: Literal["multiply", "add", "compare"]
+    `register` is keeping a sum: writing and reading the register of an accumulator once.
+    """
+
+    operation: Operation
     format: str
     unit: str = "operation"
 
@@ -82,8 +87,6 @@ class Counts:
         return sum(number for name, action, number in self if name == component)
 
 
-def arithmetic(
-    operation: Literal["multiply", "add", "compare"], fmt: FloatFormat | FixedFormat
-) -> Arithmetic:
+def arithmetic(operation: Operation, fmt: FloatFormat | FixedFormat) -> Arithmetic:
     """Return the action of one operation in `fmt`."""
     return Arithmetic(operation, fmt.name)

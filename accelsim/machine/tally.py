@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accelsim.machine.counts import Action, Counts, DramAccess, Sram, arithmetic
+from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram, arithmetic
 from accelsim.machine.flags import Flags
 from accelsim.machine.hardware import Lanes, Rerun
 from accelsim.machine.tiling import Nest, Tiling, bytes_of
@@ -40,7 +40,16 @@ def _arithmetic(trace: LayerTrace) -> Counts:
         ]
     if detector is not None:
         entries += _detection(trace, detector)
-    return Counts(entries)
+    return Counts(entries + _registers(entries))
+
+
+def _registers(entries: list[tuple[str, Action, int]]) -> list[tuple[str, Action, int]]:
+    """Return the use of accumulators' registers: each of their additions writes and reads one."""
+    return [
+        (component, Arithmetic("register", action.format), number)
+        for component, action, number in entries
+        if component != "vector" and isinstance(action, Arithmetic) and action.operation == "add"
+    ]
 
 
 def _detection(trace: LayerTrace, detector: Detector) -> list[tuple[str, Action, int]]:

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from accelsim.energy import by_component
 from accelsim.policies import Chunked, Random, Selective, Uniform, UniformHigh, UniformLow
 from accelsim.report.findings import Case, Demo, shown_runs
+from accelsim.report.robustness import robustness, strongest
 from accelsim.result import COMPONENTS, LayerRun, Run
 from accelsim.study import pareto_front
 
@@ -34,6 +35,7 @@ UNIT_COLOURS = {"array": BLUE, "vector": GREEN, "recompute": RED, "dram": "#8888
 STALL_STYLES = {"dram": (YELLOW, "//"), "recompute": (ORANGE, "xx"), "scratchpad": (PINK, "..")}
 OTHER_STALL = (BLACK, "")
 DPI = 130
+TORNADO_BARS = 8
 
 
 def recompute_rate(demo: Demo) -> bytes:
@@ -113,6 +115,45 @@ def energy_by_component(demo: Demo, workload: str) -> bytes:
     ]
     figure.legend(handles=handles, ncols=len(handles), loc="outside lower center", fontsize=8)
     figure.suptitle(f"{workload}; dotted: uniform-high")
+    return _png(figure)
+
+
+def tornado(demo: Demo, workload: str) -> bytes:
+    """Draw what each constant does to the saving of the best κ run, a row a machine.
+
+    A bar goes from the lowest to the highest of the constant's sources, all others as they are.
+    """
+    figure = Figure(figsize=(8.0, 3.4 * len(demo.machines)), layout="constrained")
+    axes = figure.subplots(len(demo.machines), 1, squeeze=False)[:, 0]
+    for axis, machine in zip(axes, demo.machines, strict=True):
+        found = robustness(demo, demo.case(machine, workload))
+        bars = strongest(found, TORNADO_BARS)[::-1]
+        base = found.saving * 100
+        for end, colour, hatch in (("low", BLUE, ""), ("high", ORANGE, "//")):
+            ends = [getattr(swing, f"at_{end}") * 100 - base for swing in bars]
+            axis.barh(
+                range(len(bars)), ends, left=base, color=colour, hatch=hatch, edgecolor="white",
+                linewidth=0.3, label=f"{end}est source",
+            )  # fmt: skip
+        names = [
+            f"{swing.spread.constant}, ×{swing.spread.low:.3g} to ×{swing.spread.high:.3g}"
+            for swing in bars
+        ]
+        axis.set_yticks(range(len(bars)), names, fontsize=7)
+        axis.axvline(base, color=BLACK, linewidth=1)
+        axis.axvline(0.0, color=BLACK, linewidth=1, linestyle=":")
+        axis.set_xlabel("energy saved against uniform-high (%)")
+        low, high = found.interval
+        axis.set_title(
+            f"{machine}, {found.table.name} table, {found.case.best_selective.policy}:"
+            f" {base:+.1f} %, all constants free {low * 100:+.1f} to {high * 100:+.1f} %",
+            fontsize=8,
+            loc="right",
+        )
+        axis.grid(alpha=0.3, axis="x")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=2, loc="outside lower center", fontsize=8)
+    figure.suptitle(f"{workload}; dotted: neither saves nor takes more")
     return _png(figure)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from accelsim.energy import EnergyTable, by_component
+from accelsim.energy import EnergyTable, Estimator, by_component
 from accelsim.policies import Policy, Random, Selective, Uniform, UniformHigh, UniformLow
 from accelsim.result import COMPONENTS, Run
 
@@ -34,11 +34,11 @@ class Case:
         return self.runs[0].workload
 
     @property
-    def table(self) -> EnergyTable:
+    def table(self) -> Estimator:
         """The energy table."""
         return self.runs[0].energy_table
 
-    def under(self, table: EnergyTable) -> Case:
+    def under(self, table: Estimator) -> Case:
         """Return the same runs charged by another table."""
         return Case(tuple(run.with_table(table) for run in self.runs))
 

@@ -23,6 +23,7 @@ from accelsim.policies import Selective
 from accelsim.progress import Progress, silent
 from accelsim.report import figures
 from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
+from accelsim.report.robustness import robustness, side_by_side, survival
 from accelsim.result import LayerRun, Run
 
 PACKAGES = (
@@ -48,7 +49,9 @@ def write_report(demo: Demo, folder: Path, progress: Progress = silent) -> None:
         "demo": demo,
         "answer": demo.answer(),
         "machines": [(name, _cases(demo, name)) for name in demo.machines],
-        "survives": demo.tables_sentences(),
+        "survives": [survival(demo), *demo.tables_sentences()],
+        "side_by_side": side_by_side(demo),
+        "sensitive": [robustness(demo, case).sentence() for case in demo.cases],
         "tolerance": TOLERANCE,
         "figures": {name: caption for name, (caption, _) in pictures.items()},
         "worked": _worked_context(worked_run, worked_layer),
@@ -109,6 +112,16 @@ def _figures(demo: Demo, progress: Progress) -> dict[str, tuple[str, bytes]]:
             f"energy-components-{workload}",
             f"{workload}: energy per inference by component, for each policy and machine.",
             partial(figures.energy_by_component, demo, workload),
+        )
+        for workload in demo.workloads
+    ]
+    recipes += [
+        (
+            f"sensitivity-{workload}",
+            f"{workload}: what each constant of the energy table does to the saving of the cheapest"
+            " κ run that is as accurate as uniform-high, where it goes from the lowest to the"
+            " highest of its sources.",
+            partial(figures.tornado, demo, workload),
         )
         for workload in demo.workloads
     ]
@@ -219,6 +232,9 @@ def _count_rows(demo: Demo) -> Iterable[dict[str, Any]]:
                 "energy_table": run.energy_table.name,
                 "energy_pj_each": line.cost.energy_pj,
                 "energy_pj": line.energy_pj,
+                "kind": line.cost.kind,
+                "node_nm": line.cost.node_nm,
+                "source": line.cost.source,
             }
 
 

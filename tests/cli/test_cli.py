@@ -123,11 +123,11 @@ def files(folder: Path) -> dict[str, bytes]:
         ),
         (
             ["run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--energy-table", "45"],
-            ["energy table '45': unknown; did you mean '45nm'? allowed: 45nm, 7nm"],
+            ["energy table '45': unknown; did you mean '45nm'? allowed: 40nm, 45nm, 7nm"],
         ),
         (
             ["run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--energy-table", ""],
-            ["energy table '': unknown; allowed: 45nm, 7nm"],
+            ["energy table '': unknown; allowed: 40nm, 45nm, 7nm"],
         ),
         (
             ["run", "h.yaml", "w.yaml", "--policy", "uniform-low", "--json", "."],
@@ -219,6 +219,12 @@ def test_a_run_prints_a_line_for_every_layer_and_every_count(
         start = f"{count['component']:<14}{count['action']:<24}{count['number']:>14}"
         assert sum(line.startswith(start) for line in lines) == 1
     assert lines[-1].split() == ["total", f"{written['energy_pj']:.6g}"]
+    causes = written["energy_by_cause_pj"] | {"with leakage": written["total_energy_pj"]}
+    for cause, energy in causes.items():
+        assert f"{cause:<24}{energy:>14.6g}" in lines
+    area_mm2, leakage_mw = (math.fsum(written[key].values()) for key in ("area_um2", "leakage_mw"))
+    said = f"{area_mm2 / 1e6:.4g} mm2 that leak {leakage_mw:.4g} mW; energy-delay product"
+    assert any(line.startswith(said) for line in lines)
 
 
 RUN_KEYS = {"total_cycles", "energy_pj", "recompute_rate", "accuracy", "layers"}
@@ -241,6 +247,7 @@ LAYER_KEYS = {
     "recompute_rate",
     "recompute_share",
     "energy_pj",
+    "energy_by_cause_pj",
 }
 
 

@@ -272,7 +272,7 @@ def test_a_name_is_text_of_at_most_200_characters(
         (
             "energy_table: 45nm",
             "energy_table: 54nm",
-            ":18: energy_table: unknown name '54nm'; did you mean '45nm'? allowed: 45nm, 7nm",
+            ":18: energy_table: unknown name '54nm'; did you mean '45nm'? allowed: 40nm, 45nm, 7nm",
         ),
         (
             "energy_table: 45nm",
@@ -435,7 +435,7 @@ energy_table: 45n
         ":5: scratchpads.d: unknown key; allowed: a, b, c",
         f":6: recompute.lanes: got 0, {COUNT}",
         f":6: recompute.queue_capacity: key is missing, {COUNT}",
-        ":7: energy_table: unknown name '45n'; did you mean '45nm'? allowed: 45nm, 7nm",
+        ":7: energy_table: unknown name '45n'; did you mean '45nm'? allowed: 40nm, 45nm, 7nm",
     ]
 
 
@@ -584,6 +584,18 @@ def test_a_workload_has_a_list_of_layers(tmp_path: Path, layers: str, said: str)
             "capacity_bytes: 0",
             ":8: sram[0].capacity_bytes: got 0, expected an integer above 0",
         ),
+        (
+            "dram:",
+            "  - {capacity_bytes: 8192, energy_pj_per_64_bits: 1, kind: scaled, source: b}\ndram:",
+            ":9: sram[1]: 8192 is given twice, first as sram[0]",
+        ),
+        (
+            "format: fp32",
+            "format: fp33",
+            ":4: arithmetic[0].format: unknown format 'fp33'; allowed are eXmY and eXmYfn"
+            " (X 2 to 8, Y 0 to 23), fp16, bf16, tf32, fp32, intN, uintN, fixedN.F and ufixedN.F"
+            " (N 1 to 32 bits, F of them fraction)",
+        ),
         ("node_nm: 45", "node_nm: -45", f":2: node_nm: got -45, {COST}"),
         (
             "  - {type: lpddr4, energy_pj_per_bit: 8.0, kind: scaled, source: a paper}\n",
@@ -603,7 +615,7 @@ def test_a_misspelt_unit_is_a_missing_and_an_unknown_key(tmp_path: Path) -> None
     assert problems(check_file, tmp_path, text) == [
         f":4: arithmetic[0].energy_pj: key is missing, {COST}",
         ":4: arithmetic[0].energy_nj: unknown key; did you mean 'energy_pj'?"
-        " allowed: source, kind, operation, format, energy_pj",
+        " allowed: source, kind, node_nm, voltage_v, operation, format, energy_pj, area_um2",
     ]
 
 

@@ -19,6 +19,8 @@ from accelsim.infer import prepare
 from accelsim.networks import Dataset, Workload
 from accelsim.policies import Policy, Random, parse_policy
 from accelsim.report import Demo, write_report
+from accelsim.report.findings import Case
+from accelsim.report.robustness import robustness, side_by_side, survival
 from accelsim.study import infer_all, measure_all, pareto_front
 
 POLICIES = (
@@ -55,7 +57,7 @@ def demo() -> Demo:
         policies += [Random(layer_rates=rate, seed=seed) for rate in rates for seed in SEEDS]
         inferences = infer_all(prepare(workload), policies)
         runs += measure_all(machines, name, policies, inferences)
-    tables = (load_energy_table("45nm"), load_energy_table("7nm"))
+    tables = tuple(load_energy_table(name) for name in ("40nm", "45nm", "7nm"))
     inputs = (shipped("hwconfigs", "edge-16x16"), shipped("workloads", "digits-relu"))
     return Demo(tuple(runs), tables, inputs, SEEDS)
 
@@ -86,6 +88,8 @@ def test_the_report_is_complete(folder: Path) -> None:
         "figures/energy-front-digits-tanh.png",
         "figures/energy-components-digits-relu.png",
         "figures/energy-components-digits-tanh.png",
+        "figures/sensitivity-digits-relu.png",
+        "figures/sensitivity-digits-tanh.png",
         "figures/timeline.png",
     }
 
@@ -105,14 +109,14 @@ class Links(HTMLParser):
 def test_the_page_opens_offline(folder: Path) -> None:
     parser = Links()
     parser.feed((folder / "report.html").read_text(encoding="utf-8"))
-    assert len(parser.found) == 6
+    assert len(parser.found) == 8
     assert all(link.startswith("data:image/png;base64,") for link in parser.found)
 
 
 def test_markdown_refers_to_files_that_exist(folder: Path) -> None:
     text = (folder / "report.md").read_text(encoding="utf-8")
     pictures = re.findall(r"\]\((figures/[^)]+)\)", text)
-    assert len(pictures) == 6
+    assert len(pictures) == 8
     assert all((folder / picture).is_file() for picture in pictures)
 
 
@@ -220,3 +224,69 @@ def test_the_pareto_front_is_what_nothing_beats(seed: int) -> None:
 
 def test_equal_points_are_on_the_front_together() -> None:
     assert pareto_front([[1, 2], [1, 2], [2, 2], [0, 3]]).tolist() == [True, True, False, True]
+
+
+def test_the_verdict_is_shown_under_every_table_and_said_to_survive_or_not(
+    demo: Demo, folder: Path
+) -> None:
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "| | 40nm | 45nm | 7nm |" in text
+    same = all(
+        len({(one.pays, one.pays_against_high) for one in under}) == 1 for under in cases(demo)
+    )
+    assert ("The conclusion survives every table" in text) == same
+    assert ("The conclusion does not survive every table" in text) == (not same)
+    for name, cells in side_by_side(demo):
+        assert f"| {name} | {' | '.join(cells)} |" in text
+    first = demo.cases[0].under(demo.tables[0])
+    change = first.best_selective.energy_pj / first.high.energy_pj - 1.0
+    assert side_by_side(demo)[0][1][0].startswith(f"{change:+.1%}, ")
+
+
+def cases(demo: Demo) -> list[list[Case]]:
+    return [[case.under(table) for table in demo.tables] for case in demo.cases]
+
+
+def test_a_table_that_turns_the_verdict_is_named(demo: Demo) -> None:
+    # Where high precision costs next to everything, redoing only some of it pays.
+    own = demo.tables[1]
+    dear = [
+        entry.model_copy(update={"energy_pj": 1e6}) if entry.format == "fp32" else entry
+        for entry in own.arithmetic
+    ]
+    costly = own.model_copy(update={"name": "dear", "arithmetic": dear})
+    turned = replace(demo, tables=(own, costly))
+    different = [
+        case
+        for case in turned.cases
+        if (case.under(own).pays_against_high, case.under(own).pays)
+        != (case.under(costly).pays_against_high, case.under(costly).pays)
+    ]
+    assert different
+    assert "does not survive" in survival(turned)
+    for case in different:
+        assert f"{case.workload} on {case.hardware}" in survival(turned)
+
+
+def test_the_interval_holds_every_single_swing_and_the_saving(demo: Demo) -> None:
+    for case in demo.cases:
+        found = robustness(demo, case)
+        low, high = found.interval
+        assert low <= found.saving <= high
+        total, other = case.best_selective.total_energy_pj, case.high.total_energy_pj
+        assert total is not None
+        assert other is not None
+        assert found.saving == pytest.approx(1.0 - total / other, rel=1e-9)
+        for swing in found.swings:
+            assert low - 1e-12 <= min(swing.at_low, swing.at_high)
+            assert max(swing.at_low, swing.at_high) <= high + 1e-12
+        assert f"takes {-found.saving:+.1%} against uniform-high" in found.sentence()
+        assert f"{-high:+.1%} to {-low:+.1%} where every constant" in found.sentence()
+        assert found.swings[0].spread.constant in found.sentence()
+
+
+def test_every_number_of_the_counts_has_its_source(folder: Path) -> None:
+    for row in rows(folder / "counts.csv"):
+        assert row["source"]
+        assert row["kind"] in {"measured", "scaled", "estimated"}
+        assert float(row["node_nm"]) > 0

@@ -1,0 +1,128 @@
+"""What a MAC, an access and a machine cost, as trees that add up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from accelsim.energy import EnergyTable, Item, area_um2, leakage_mw, needs
+from accelsim.energy.laws import residuals
+from accelsim.energy.parts import (
+    access,
+    area,
+    clocked,
+    energy,
+    in_units,
+    lookup,
+    mac,
+    polynomial,
+    softmax,
+    times,
+)
+from accelsim.machine import DramAccess, Hardware
+from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
+from accelsim.numerics.formats import Format
+
+DIGITS = 4
+WORD_BITS = 64
+POLYNOMIAL_DEGREE = 3
+TABLE_ENTRIES = 256
+
+
+class Section(NamedTuple):
+    """Trees of one unit under a heading; `decimals` of it are printed."""
+
+    heading: str
+    unit: str
+    trees: list[Item]
+
+
+def of_format(operands: Format, accumulator: Format, table: EnergyTable) -> list[Section]:
+    """Return what a MAC of a format costs and occupies, and functions of one value in it."""
+    pj = energy(table)
+    cubic = polynomial(pj, operands, POLYNOMIAL_DEGREE)
+    functions = [cubic, lookup(table, operands, TABLE_ENTRIES)]
+    functions.append(softmax(pj, operands, functions[1]))
+    return [
+        Section("energy of a MAC", "pJ", [clocked(mac(pj, operands, [accumulator]), table)]),
+        Section("area of a MAC", "um2", [mac(area(table), operands, [accumulator])]),
+        Section("energy of a function of one value", "pJ", functions),
+    ]
+
+
+def of_machine(
+    hardware: Hardware,
+    operands: Format,
+    first: Format,
+    again: Format | None,
+    table: EnergyTable,
+) -> list[Section]:
+    """Return what a machine occupies and leaks, and what its MACs and accesses cost."""
+    low = _accumulator(first)
+    needed = needs(operands, low, None if again is None else _accumulator(again))
+    pj = energy(table)
+    macs = [clocked(mac(pj, operands, [fmt]), table) for fmt in (first, again) if fmt is not None]
+    all_busy = times(hardware.array.macs_per_cycle, macs[0], "a cycle with every PE busy")
+    pads = hardware.scratchpads
+    sizes = {pad.capacity_bytes: None for pad in (pads.a, pads.b, pads.c)}
+    bit = table.cost(DramAccess("read", hardware.dram.type))
+    dram = Item(f"a bit of {hardware.dram.type}", bit.energy_pj / 8, bit.source, bit.kind)
+    return [
+        Section("area", "um2", [area_um2(hardware, needed, table)]),
+        Section("leakage, while it is on", "mW", [leakage_mw(hardware, needed, table)]),
+        Section("energy of a MAC", "pJ", [*macs, all_busy]),
+        Section("energy of an access", "pJ", [*(access(table, s, WORD_BITS) for s in sizes), dram]),
+    ]
+
+
+def text(title: str, sections: Iterable[Section]) -> str:
+    """Return trees to read: parts add up to the whole in the last digit that is printed."""
+    lines = [title]
+    for section in sections:
+        lines += ["", f"{section.heading} ({section.unit})"]
+        for tree in section.trees:
+            lines += _tree(tree)
+    return "\n".join(lines)
+
+
+def laws(table: EnergyTable) -> str:
+    """Return the table's width laws, and how far they are from its figures."""
+    lines = ["", f"width laws of {table.name} against its figures"]
+    for found in residuals(table):
+        law = found.law
+        unit = "pJ" if law in table.width_laws else "um2"
+        _, what = law.at(FixedFormat(8) if law.numbers == "fixed" else FloatFormat(8, 23))
+        lines.append(
+            f"{law.operation} {found.format:<6}{found.published:>10.6g} {unit}, by the law"
+            f" {found.fitted:.6g} ({found.relative:+.1%})  [{law.kind}] {what.split(', ', 1)[1]}"
+        )
+    return "\n".join(lines)
+
+
+def as_dict(item: Item) -> dict[str, Any]:
+    """Return a tree as plain values."""
+    return {
+        "name": item.name,
+        "value": item.value,
+        "kind": item.kind,
+        "source": item.source,
+        "parts": [as_dict(part) for part in item.parts],
+    }
+
+
+def _accumulator(fmt: Format) -> Accumulator:
+    return Accumulator(fmt, overflow="saturate")
+
+
+def _tree(tree: Item) -> list[str]:
+    # So many decimals that the whole has four digits or more.
+    decimals = max(0, DIGITS - 1 - math.floor(math.log10(tree.value))) if tree.value else 0
+    rows = in_units(tree, 10.0**-decimals)
+    width = max(len(f"{number * 10.0**-decimals:.{decimals}f}") for _, _, number in rows)
+    lines = []
+    for depth, item, number in rows:
+        note = f"  [{item.kind}] {item.source}" if item.source else ""
+        value = f"{number * 10.0**-decimals:.{decimals}f}".rjust(width)
+        lines.append(f"{value}  {'  ' * depth}{item.name}{note}")
+    return lines

@@ -1,0 +1,187 @@
+"""The entries of an energy table: one sourced number each, validated when it is read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from accelsim.energy.estimate import Kind
+from accelsim.machine import DramType
+from accelsim.numerics import FloatFormat
+from accelsim.numerics.formats import Format, parse_format
+
+# Bounds far outside any circuit keep every product of a cost and a count finite.
+Positive = Annotated[float, Field(gt=0.0, le=1e15, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, le=1e15, allow_inf_nan=False)]
+Power = Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Source = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Widths = tuple[int, ...]
+
+
+def _known(name: str) -> str:
+    return parse_format(name).name
+
+
+FormatName = Annotated[str, AfterValidator(_known)]
+
+
+class Strict(BaseModel):
+    """A mapping with these keys and no others, which does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Entry(Strict):
+    """A value with its source; node and voltage are the table's where they are not given."""
+
+    source: Source
+    kind: Kind
+    node_nm: Positive | None = None
+    voltage_v: Positive | None = None
+
+
+class Alternative(Strict):
+    """What another source says of the same: how far the sources are apart."""
+
+    value: Positive
+    source: Source
+
+
+class ArithmeticCost(Entry):
+    """Energy of one operation in a format, and the area of the unit that does it."""
+
+    operation: Literal["multiply", "add", "compare"]
+    format: FormatName
+    energy_pj: Positive
+    area_um2: Positive | None = None
+
+    @property
+    def key(self) -> str:
+        """What there may be one of."""
+        return f"{self.operation} {self.format}"
+
+
+class _Law(Entry):
+    operation: Literal["multiply", "add"]
+    numbers: Literal["float", "fixed"] = "float"
+    exponent: Power
+
+    def at(self, fmt: Format) -> tuple[float, str]:
+        """Return the law's value for a format of its kind of numbers, and how it came about."""
+        coefficient, per_bit = self.parameters
+        bits = fmt.mantissa_bits + 1 if isinstance(fmt, FloatFormat) else fmt.bits
+        value = coefficient * bits**self.exponent
+        text = f"{coefficient:g}·{bits}^{self.exponent:g}"
+        if isinstance(fmt, FloatFormat) and per_bit:
+            value += per_bit * fmt.exponent_bits
+            text += f" + {per_bit:g}·{fmt.exponent_bits}"
+        return value, f"{text}, {self.source}"
+
+    @property
+    def parameters(self) -> tuple[float, float]:
+        """The coefficient, and what an exponent bit adds."""
+        raise NotImplementedError
+
+
+class WidthLaw(_Law):
+    """pJ = coefficient · p^exponent + exponent_bit · e, for p significand bits with the hidden one
+    and e exponent bits; of fixed-point numbers p is the width.
+    """
+
+    coefficient_pj: Positive
+    exponent_bit_pj: NotNegative = 0.0
+
+    @property
+    def parameters(self) -> tuple[float, float]:
+        """The coefficient, and what an exponent bit adds."""
+        return self.coefficient_pj, self.exponent_bit_pj
+
+    @property
+    def key(self) -> str:
+        """What there may be one of."""
+        return f"width law {self.operation} {self.numbers}"
+
+
+class AreaLaw(_Law):
+    """The same in square micrometres."""
+
+    coefficient_um2: Positive
+    exponent_bit_um2: NotNegative = 0.0
+
+    @property
+    def parameters(self) -> tuple[float, float]:
+        """The coefficient, and what an exponent bit adds."""
+        return self.coefficient_um2, self.exponent_bit_um2
+
+    @property
+    def key(self) -> str:
+        """What there may be one of."""
+        return f"area law {self.operation} {self.numbers}"
+
+
+class RegisterCost(Entry):
+    """Writing and reading one bit of a register; `clock_share` of it is spent on its clock pin."""
+
+    energy_pj_per_bit: Positive
+    area_um2_per_bit: Positive | None = None
+    clock_share: Share = 0.0
+
+
+class SramCost(Entry):
+    """Energy of reading or writing 64 bits of a memory on the chip."""
+
+    capacity_bytes: Annotated[int, Field(gt=0, le=2**50)]
+    energy_pj_per_64_bits: Positive
+    alternatives: Annotated[list[Alternative], Field(default_factory=list)]
+
+    @property
+    def key(self) -> str:
+        """What there may be one of."""
+        return f"sram {self.capacity_bytes}"
+
+
+class SramArea(Entry):
+    """Area of a memory on the chip, with all that surrounds its cells."""
+
+    area_um2_per_bit: Positive
+
+
+class DramCost(Entry):
+    """Energy of moving one bit to or from main memory."""
+
+    type: DramType
+    energy_pj_per_bit: Positive
+    alternatives: Annotated[list[Alternative], Field(default_factory=list)]
+
+    @property
+    def key(self) -> str:
+        """What there may be one of."""
+        return f"dram {self.type}"
+
+
+class Leakage(Entry):
+    """Power that a circuit of this kind takes for as long as it is on."""
+
+    part: Literal["logic", "sram"]
+    power_mw_per_mm2: NotNegative
+    alternatives: Annotated[list[Alternative], Field(default_factory=list)]
+
+    @property
+    def key(self) -> str:
+        """What there may be one of."""
+        return f"leakage {self.part}"
+
+
+def widths(fmt: Format) -> Widths:
+    """Return the widths that costs grow with: exponent and significand, or the whole word."""
+    if isinstance(fmt, FloatFormat):
+        return fmt.exponent_bits, fmt.mantissa_bits
+    return (fmt.bits,)
+
+
+def no_wider(fmt: Format, other: Format) -> bool:
+    """Whether every width of `fmt` is at most that of `other`, which is of the same kind."""
+    ours, theirs = widths(fmt), widths(other)
+    return len(ours) == len(theirs) and all(a <= b for a, b in zip(ours, theirs, strict=True))

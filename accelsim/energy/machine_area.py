@@ -1,0 +1,173 @@
+"""Area and leakage of a machine, for the accumulators that a policy needs.
+
+Counted are multipliers, adders, registers, comparators and memories: no control, no wires, no
+interface to DRAM. A machine that recomputes owns both accumulators, in its PEs or on its lanes;
+what a policy never uses is not built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from accelsim.energy.estimate import Estimator
+from accelsim.energy.parts import (
+    Item,
+    Measure,
+    area,
+    leakage,
+    mac,
+    operation,
+    register,
+    times,
+    whole,
+)
+from accelsim.machine import Arithmetic, Hardware, Lanes, Sram
+from accelsim.machine.tally import QUEUE_ENTRY_BYTES
+from accelsim.numerics import Accumulator, FloatFormat
+from accelsim.numerics.formats import Format
+from accelsim.trace import Detector, LayerTrace
+
+FP32 = FloatFormat.parse("fp32")
+PJ_PER_MW_S = 1e9
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the layers of a policy need of a machine: formats, each once."""
+
+    operands: tuple[Format, ...]
+    first: tuple[Format, ...]
+    again: tuple[Format, ...] = ()
+    numerators: tuple[Format, ...] = ()
+    compares: int = 0
+    multiplies: int = 0
+
+    @classmethod
+    def of(cls, layers: Iterable[LayerTrace]) -> Needs:
+        """Return what these layers need together."""
+        kept = tuple(layers)
+        detectors = [layer.detector for layer in kept if layer.detector is not None]
+        again = [layer.recompute_accumulator for layer in kept]
+        return cls(
+            operands=_once(layer.operand_format for layer in kept),
+            first=_once(fmt for layer in kept for fmt in _formats(layer.accumulator)),
+            again=_once(fmt for acc in again if acc is not None for fmt in _formats(acc)),
+            numerators=_once(d.numerator_format for d in detectors if d.numerator_format),
+            compares=max((d.compares_per_output for d in detectors), default=0),
+            multiplies=max((d.multiplies_per_output for d in detectors), default=0),
+        )
+
+
+def needs(
+    operands: Format,
+    low: Accumulator,
+    high: Accumulator | None = None,
+    detector: Detector | None = None,
+) -> Needs:
+    """Return what one layer with these accumulators needs."""
+    numerator = detector.numerator_format if detector else None
+    return Needs(
+        (operands,),
+        _once(_formats(low)),
+        _once(_formats(high)) if high else (),
+        (numerator,) if numerator else (),
+        detector.compares_per_output if detector else 0,
+        detector.multiplies_per_output if detector else 0,
+    )
+
+
+def area_um2(hardware: Hardware, needed: Needs, estimator: Estimator) -> Item:
+    """Return the area of a machine by component, which add up.
+
+    Raises AccelsimError for what the estimator does not know.
+    """
+    return _machine(hardware, needed, estimator, "area_um2")
+
+
+def leakage_mw(hardware: Hardware, needed: Needs, estimator: Estimator) -> Item:
+    """Return the power that a machine takes for as long as it is on, by component."""
+    return _machine(hardware, needed, estimator, "leakage_mw")
+
+
+def leakage_pj(power_mw: float, seconds: float) -> float:
+    """Return what leaks in a time."""
+    return power_mw * seconds * PJ_PER_MW_S
+
+
+def _machine(
+    hardware: Hardware,
+    needed: Needs,
+    estimator: Estimator,
+    quantity: Literal["area_um2", "leakage_mw"],
+) -> Item:
+    measure = area(estimator) if quantity == "area_um2" else leakage(estimator)
+
+    def memory(name: str, capacity_bytes: int) -> Item:
+        found = estimator.area(Sram("read", capacity_bytes))
+        return Item(name, getattr(found, quantity), found.source, found.kind)
+
+    pads = hardware.scratchpads
+    parts = [_array(hardware, needed, measure)]
+    if needed.again and isinstance(hardware.recompute, Lanes):
+        lanes = hardware.recompute
+        parts.append(times(lanes.lanes, _pe(measure, needed, needed.again), "recompute"))
+        parts.append(memory("queue", lanes.queue_capacity * QUEUE_ENTRY_BYTES))
+    parts += [
+        _detector(hardware, needed, measure),
+        times(hardware.vector_operations_per_cycle, _vector_lane(measure), "vector"),
+        memory("scratchpad_a", pads.a.capacity_bytes),
+        memory("scratchpad_b", pads.b.capacity_bytes),
+        memory("scratchpad_c", pads.c.capacity_bytes),
+    ]
+    return whole(hardware.name, parts)
+
+
+def _array(hardware: Hardware, needed: Needs, measure: Measure) -> Item:
+    formats = needed.first
+    if not isinstance(hardware.recompute, Lanes):
+        formats += needed.again
+    return times(hardware.array.macs_per_cycle, _pe(measure, needed, formats), "array")
+
+
+def _pe(measure: Measure, needed: Needs, formats: tuple[Format, ...]) -> Item:
+    """Return a PE: what multiplies and accumulates, and registers for the operands passing by."""
+    parts: list[Item] = []
+    for operands in needed.operands:
+        held = times(2, register(measure, operands), f"operand registers {operands}")
+        parts += [*mac(measure, operands, formats).parts, held]
+    return whole("PE", {part.name: part for part in parts}.values())
+
+
+def _detector(hardware: Hardware, needed: Needs, measure: Measure) -> Item:
+    """Return comparators and multipliers for each column, which outputs leave by, and for each PE
+    an adder of absolute values with its register.
+    """
+    columns = hardware.array.cols * hardware.array.count
+    compare = operation(measure, Arithmetic("compare", FP32.name))
+    multiply = operation(measure, Arithmetic("multiply", FP32.name))
+    parts = [
+        times(columns * needed.compares, compare, "comparators"),
+        times(columns * needed.multiplies, multiply, "multipliers"),
+    ]
+    for fmt in needed.numerators:
+        adder = operation(measure, Arithmetic("add", fmt.name))
+        macs = hardware.array.macs_per_cycle
+        parts.append(times(macs, adder, f"absolute-value adders {fmt}"))
+        parts.append(times(macs, register(measure, fmt), f"registers {fmt}"))
+    return whole("detector", parts)
+
+
+def _vector_lane(measure: Measure) -> Item:
+    names: tuple[Literal["add", "multiply", "compare"], ...] = ("add", "multiply", "compare")
+    parts = [operation(measure, Arithmetic(name, FP32.name)) for name in names]
+    return whole("vector lane", parts)
+
+
+def _formats(accumulator: Accumulator) -> tuple[Format, ...]:
+    return tuple(fmt for fmt in (accumulator.format, accumulator.outer) if fmt is not None)
+
+
+def _once(formats: Iterable[Format | None]) -> tuple[Format, ...]:
+    return tuple(dict.fromkeys(fmt for fmt in formats if fmt is not None))

@@ -1,0 +1,138 @@
+"""How far the findings depend on the costs: under every table, and constant by constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from accelsim.energy import EnergyTable
+from accelsim.energy.sensitivity import (
+    Spread,
+    Swing,
+    constant_of,
+    interval,
+    saving,
+    spreads,
+    swings,
+    terms,
+)
+from accelsim.report.findings import Case, Demo
+from accelsim.result import Run
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """The saving of the best κ run against uniform-high, leakage included, and what moves it."""
+
+    case: Case
+    table: EnergyTable
+    others: tuple[EnergyTable, ...]
+
+    @cached_property
+    def ours(self) -> dict[str, float]:
+        """Energy of the κ run by constant."""
+        return _terms(self.case.best_selective)
+
+    @cached_property
+    def theirs(self) -> dict[str, float]:
+        """Energy of the uniform-high run by constant."""
+        return _terms(self.case.high)
+
+    @property
+    def saving(self) -> float:
+        """What κ saves of the energy of uniform-high; negative if it takes more."""
+        return saving(self.ours, self.theirs)
+
+    @cached_property
+    def spreads(self) -> list[Spread]:
+        """How far apart the sources of the constants are that either run depends on."""
+        lines = (*self.case.best_selective.energy_lines, *self.case.high.energy_lines)
+        actions = {constant_of(line.action): line.action for line in lines}
+        found = spreads(actions.values(), self.table, self.others)
+        return [spread for spread in found if spread.constant in {*self.ours, *self.theirs}]
+
+    @cached_property
+    def swings(self) -> list[Swing]:
+        """What each constant does to the saving, the greatest first."""
+        return swings(self.ours, self.theirs, self.spreads)
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """The saving with every constant anywhere between its sources."""
+        return interval(self.ours, self.theirs, self.spreads)
+
+    def sentence(self) -> str:
+        """Return the interval, and what decides most, in words."""
+        low, high = self.interval
+        first = self.swings[0]
+        verdict = (
+            "whatever of these holds, it does not pay"
+            if high <= 0.0
+            else "whatever of these holds, it pays"
+            if low > 0.0
+            else "so that the sources, and not the machine, decide whether it pays"
+        )
+        return (
+            f"{self.case.workload} on {self.case.hardware}: {self.case.best_selective.policy} takes"
+            f" {-self.saving:+.1%} against uniform-high under {self.table.name} with what the"
+            f" machines leak, and {-high:+.1%} to {-low:+.1%} where every constant is anywhere"
+            f" between its sources: {verdict}. It depends most on {first.spread.constant}, which"
+            f" alone moves it from {-max(first.at_low, first.at_high):+.1%} to"
+            f" {-min(first.at_low, first.at_high):+.1%}."
+        )
+
+
+def robustness(demo: Demo, case: Case) -> Robustness:
+    """Return how far one case depends on its machine's table."""
+    table = next(table for table in demo.tables if table.name == case.table.name)
+    return Robustness(case, table, demo.tables)
+
+
+def side_by_side(demo: Demo) -> list[tuple[str, list[str]]]:
+    """Return for every case what κ takes under each table, against uniform-high and the best run
+    without recomputation.
+    """
+    rows = []
+    for case in demo.cases:
+        cells = []
+        for table in demo.tables:
+            charged = case.under(table)
+            best = charged.best_selective.energy_pj
+            against = best / charged.high.energy_pj - 1.0
+            other = best / charged.best_alternative.energy_pj - 1.0
+            cells.append(f"{against:+.1%}, {other:+.1%}")
+        rows.append((f"{case.workload} on {case.hardware}", cells))
+    return rows
+
+
+def survival(demo: Demo) -> str:
+    """Say plainly whether the verdicts are the same under every table."""
+    names = ", ".join(table.name for table in demo.tables)
+    changed = [case for case in demo.cases if len(_verdicts(demo, case)) > 1]
+    cases = len(demo.cases)
+    if not changed:
+        return (
+            f"The conclusion survives every table ({names}): for each of the {cases} pairs of"
+            " machine and network, whether κ pays against uniform high precision, and against the"
+            " best run without recomputation, is the same under all of them."
+        )
+    listed = "; ".join(f"{case.workload} on {case.hardware}" for case in changed)
+    return (
+        f"The conclusion does not survive every table ({names}): for {len(changed)} of {cases}"
+        f" pairs of machine and network, whether κ pays depends on the table: {listed}."
+    )
+
+
+def _verdicts(demo: Demo, case: Case) -> set[tuple[bool, bool]]:
+    charged = [case.under(table) for table in demo.tables]
+    return {(one.pays_against_high, one.pays) for one in charged}
+
+
+def _terms(run: Run) -> dict[str, float]:
+    return terms(run.energy_lines, run.leakage_pj or 0.0)
+
+
+def strongest(found: Robustness, most: int) -> Sequence[Swing]:
+    """Return the constants that matter most, those that move nothing left out."""
+    return [swing for swing in found.swings if swing.size > 0.0][:most]

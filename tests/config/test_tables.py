@@ -1,0 +1,141 @@
+"""Users' energy tables: checked as shipped ones are, and found from the file that names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import accelsim
+from accelsim.config import check_file, load_energy_table, load_hardware, shipped
+from accelsim.config.inputs import input_files
+from accelsim.errors import InputError
+from accelsim.machine import Arithmetic
+
+TABLES = Path(accelsim.__file__).parent / "energy" / "tables"
+OWN = (TABLES / "45nm.yaml").read_text(encoding="utf-8").replace("name: 45nm", "name: own")
+MACHINE = """\
+name: tiny
+clock_mhz: 100
+array: {rows: 2, cols: 2, dataflow: os, overlap_folds: false}
+energy_table: tables/own.yaml
+"""
+SHAPES = "name: shapes\nlayers:\n  - {name: a, kind: gemm, m: 4, k: 4, n: 4}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/own.yaml").write_text(OWN, encoding="utf-8")
+    (tmp_path / "h.yaml").write_text(MACHINE)
+    (tmp_path / "w.yaml").write_text(SHAPES)
+    return tmp_path
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        load_hardware(path)
+    return [problem.removeprefix(str(path.parent) + "/") for problem in caught.value.problems]
+
+
+def test_a_hardware_file_names_a_table_beside_it(folder: Path) -> None:
+    run = accelsim.run(folder / "h.yaml", folder / "w.yaml", "uniform-low")
+    assert run.energy_table.name == "own"
+    same = accelsim.run(folder / "h.yaml", folder / "w.yaml", "uniform-low", "45nm")
+    assert run.energy_pj == same.energy_pj
+    assert folder / "tables/own.yaml" in input_files(folder / "h.yaml", folder / "w.yaml")
+
+
+def test_a_file_that_extends_another_finds_that_one_s_table(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub/h.yaml").write_text("extends: ../h.yaml\nname: other\n")
+    table = load_energy_table(load_hardware(folder / "sub/h.yaml").energy_table)
+    assert table.name == "own"
+
+
+def test_a_table_given_for_a_run_is_a_name_a_path_or_an_object(folder: Path) -> None:
+    own = folder / "tables/own.yaml"
+    for given in (own, str(own), load_energy_table(own)):
+        run = accelsim.run("edge-16x16", folder / "w.yaml", "uniform-low", given)
+        assert run.energy_table.name == "own"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("energy_pj: 0.03,", "energy_pj: -0.03,", "arithmetic[0].energy_pj: got -0.03,"),
+        ("energy_pj: 0.03,", "energy_pj: .nan,", "arithmetic[0].energy_pj: got .nan,"),
+        ("energy_pj: 0.03,", "energy_pj: .inf,", "arithmetic[0].energy_pj: got .inf,"),
+        ("format: int8, energy_pj: 0.03", "format: int99, energy_pj: 0.03",
+         "arithmetic[0].format: unknown format 'int99'"),
+        ("operation: multiply, format: int8", "operation: add, format: int8",
+         "arithmetic[1]: add int8 is given twice, first as arithmetic[0]"),
+    ],
+)  # fmt: skip
+def test_a_slip_in_a_user_s_table_is_named_where_it_is_used(
+    folder: Path, old: str, new: str, said: str
+) -> None:
+    assert OWN.count(old) == 1
+    (folder / "tables/own.yaml").write_text(OWN.replace(old, new), encoding="utf-8")
+    line = next(n for n, text in enumerate(OWN.splitlines(), 1) if old in text)
+    (found,) = problems(folder / "h.yaml")
+    assert found.startswith(f"tables/own.yaml:{line}: {said}")
+
+
+def test_a_value_without_a_source_does_not_load(folder: Path) -> None:
+    lines = OWN.splitlines()
+    index = next(i for i, text in enumerate(lines) if text.startswith("register_bit"))
+    lines[index] = lines[index].split(", source")[0] + "}"
+    (folder / "tables/own.yaml").write_text("\n".join(lines), encoding="utf-8")
+    assert problems(folder / "h.yaml") == [
+        f"tables/own.yaml:{index + 1}: register_bit.source: key is missing,"
+        " expected text that is not empty"
+    ]
+
+
+def test_a_table_that_is_not_there_is_named_with_the_line(folder: Path) -> None:
+    (folder / "tables/own.yaml").unlink()
+    assert problems(folder / "h.yaml") == [
+        f"h.yaml:4: energy_table: no such file: {folder}/tables/own.yaml"
+    ]
+    with pytest.raises(InputError) as caught:
+        load_energy_table("absent.yaml")
+    assert caught.value.problems == ("absent.yaml: no such file",)
+
+
+def test_a_table_s_logic_can_be_another_s_at_another_node(folder: Path) -> None:
+    path = folder / "scaled.yaml"
+    path.write_text("name: small\nscaled: {from: 45nm, to_node_nm: 7, to_voltage_v: 0.7}\n")
+    table = load_energy_table(path)
+    assert (table.name, table.node_nm, table.voltage_v) == ("small", 7, 0.7)
+    cost = table.cost(Arithmetic("add", "fp32"))
+    assert cost.kind == "scaled"
+    assert cost.energy_pj == pytest.approx(0.9 * 0.04781 / 0.84433, rel=1e-3)
+    assert check_file(path) == "energy table small"
+    path.write_text("name: small\nscaled: {from: tables/own.yaml, to_node_nm: 16}\n")
+    assert load_energy_table(path).voltage_v == 0.9
+
+
+@pytest.mark.parametrize(
+    ("scaled", "said"),
+    [
+        ("{from: 54nm, to_node_nm: 7}",
+         "scaled.from: unknown name '54nm'; did you mean '45nm'? allowed: 40nm, 45nm, 7nm"),
+        ("{from: no.yaml, to_node_nm: 7}", "scaled.from: no such file: no.yaml"),
+        ("{from: x.yaml, to_node_nm: 7}",
+         "scaled.from: x.yaml is scaled from this file, so that neither is a table"),
+        ("{from: 45nm, to_node_nm: 6}", "scaled: logic is not scaled to or from 6 nm;"
+         " known are 130, 90, 65, 45, 32, 20, 16, 14, 10, 7"),
+        ("{from: 7nm, to_node_nm: 7}",
+         "scaled: energy table 7nm states no voltage_v to scale logic from"),
+    ],
+)  # fmt: skip
+def test_a_scaling_that_cannot_be_is_refused(folder: Path, scaled: str, said: str) -> None:
+    (folder / "x.yaml").write_text(f"name: x\nscaled: {scaled}\n")
+    with pytest.raises(InputError) as caught:
+        load_energy_table(folder / "x.yaml")
+    assert caught.value.problems == (f"{folder}/x.yaml:2: {said}",)
+
+
+def test_machines_that_come_with_it_still_name_theirs() -> None:
+    assert load_hardware(shipped("hwconfigs", "edge-16x16")).energy_table == "45nm"

@@ -1,0 +1,113 @@
+"""What a saving owes to single constants: arithmetic on terms that add up."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accelsim.config import energy_table_names, load_energy_table
+from accelsim.energy import charge, total_pj
+from accelsim.energy.sensitivity import (
+    LEAKAGE,
+    Spread,
+    energy_pj,
+    interval,
+    saving,
+    spreads,
+    swings,
+    terms,
+)
+from accelsim.machine import Action, Arithmetic, Counts, DramAccess, Sram
+
+ACTIONS: list[Action] = [
+    Arithmetic("multiply", "e4m3fn"),
+    Arithmetic("add", "e4m3fn"),
+    Arithmetic("add", "fp32"),
+    Arithmetic("register", "fp32"),
+    Sram("read", 32768),
+    Sram("write", 32768),
+    Sram("read", 100_000),
+    DramAccess("read", "lpddr4"),
+]
+COUNTS = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(1, 10**9)), min_size=1)
+
+
+def lines(counts: list[tuple[Action, int]]) -> Counts:
+    return Counts(("unit", action, number) for action, number in counts)
+
+
+@given(COUNTS, st.floats(0, 1e9))
+def test_terms_add_up_to_the_energy(counts: list[tuple[Action, int]], leaked: float) -> None:
+    charged = charge(lines(counts), load_energy_table("45nm"))
+    found = terms(charged, leaked)
+    assert energy_pj(found) == pytest.approx(total_pj(charged) + leaked, rel=1e-15)
+
+
+@given(COUNTS)
+def test_doubling_one_constant_doubles_its_term_and_nothing_else(
+    counts: list[tuple[Action, int]],
+) -> None:
+    found = terms(charge(lines(counts), load_energy_table("45nm")))
+    for constant, term in found.items():
+        doubled = energy_pj(found, {constant: 2.0})
+        assert doubled - energy_pj(found) == pytest.approx(term, rel=1e-9, abs=1e-3)
+        others = {name: value for name, value in found.items() if name != constant}
+        assert doubled == math.fsum([2.0 * term, *others.values()])
+
+
+TERMS = st.dictionaries(st.sampled_from("abcd"), st.floats(0.01, 100), min_size=4, max_size=4)
+FACTORS = st.tuples(st.floats(0.05, 1.0), st.floats(1.0, 20.0))
+
+
+@given(TERMS, TERMS, st.tuples(FACTORS, FACTORS, FACTORS, FACTORS))
+def test_the_interval_is_that_of_all_corners(
+    ours: dict[str, float], theirs: dict[str, float], factors: tuple[tuple[float, float], ...]
+) -> None:
+    given_spreads = [Spread(c, *f, ()) for c, f in zip("abcd", factors, strict=True)]
+    corners = [
+        saving(ours, theirs, dict(zip("abcd", corner, strict=True)))
+        for corner in itertools.product(*factors)
+    ]
+    low, high = interval(ours, theirs, given_spreads)
+    assert low == pytest.approx(min(corners), abs=1e-9)
+    assert high == pytest.approx(max(corners), abs=1e-9)
+    for swing in swings(ours, theirs, given_spreads):
+        assert low - 1e-9 <= min(swing.at_low, swing.at_high)
+        assert high + 1e-9 >= max(swing.at_low, swing.at_high)
+
+
+def test_the_constant_that_matters_most_comes_first() -> None:
+    ours, theirs = {"a": 1.0, "b": 5.0}, {"a": 1.0, "b": 10.0}
+    found = swings(ours, theirs, [Spread("a", 0.9, 1.1, ()), Spread("b", 0.5, 2.0, ())])
+    assert [swing.spread.constant for swing in found] == ["b", "a"]
+    assert found[0].at_high == saving(ours, theirs, {"b": 2.0}) == 1.0 - 11.0 / 21.0
+    # What both have alike cannot decide, but dilutes.
+    assert saving(ours, theirs, {"a": 1e9}) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_spreads_are_what_the_sources_say() -> None:
+    tables = [load_energy_table(name) for name in energy_table_names()]
+    found = {s.constant: s for s in spreads(ACTIONS, load_energy_table("45nm"), tables)}
+    # Horowitz at 45 nm against Aladdin at 40 nm, whose fp32 adder takes 16.7 pJ and not 0.9.
+    assert found["add fp32"].low == 1.0
+    assert found["add fp32"].high == pytest.approx(16.7 / 0.9)
+    assert found["add fp32"].sources[0].startswith("40nm: Aladdin, ISCA 2014")
+    assert (found["SRAM of 32768 B"].low, found["SRAM of 32768 B"].high) == (17 / 20, 1.0)
+    assert found["SRAM of 100000 B"].low == 17 / 20  # the worse of its two neighbours
+    assert found["DRAM lpddr4"].high == pytest.approx(2600 / 64 / 8)
+    assert LEAKAGE in found
+    # At 7 nm there is Jouppi alone, and what scaling makes of Horowitz, which is less.
+    at_7 = {s.constant: s for s in spreads(ACTIONS, load_energy_table("7nm"), tables)}
+    assert at_7["add fp32"].high == 1.0
+    assert at_7["add fp32"].low == pytest.approx(0.9 * 0.1025 / 0.38, rel=0.01)
+
+
+def test_a_constant_with_one_source_has_no_spread() -> None:
+    alone = load_energy_table("45nm")
+    found = {s.constant for s in spreads(ACTIONS, alone, [alone])}
+    assert "add fp32" not in found
+    assert "SRAM of 32768 B" in found
