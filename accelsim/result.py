@@ -63,10 +63,10 @@ class LayerRun:
             case LoweredVector():
                 return {}
             case LoweredSteps():
-                first = self.lowered.steps[0]
+                product = self.lowered.steps[0]
             case LoweredLayer():
-                first = self.lowered
-        return first.tiling._asdict() | {"tiles": len(first.sequence)}
+                product = self.lowered
+        return product.tiling._asdict() | {"tiles": len(product.first.sequence)}
 
     def as_dict(self, hardware: Hardware, table: EnergyTable) -> dict[str, Any]:
         """Return plain values, in the words of the JSON report."""

@@ -73,26 +73,17 @@ class Flags:
         are fetched for the rows and columns that hold a flagged output, unless they are kept.
         """
         trace, tiling = self.nest.trace, self.tiling
-        assert trace.recomputed is not None
         assert self.by_unit is not None
         trips = self.nest.trips(tiling.extents)
         earlier = (trips.k - 1) * tiling.k
         nothing = np.zeros_like(self.by_unit)
         self.refetched_by_operand = {"a": nothing, "b": nothing}
         if earlier:
-            mask = trace.recomputed.reshape(trace.repeats, trace.m, trace.n)
-            row_starts, col_starts = self._starts()
-            by_row = np.logical_or.reduceat(mask, col_starts, axis=2)
-            by_col = np.logical_or.reduceat(mask, row_starts, axis=1)
-            lines = {
-                "a": np.add.reduceat(by_row, row_starts, axis=1, dtype=np.int64),
-                "b": np.add.reduceat(by_col, col_starts, axis=2, dtype=np.int64),
-            }
             for key, foreign in (("a", "n"), ("b", "m")):
                 if not (
                     key in tiling.keeps and tiling.order.index("k") > tiling.order.index(foreign)
                 ):
-                    bits = lines[key] * earlier * trace.operand_format.bits
+                    bits = self.lines[key] * earlier * trace.operand_format.bits
                     self.refetched_by_operand[key] = -(-bits // 8)
         return self.refetched_by_operand["a"] + self.refetched_by_operand["b"]
 

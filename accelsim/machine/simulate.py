@@ -26,12 +26,14 @@ import simpy
 from numpy.typing import NDArray
 
 from accelsim.machine.board import Behaviour, Board, Job
-from accelsim.machine.hardware import Hardware, Rerun
-from accelsim.machine.lower import LoweredLayer, Part, Visit
+from accelsim.machine.hardware import Hardware, Lanes
+from accelsim.machine.ledger import Ledger
+from accelsim.machine.lower import LoweredLayer
 from accelsim.machine.memory import Memory
-from accelsim.machine.recompute import Recompute
+from accelsim.machine.recompute import recompute_unit
 from accelsim.machine.steady import Moment, SteadyState
 from accelsim.machine.timeline import Timeline
+from accelsim.machine.visits import Part, Pass, Visit
 from accelsim.progress import Progress, silent
 
 
@@ -61,23 +63,25 @@ def simulate(layer: LoweredLayer, hardware: Hardware, progress: Progress = silen
 
     Rounds of visits that repeat exactly are jumped over, to the same integers.
     """
-    return _Machine(layer, hardware, progress, SteadyState(_by_time(layer, hardware))).run()[0]
+    return _Machine(layer, hardware, progress, SteadyState(_by_time(layer.first, hardware))).run()[
+        0
+    ]
 
 
-def _by_time(layer: LoweredLayer, hardware: Hardware) -> NDArray[np.int32]:
+def _by_time(work: Pass, hardware: Hardware) -> NDArray[np.int32]:
     """Return the kinds of the visits, without what makes no difference to time.
 
     An array redoes one flagged output of a wave in the time of all of them.
     """
-    kinds = layer.kinds
-    if isinstance(hardware.recompute, Rerun):
+    kinds = work.kinds
+    if not isinstance(hardware.recompute, Lanes):
         kinds = tuple(
             replace(kind, parts=tuple(replace(p, flagged=min(p.flagged, 1)) for p in kind.parts))
             for kind in kinds
         )
     numbers: dict[Visit, int] = {}
     renumbered = [numbers.setdefault(kind, len(numbers)) for kind in kinds]
-    return np.array(renumbered, np.int32)[layer.sequence]
+    return np.array(renumbered, np.int32)[work.sequence]
 
 
 def simulate_every_visit(
@@ -85,6 +89,13 @@ def simulate_every_visit(
 ) -> tuple[Simulation, Timeline]:
     """Run one layer without jumps, and return what happened as well."""
     return _Machine(layer, hardware, progress, None).run()
+
+
+def _overlapping(visit: Visit) -> int:
+    """Return how many waves of a visit can begin while one drains."""
+    drain = max(part.time.drain for part in visit.parts)
+    cycles: int = -(-drain // min(part.time.interval for part in visit.parts))
+    return cycles
 
 
 class _Machine:
@@ -98,15 +109,17 @@ class _Machine:
         self.layer = layer
         self.hardware = hardware
         self.steady = steady
-        self.ticks = iter(progress(range(len(layer.sequence)), f"simulate {layer.trace.name}"))
+        self.ticks = iter(
+            progress(range(len(layer.first.sequence)), f"simulate {layer.trace.name}")
+        )
         self.env = simpy.Environment()
-        self.board = Board(self.env, layer, hardware, steady=steady is not None)
+        self.board = Board(self.env, layer.first, hardware, steady=steady is not None)
         self.watch = self.board.watch
-        self.recompute = Recompute(self.board)
-        self.memory = Memory(self.board, self.recompute)
+        self.ledger = Ledger(self.board)
+        self.unit = recompute_unit(self.board, self.ledger)
+        self.memory = Memory(self.board, self.ledger)
         # Parts that may be in the arrays or draining: as many as overlap when nothing waits.
-        most = 1 + max(-(-kind.drain_cycles // kind.wave_cycles) for kind in layer.kinds)
-        self.room = most
+        self.room = 1 + max(_overlapping(kind) for kind in layer.first.kinds)
         self.jobs: deque[Job] = deque()
         self.new_job, self.new_room = self.env.event(), self.env.event()
         self.started = 0
@@ -118,10 +131,10 @@ class _Machine:
         done = env.process(self.memory.run())
         env.process(self.array())
         env.process(self.port())
-        if self.recompute.lanes is not None:
-            env.process(self.recompute.run_lanes())
+        for process in self.unit.processes():
+            env.process(process)
         env.run(until=done)
-        redone = min(max(self.recompute.ended_at, self.array_end), watch.now)
+        redone = min(max(self.ledger.ended_at, self.array_end), watch.now)
         watch.stall("recompute", self.array_end, redone)
         watch.stall("dram", redone, watch.now)
         total = watch.now + self.skipped_cycles
@@ -157,7 +170,7 @@ class _Machine:
                     self.begin(number, visit)
                 yield from self.work(number, index, visit, part)
             if visit.flagged:
-                self.recompute.computed(number)
+                self.ledger.computed(number)
             else:
                 board.tell("released", number)
             number += 1
@@ -167,7 +180,7 @@ class _Machine:
         self.started = number
         next(self.ticks)
         if visit.flagged:
-            self.recompute.expect(number, visit)
+            self.ledger.expect(number, visit)
         if self.steady is not None:
             # Half a cycle later, all that happens in this cycle has happened.
             self.env.timeout(0.5, self.watch.now).callbacks.append(self.jump)
@@ -178,17 +191,17 @@ class _Machine:
         A part that is over before its first outputs come out is followed by the next meanwhile.
         """
         board, watch, start = self.board, self.watch, self.watch.now
-        reruns = part.flagged > 0 and self.recompute.lanes is None
-        stands = (part.waves - 1) * visit.wave_cycles > visit.drain_cycles
+        reruns = part.flagged > 0 and self.unit.holds_array
+        stands = (part.waves - 1) * part.time.interval > part.time.drain
         flows, drained = (self.env.event() if needed else None for needed in (stands, reruns))
         job = Job(number, index, part, start, flows, drained)
-        busy, slow = part.waves * visit.slow_wave_cycles, part.waves * visit.stretch_cycles
+        busy, slow = part.waves * part.slow_wave_cycles, part.waves * part.time.stretch
         label = f"tile {number}" if len(visit.parts) == 1 else f"tile {number} part {index}"
         self.jobs.append(job)
         if not self.new_job.triggered:
             self.new_job.succeed()
         if flows is not None:
-            first = visit.slow_wave_cycles + visit.drain_cycles
+            first = part.slow_wave_cycles + part.time.drain
             yield board.sleep(first, "array", number)
             watch.note("array", start, label)
             watch.stall("scratchpad", watch.now - min(slow, first), watch.now)
@@ -200,9 +213,9 @@ class _Machine:
         yield board.sleep(busy, "array", number)
         watch.note("array", start, label)
         watch.stall("scratchpad", watch.now - slow, watch.now)
-        self.array_end = watch.now + visit.drain_cycles
+        self.array_end = watch.now + part.time.drain
         if drained is not None:
-            yield from self.recompute.rerun(job, drained, visit)
+            yield from self.unit.after_wave(job, drained)
             self.array_end = watch.now
 
     def port(self) -> Behaviour:
@@ -214,8 +227,8 @@ class _Machine:
                 board.waiting["port"] = ("job", self.started)
                 yield self.new_job
             job = self.jobs.popleft()
-            visit, number = board.visit(job.number), job.number
-            arrival = job.start + visit.slow_wave_cycles + visit.drain_cycles
+            visit, number, part = board.visit(job.number), job.number, job.part
+            arrival = job.start + part.slow_wave_cycles + part.time.drain
             if arrival > watch.now:
                 yield board.sleep(arrival - watch.now, "port", number)
             if job.index == 0:
@@ -223,12 +236,12 @@ class _Machine:
                 watch.change("tiles in c", 1)
             if job.flows is not None:
                 job.flows.succeed()
-            if job.part.waves > 1:
-                yield board.sleep((job.part.waves - 1) * visit.slow_wave_cycles, "drain", number)
-            if job.part.refetch_bytes:
+            if part.waves > 1:
+                yield board.sleep((part.waves - 1) * part.slow_wave_cycles, "drain", number)
+            if part.refetch_bytes:
                 board.tell(f"flagged {job.index}", number)
             since = watch.now
-            yield from self.recompute.enqueue(job)
+            yield from self.unit.port(job)
             watch.blocked("port", since)
             if job.drained is not None:
                 job.drained.succeed()
@@ -238,7 +251,7 @@ class _Machine:
             if job.index + 1 < len(visit.parts):
                 continue
             if visit.flagged:
-                self.recompute.drained(number)
+                self.ledger.drained(number)
             else:
                 board.tell("complete", number)
 
@@ -247,13 +260,13 @@ class _Machine:
         assert self.steady is not None
         board, memory, first = self.board, self.memory, self.started
         now = int(checkpoint.value or 0)
-        recompute = self.recompute.state(first, now)
-        if recompute is None:
+        redoing = self.unit.state(now)
+        if redoing is None:
             self.steady.forget()
             return
         state = (
             board.state(first, now),
-            recompute,
+            (self.ledger.state(first, now), redoing),
             (memory.turn - first, memory.stored - first, self.room),
             tuple((number - first, left) for number, left in memory.loads_left.items()),
             tuple(job.number - first for job in self.jobs),

@@ -73,7 +73,7 @@ def test_time_grows_with_distinct_visits_and_not_with_all(monkeypatch: pytest.Mo
     module = sys.modules["accelsim.machine.simulate"]  # the name is also a function's
     monkeypatch.setattr(module, "SteadyState", Counted)
     layer = lower(trace(800, 16, 400), hardware)
-    assert len(layer.sequence) == 20_000
+    assert len(layer.first.sequence) == 20_000
     assert simulate(layer, hardware) == simulate_every_visit(layer, hardware)[0]
     assert len(visits) < 2_000
 

@@ -63,8 +63,8 @@ def test_the_total_lies_between_the_busiest_unit_and_all_of_them(
     parts = [part for visit in visits for part in visit.parts]
     fetches = sum(visit.transfers for visit in visits) + sum(p.refetch_bytes > 0 for p in parts)
     waits = hardware.dram_latency_cycles * fetches
-    drains = sum(visit.drain_cycles * len(visit.parts) for visit in visits)
-    drained = sum((visit.waves - 1) * visit.slow_wave_cycles for visit in visits)
+    drains = sum(part.time.drain for part in parts)
+    drained = sum(part.waves * part.slow_wave_cycles for part in parts)
     assert result.total_cycles <= sum(busy.values()) + waits + drains + drained
 
 
