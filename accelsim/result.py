@@ -17,6 +17,7 @@ from accelsim.machine import (
     LoweredSteps,
     LoweredVector,
     Simulated,
+    VectorSimulation,
     chrome_trace,
     find_bottleneck,
 )
@@ -68,13 +69,24 @@ class LayerRun:
                 product = self.lowered
         return product.tiling._asdict() | {"tiles": len(product.first.sequence)}
 
+    def _redoing(self) -> dict[str, int]:
+        """Return what there is to say of a layer that redoes outputs, and zeros for others."""
+        lowered, simulation = self.lowered, self.simulation
+        if isinstance(lowered, LoweredVector) or isinstance(simulation, VectorSimulation):
+            return {"redone_outputs": 0, "gather_cycles": 0, "deferred_cycles": 0}
+        return {
+            "redone_outputs": lowered.redone_outputs,
+            "gather_cycles": lowered.gather_cycles,
+            "deferred_cycles": simulation.deferred_cycles,
+        }
+
     def as_dict(self, hardware: Hardware, table: EnergyTable) -> dict[str, Any]:
         """Return plain values, in the words of the JSON report."""
         trace, simulation = self.trace, self.simulation
         found = find_bottleneck(self.lowered, simulation, hardware)
         product = trace if isinstance(trace, LayerTrace) else None
         macs = product.macs if product else 0
-        redone = product.recomputed_outputs if product else 0
+        flagged = product.recomputed_outputs if product else 0
         peak = simulation.total_cycles * hardware.array.macs_per_cycle
         return {
             "name": trace.name,
@@ -91,8 +103,9 @@ class LayerRun:
             "why": found.why,
             "tiling": self._tiling(),
             "bytes": {name: self.lowered.counts.bytes_moved(name) for name in MEMORIES},
-            "recomputed_outputs": redone,
-            "recompute_rate": redone / product.outputs if product else 0.0,
+            "recomputed_outputs": flagged,
+            **self._redoing(),
+            "recompute_rate": flagged / product.outputs if product else 0.0,
             "recompute_share": simulation.stall_cycles["recompute"] / simulation.total_cycles,
             "energy_pj": by_component(charge(self.lowered.counts, table)),
         }

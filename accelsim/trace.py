@@ -70,6 +70,11 @@ class LayerTrace:
         return replace(self, repeats=1, recurrent=False, recomputed=mask)
 
     @property
+    def static(self) -> bool:
+        """Say whether the outputs that take the second accumulator are known before the run."""
+        return self.recomputed is not None and self.detector is None
+
+    @property
     def outputs(self) -> int:
         """Number of inner products."""
         return self.repeats * self.m * self.n

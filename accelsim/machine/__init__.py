@@ -2,7 +2,7 @@
 
 from accelsim.machine.bottleneck import Bottleneck, find_bottleneck
 from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram
-from accelsim.machine.hardware import DramType, Hardware, Lanes, Rerun
+from accelsim.machine.hardware import DramType, Dual, Hardware, Lanes, Rerun
 from accelsim.machine.layers import Lowered, Simulated, lower_layer, simulate_layer
 from accelsim.machine.lower import LoweredLayer, lower
 from accelsim.machine.perfetto import chrome_trace
@@ -20,6 +20,7 @@ __all__ = [
     "Counts",
     "DramAccess",
     "DramType",
+    "Dual",
     "Hardware",
     "Interval",
     "Lanes",

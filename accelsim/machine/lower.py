@@ -7,6 +7,7 @@ Products that repeat follow one another, each with operands of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,10 +15,13 @@ from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError
 from accelsim.machine.counts import Counts
-from accelsim.machine.flags import Flags
-from accelsim.machine.hardware import Hardware, Lanes
+from accelsim.machine.flags import Grid, Place
+from accelsim.machine.gather import Gather
+from accelsim.machine.hardware import Dual, Hardware, Rerun
 from accelsim.machine.mapping import Extents, WaveTime
+from accelsim.machine.redo import Again, Nothing, Redo, Stop
 from accelsim.machine.tally import tally
+from accelsim.machine.tally_redo import tally_redo
 from accelsim.machine.tiling import Nest, Tiling, bytes_of, choose_tiling
 from accelsim.machine.visits import Part, Pass, Visit
 from accelsim.trace import LayerTrace
@@ -28,13 +32,24 @@ MAX_FLAGGED_UNITS = 2_000_000
 
 @dataclass(frozen=True, eq=False)
 class LoweredLayer:
-    """A layer as the machine runs it. `folds` are fillings of one array."""
+    """A layer as the machine runs it: a first pass, and a deferred one if that is how it redoes.
+
+    `folds` are fillings of one array in the first pass. `redone_outputs` are computed again,
+    flagged or not.
+    """
 
     trace: LayerTrace
     tiling: Tiling
     first: Pass
+    deferred: Pass | None
     folds: int
+    redone_outputs: int
     counts: Counts
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """What the machine goes through, one after the other."""
+        return (self.first,) if self.deferred is None else (self.first, self.deferred)
 
     @property
     def visits(self) -> list[Visit]:
@@ -56,6 +71,11 @@ class LoweredLayer:
         """Cycles in which terms enter the arrays in the first pass."""
         return self.first.stream_cycles
 
+    @property
+    def gather_cycles(self) -> int:
+        """Cycles in which lines are put in dense order to be redone."""
+        return self.first.gather_cycles + (self.deferred.gather_cycles if self.deferred else 0)
+
 
 def lower(trace: LayerTrace, hardware: Hardware, *, b_on_chip: bool = False) -> LoweredLayer:
     """Cut a layer into tiles for `hardware`; with `b_on_chip`, all of B is in its scratchpad.
@@ -67,19 +87,49 @@ def lower(trace: LayerTrace, hardware: Hardware, *, b_on_chip: bool = False) -> 
         tiling = tiling._replace(keeps="".join(sorted({*tiling.keeps, "b"})))
     nest = Nest(trace, hardware)
     _check_memory(nest, tiling)
-    flags = Flags(nest, tiling)
-    if flags.number > MAX_FLAGGED_UNITS:
+    grid = Grid(nest, tiling)
+    redo = _redo(grid, b_on_chip)
+    if redo.units() > MAX_FLAGGED_UNITS:
         raise AccelsimError(
-            f"layer {trace.name} on {hardware.name}: {flags.number} groups of outputs with flagged"
+            f"layer {trace.name} on {hardware.name}: {redo.units()} groups of outputs with flagged"
             f" ones, and at most {MAX_FLAGGED_UNITS} can be simulated"
         )
+    deferred = redo.deferred()
+    work = redo.work(deferred)
     return LoweredLayer(
         trace=trace,
         tiling=tiling,
-        first=_Visits(nest, tiling, b_on_chip).list(flags),
+        first=_Visits(nest, tiling, b_on_chip).first_pass(redo.stops(), _slow_waves(grid)),
+        deferred=deferred,
         folds=int(nest.folds(tiling.extents)),
-        counts=tally(nest, tiling, flags, b_on_chip),
+        redone_outputs=work.outputs,
+        counts=tally(nest, tiling, b_on_chip) + tally_redo(nest, tiling, work),
     )
+
+
+def _redo(grid: Grid, b_on_chip: bool) -> Redo:
+    """Return what is redone of a layer."""
+    unit = grid.nest.hardware.recompute
+    if isinstance(unit, Dual) or not grid.nest.trace.recomputed_outputs:
+        return Nothing()
+    if isinstance(unit, Rerun) and unit.packs:
+        return Gather(grid, b_on_chip)
+    return Again(grid, b_on_chip)
+
+
+def _slow_waves(grid: Grid) -> dict[Place, list[int]]:
+    """Return the waves of each tile that take the time of the high accumulator: on dual ones,
+    those with outputs of a mask that was known before.
+    """
+    trace = grid.nest.trace
+    dual = isinstance(grid.nest.hardware.recompute, Dual)
+    if not dual or not trace.static or not trace.recomputed_outputs:
+        return {}
+    places: dict[Place, list[int]] = {}
+    for number in np.unique(grid.waves()[grid.by_unit(grid.flagged()) > 0]).tolist():
+        place, wave = grid.place_of(number)
+        places.setdefault(place, []).append(wave)
+    return places
 
 
 class _Visits:
@@ -91,8 +141,8 @@ class _Visits:
         self.b_on_chip = b_on_chip
         self.trips = nest.trips(tiling.extents)
 
-    def list(self, flags: Flags) -> Pass:
-        """Return all visits."""
+    def first_pass(self, stops: dict[Place, list[Stop]], slow: dict[Place, list[int]]) -> Pass:
+        """Return all visits, some cut where they stop or where waves are slow."""
         places = self.places()
         codes = np.zeros(len(places["m"]), np.int64)
         for axis in "mkn":
@@ -103,21 +153,38 @@ class _Visits:
         kinds = [numbers.setdefault(self.visit(int(code)), len(numbers)) for code in distinct]
         once = np.array(kinds, np.int32)[inverse]
         sequence: NDArray[np.int32] = np.tile(once, self.nest.trace.repeats)
-        if flags.number == 0:
-            return Pass(tuple(numbers), sequence)
         plain = tuple(numbers)
-        ends = places["k"] == self.trips.k - 1
-        for index in np.flatnonzero(np.tile(ends, self.nest.trace.repeats)):
-            product, place = divmod(int(index), len(codes))
-            i, j = int(places["m"][place]), int(places["n"][place])
-            groups = flags.groups(product, i, j)
-            if groups:
-                before = plain[sequence[index]]
-                redo_cycles = self.redo_cycles(self.tile(int(codes[place])))
-                parts = _parts(before.parts[0], groups, flags.chain, redo_cycles)
-                visit = replace(before, parts=parts)
-                sequence[index] = numbers.setdefault(visit, len(numbers))
+        rank = np.empty((self.trips.k, self.trips.m, self.trips.n), np.int64)
+        rank[places["k"], places["m"], places["n"]] = np.arange(len(codes))
+        for place, k, parts in self.cuts(stops, slow):
+            index = place.product * len(codes) + int(rank[k, place.i, place.j])
+            visit = replace(plain[sequence[index]], parts=parts)
+            sequence[index] = numbers.setdefault(visit, len(numbers))
         return Pass(tuple(numbers), sequence)
+
+    def cuts(
+        self, stops: dict[Place, list[Stop]], slow: dict[Place, list[int]]
+    ) -> Iterator[tuple[Place, int, tuple[Part, ...]]]:
+        """Yield the parts of each visit that is cut, with its place and its tile over the terms."""
+        last = int(self.trips.k) - 1
+        for place, where in stops.items():
+            tile = self.tile(self.code(place, last))
+            whole = Part(self.nest.mapping.waves(tile), self.time(tile, self.nest.mac_cycles))
+            yield place, last, _stopping(whole, where, self.nest.mapping.chain(tile.k))
+        for place, waves in slow.items():
+            for k in range(last + 1):
+                tile = self.tile(self.code(place, k))
+                fast, high = self.nest.mac_cycles, self.nest.masked_mac_cycles
+                whole = Part(self.nest.mapping.waves(tile), self.time(tile, fast))
+                chain = self.nest.mapping.chain(tile.k)
+                yield place, k, _slowed(whole, waves, chain, self.time(tile, high))
+
+    def code(self, place: Place, k: int) -> int:
+        """Return which axes a tile is the first or last along, as a number."""
+        code = 0
+        for trips, at in zip(self.trips, (place.i, k, place.j), strict=True):
+            code = code * 4 + (at == 0) * 2 + (at == trips - 1)
+        return code
 
     def places(self) -> dict[str, NDArray[np.int64]]:
         """Return the tile indices of the visits of one product, in order."""
@@ -134,10 +201,6 @@ class _Visits:
         keeps = {key: key in tiling.keeps for key in "abc"}
         outputs = tile.m * tile.n
         store = widths.output if last["k"] else 0 if keeps["c"] else widths.partial
-        returns = bool(nest.folds_over_terms(tiling.extents) > 1)
-        time = nest.mapping.wave_time(
-            tile, nest.trace.accumulator.format, widths, nest.hardware.scratchpads, returns
-        )
         again = (
             first["n"] or not keeps["a"],
             not self.b_on_chip and (first["m"] or not keeps["b"]),
@@ -148,8 +211,15 @@ class _Visits:
             load_b_bytes=int(nest.block_bytes("b", tile)) if again[1] else 0,
             load_c_bytes=int(bytes_of(outputs, widths.partial)) if comes_back else 0,
             store_bytes=int(bytes_of(outputs, store)),
-            parts=(Part(nest.mapping.waves(tile), WaveTime(*map(int, time))),),
+            parts=(Part(nest.mapping.waves(tile), self.time(tile, nest.mac_cycles)),),
         )
+
+    def time(self, tile: Extents, mac: int) -> WaveTime:
+        """Return the time of a wave of a tile, at a MAC every `mac` cycles."""
+        nest, extents = self.nest, self.tiling.extents
+        returns = bool(nest.folds_over_terms(extents) > 1)
+        pads, widths = nest.hardware.scratchpads, nest.widths(extents)
+        return WaveTime(*map(int, nest.mapping.wave_time(tile, mac, widths, pads, returns)))
 
     def tile(self, code: int) -> Extents:
         """Return the extents of the tile at a place that is last along the axes `code` says."""
@@ -162,38 +232,29 @@ class _Visits:
             )
         )
 
-    def redo_cycles(self, tile: Extents) -> int:
-        """Return the time of all folds over the terms of the outputs of a wave, done alone; for
-        lanes, that of a round.
-        """
-        nest, tiling = self.nest, self.tiling
-        if isinstance(nest.hardware.recompute, Lanes):
-            return nest.trace.k
-        again = nest.trace.recompute_accumulator
-        assert again is not None
-        widths = nest.widths(tiling.extents)._replace(partial=again.outer_format.bits)
-        fmt, pads = again.format, nest.hardware.scratchpads
-        returns = bool(nest.folds_over_terms(tiling.extents) > 1)
-        rest = nest.shape.k - (self.trips.k - 1) * tiling.k
-        total = 0
-        for terms, times in ((tiling.k, self.trips.k - 1), (rest, 1)):
-            part = tile._replace(k=terms)
-            time = nest.mapping.wave_time(part, fmt, widths, pads, returns)
-            total += times * nest.mapping.chain(terms) * int(time.interval + time.stretch)
-        return total + int(time.drain)
 
-
-def _parts(
-    whole: Part, groups: list[tuple[int, int, int]], chain: int, redo_cycles: int
-) -> tuple[Part, ...]:
-    """Cut a visit's waves after each that leaves flagged outputs."""
+def _stopping(whole: Part, stops: list[Stop], chain: int) -> tuple[Part, ...]:
+    """Cut a visit's waves after each chain of them after which something is redone."""
     parts, done = [], 0
-    for group, flagged, refetch_bytes in groups:
-        until = (group + 1) * chain
-        parts.append(Part(until - done, whole.time, flagged, refetch_bytes, redo_cycles))
+    for wave, *what in stops:
+        until = (wave + 1) * chain
+        parts.append(Part(until - done, whole.time, *what))
         done = until
     left = whole.waves - done
     return (*parts, replace(whole, waves=left)) if left else tuple(parts)
+
+
+def _slowed(whole: Part, chains: list[int], chain: int, slow: WaveTime) -> tuple[Part, ...]:
+    """Cut a visit's waves where chains of them take another time."""
+    parts: list[Part] = []
+    slowed = set(chains)
+    for number in range(whole.waves // chain):
+        time = slow if number in slowed else whole.time
+        if parts and parts[-1].time == time:
+            parts[-1] = replace(parts[-1], waves=parts[-1].waves + chain)
+        else:
+            parts.append(Part(chain, time))
+    return tuple(parts)
 
 
 def _check_memory(nest: Nest, tiling: Tiling) -> None:

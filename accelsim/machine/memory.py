@@ -63,7 +63,7 @@ class Memory:
         """Occupy the channel."""
         start = self.board.watch.now
         yield self.board.sleep(self.board.hardware.transfer_cycles(size_bytes), what, number)
-        self.board.watch.note("dram", start, f"{what} tile {number}")
+        self.board.watch.note("dram", start, f"{what} {self.board.work.name} {number}")
 
     def loads(self, key: str, number: int) -> int:
         """Return the bytes that a visit fetches for a scratchpad, if there is such a visit."""

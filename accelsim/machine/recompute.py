@@ -73,8 +73,12 @@ class SameArray:
         yield from _operands(board, job)
         watch.stall("dram", since, watch.now)
         start = watch.now
+        if part.gather_cycles:
+            yield board.env.timeout(part.gather_cycles)
+            watch.note("gather", start, f"tile {job.number}")
+        redo = watch.now
         yield board.env.timeout(part.redo_cycles)
-        watch.note("recompute", start, f"redo tile {job.number}")
+        watch.note("recompute", redo, f"redo tile {job.number}")
         watch.stall("recompute", start, watch.now)
         self.ledger.redone(job.number)
 

@@ -17,7 +17,8 @@ class Part:
 
     `flagged` of the outputs that the waves leave are redone. That takes the array `redo_cycles`,
     or lanes as many for every round of them. `refetch_bytes` are operands over terms of earlier
-    tiles that have left the scratchpads and that redoing needs again.
+    tiles that have left the scratchpads and that redoing needs again. Lines are first put in dense
+    order, for `gather_cycles`.
     """
 
     waves: int
@@ -25,6 +26,7 @@ class Part:
     flagged: int = 0
     refetch_bytes: int = 0
     redo_cycles: int = 0
+    gather_cycles: int = 0
 
     @cached_property
     def slow_wave_cycles(self) -> int:
@@ -35,13 +37,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Visit:
-    """One tile of work: what it loads, what it leaves, and its waves."""
+    """One tile of work: what it loads, what it leaves, and its waves.
+
+    In a deferred pass, `copied_bytes` of lines may be put in dense order before the waves, for
+    `gather_cycles`.
+    """
 
     load_a_bytes: int
     load_b_bytes: int
     load_c_bytes: int
     store_bytes: int
     parts: tuple[Part, ...]
+    copied_bytes: int = 0
+    gather_cycles: int = 0
 
     @cached_property
     def loads(self) -> dict[str, int]:
@@ -82,10 +90,14 @@ class Visit:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """Visits one after the other: `sequence` numbers the `kinds` of them, in order."""
+    """Visits one after the other: `sequence` numbers the `kinds` of them, in order.
+
+    `name` is what a timeline calls one; those of the first pass are tiles.
+    """
 
     kinds: tuple[Visit, ...]
     sequence: NDArray[np.int32]
+    name: str = "tile"
 
     @property
     def visits(self) -> list[Visit]:
@@ -107,6 +119,16 @@ class Pass:
     def stream_cycles(self) -> int:
         """Cycles of these in which terms enter the arrays."""
         return self.total([kind.stream_cycles for kind in self.kinds])
+
+    @cached_property
+    def gather_cycles(self) -> int:
+        """Cycles in which lines are put in dense order."""
+        return self.total(
+            [
+                kind.gather_cycles + sum(part.gather_cycles for part in kind.parts)
+                for kind in self.kinds
+            ]
+        )
 
     def rounds(self, width: int) -> int:
         """Return the rounds of at most `width` flagged outputs of one part of a visit."""
