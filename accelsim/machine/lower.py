@@ -82,6 +82,7 @@ def lower(trace: LayerTrace, hardware: Hardware, *, b_on_chip: bool = False) -> 
 
     Raises AccelsimError if no tile fits the scratchpads, or the layer not the memory.
     """
+    _check_formats(trace, hardware)
     tiling = choose_tiling(trace, hardware)
     if b_on_chip:
         tiling = tiling._replace(keeps="".join(sorted({*tiling.keeps, "b"})))
@@ -255,6 +256,17 @@ def _slowed(whole: Part, chains: list[int], chain: int, slow: WaveTime) -> tuple
         else:
             parts.append(Part(chain, time))
     return tuple(parts)
+
+
+def _check_formats(trace: LayerTrace, hardware: Hardware) -> None:
+    """Raise AccelsimError if the recompute unit has no accumulator of the format asked for."""
+    again, formats = trace.recompute_accumulator, hardware.recompute.formats
+    if again is None or formats is None or again.format.name in formats:
+        return
+    raise AccelsimError(
+        f"layer {trace.name} on {hardware.name}: the policy recomputes in {again.format.name}, but"
+        f" the formats of recompute.formats are {' and '.join(formats)}"
+    )
 
 
 def _check_memory(nest: Nest, tiling: Tiling) -> None:
