@@ -58,6 +58,8 @@ def _cycles_by_format(value: object) -> object:
 
 
 def _formats(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError(f"got the string {value!r}, expected a list of formats")
     if not isinstance(value, list | tuple) or not value:
         raise ValueError("expected a list of formats")
     known = []
@@ -155,17 +157,13 @@ class GivenTiling(_Part):
     order: Annotated[LoopOrder | None, Optional] = None
 
 
-class _RecomputeUnit(_Part):
-    """A unit that redoes outputs in `formats`, those of its accumulators; without, in any."""
-
-    formats: Annotated[tuple[str, ...] | None, BeforeValidator(_formats)] = None
-
-
+AccumulatorFormats = Annotated[tuple[str, ...] | None, BeforeValidator(_formats)]
+"""The formats that a unit has accumulators of; without the key, it has any."""
 Schedule = Literal["inline", "deferred"]
 """Outputs are redone while their operands are in the scratchpads, or at the end of the layer."""
 
 
-class Lanes(_RecomputeUnit):
+class Lanes(_Part):
     """Separate wide lanes: each recomputes one output at one MAC a cycle, beside the array.
 
     Flagged outputs wait in a queue of `queue_capacity` entries; when it is full the array stalls.
@@ -177,6 +175,7 @@ class Lanes(_RecomputeUnit):
     queue_capacity: Count
     granularity: Literal["element"] = "element"
     schedule: Schedule = "inline"
+    formats: AccumulatorFormats = None
 
     @property
     def width(self) -> int:
@@ -189,7 +188,7 @@ class Lanes(_RecomputeUnit):
         return f"{self.lanes} lanes behind a queue of {self.queue_capacity}"
 
 
-class Rerun(_RecomputeUnit):
+class Rerun(_Part):
     """The array again, in high precision.
 
     `granularity` says what is redone where an output is flagged: the wave, with only the flagged
@@ -201,6 +200,7 @@ class Rerun(_RecomputeUnit):
     granularity: Literal["element", "tile", "row", "column"] = "element"
     schedule: Schedule = "inline"
     gather_bytes_per_cycle: Annotated[Rate | None, Optional] = None
+    formats: AccumulatorFormats = None
 
     @property
     def packs(self) -> bool:
@@ -211,10 +211,11 @@ class Rerun(_RecomputeUnit):
     def _gathers(self) -> Rerun:
         rate = self.gather_bytes_per_cycle
         if self.packs and rate is None:
-            raise ValueError(f"granularity {self.granularity} needs gather_bytes_per_cycle")
+            raise ValueError(f"expected gather_bytes_per_cycle with granularity {self.granularity}")
         if not self.packs and rate is not None:
             raise ValueError(
-                f"gather_bytes_per_cycle is for granularity row or column, not {self.granularity}"
+                "expected granularity row or column with gather_bytes_per_cycle, not"
+                f" {self.granularity}"
             )
         return self
 
@@ -228,10 +229,11 @@ class Rerun(_RecomputeUnit):
         return f"{how}, deferred" if self.schedule == "deferred" else how
 
 
-class Dual(_RecomputeUnit):
+class Dual(_Part):
     """Both accumulators in every PE, side by side: nothing is ever done again."""
 
     unit: Literal["dual"]
+    formats: AccumulatorFormats = None
 
     def __str__(self) -> str:
         return "two accumulators in every PE"
