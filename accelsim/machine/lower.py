@@ -141,6 +141,7 @@ class _Visits:
         self.tiling = tiling
         self.b_on_chip = b_on_chip
         self.trips = nest.trips(tiling.extents)
+        self.wholes: dict[int, Part] = {}
 
     def first_pass(self, stops: dict[Place, list[Stop]], slow: dict[Place, list[int]]) -> Pass:
         """Return all visits, some cut where they stop or where waves are slow."""
@@ -168,17 +169,24 @@ class _Visits:
     ) -> Iterator[tuple[Place, int, tuple[Part, ...]]]:
         """Yield the parts of each visit that is cut, with its place and its tile over the terms."""
         last = int(self.trips.k) - 1
+        chain = self.nest.mapping.chain
         for place, where in stops.items():
-            tile = self.tile(self.code(place, last))
-            whole = Part(self.nest.mapping.waves(tile), self.time(tile, self.nest.mac_cycles))
-            yield place, last, _stopping(whole, where, self.nest.mapping.chain(tile.k))
+            code = self.code(place, last)
+            yield place, last, _stopping(self.whole(code), where, chain(self.tile(code).k))
         for place, waves in slow.items():
             for k in range(last + 1):
-                tile = self.tile(self.code(place, k))
-                fast, high = self.nest.mac_cycles, self.nest.masked_mac_cycles
-                whole = Part(self.nest.mapping.waves(tile), self.time(tile, fast))
-                chain = self.nest.mapping.chain(tile.k)
-                yield place, k, _slowed(whole, waves, chain, self.time(tile, high))
+                code = self.code(place, k)
+                tile = self.tile(code)
+                high = self.time(tile, self.nest.masked_mac_cycles)
+                yield place, k, _slowed(self.whole(code), waves, chain(tile.k), high)
+
+    def whole(self, code: int) -> Part:
+        """Return all waves of the tile at a place, which are alike."""
+        if code not in self.wholes:
+            tile = self.tile(code)
+            time = self.time(tile, self.nest.mac_cycles)
+            self.wholes[code] = Part(self.nest.mapping.waves(tile), time)
+        return self.wholes[code]
 
     def code(self, place: Place, k: int) -> int:
         """Return which axes a tile is the first or last along, as a number."""
@@ -212,7 +220,7 @@ class _Visits:
             load_b_bytes=int(nest.block_bytes("b", tile)) if again[1] else 0,
             load_c_bytes=int(bytes_of(outputs, widths.partial)) if comes_back else 0,
             store_bytes=int(bytes_of(outputs, store)),
-            parts=(Part(nest.mapping.waves(tile), self.time(tile, nest.mac_cycles)),),
+            parts=(self.whole(code),),
         )
 
     def time(self, tile: Extents, mac: int) -> WaveTime:

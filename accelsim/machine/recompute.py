@@ -49,6 +49,7 @@ class SameArray:
     def __init__(self, board: Board, ledger: Ledger) -> None:
         self.board = board
         self.ledger = ledger
+        self.refetches = _refetches(board)
 
     def processes(self) -> list[Behaviour]:
         """Return nothing: the array does it all."""
@@ -83,8 +84,10 @@ class SameArray:
         self.ledger.redone(job.number)
 
     def state(self, now: int) -> tuple[object, ...] | None:
-        """Return nothing, unless a visit is being redone."""
-        return None if self.ledger.redoing else ()
+        """Return nothing, as the array begins no visit meanwhile; but what is fetched again for
+        one that is redone is not written down.
+        """
+        return None if self.refetches and self.ledger.redoing else ()
 
 
 class WideLanes:
@@ -101,8 +104,7 @@ class WideLanes:
         self.board = board
         self.ledger = ledger
         self.lanes = lanes
-        parts = [part for kind in board.work.kinds for part in kind.parts]
-        self.foresees = board.steady and not any(part.refetch_bytes for part in parts)
+        self.foresees = board.steady and not _refetches(board)
         self.queue = simpy.Container(board.env, capacity=lanes.queue_capacity)
         self.rounds = simpy.Store(board.env)
         # What is foreseen: when each round in the queue begins, of how many, and the last one ends.
@@ -173,6 +175,11 @@ class WideLanes:
             board.watch.note("recompute", start, f"redo {size} of tile {job.number}")
             if last:
                 self.ledger.redone(job.number)
+
+
+def _refetches(board: Board) -> bool:
+    """Say whether anything is ever fetched again to be redone."""
+    return any(part.refetch_bytes for kind in board.work.kinds for part in kind.parts)
 
 
 def _operands(board: Board, job: Job) -> Behaviour:
