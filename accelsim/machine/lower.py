@@ -8,7 +8,7 @@ Products that repeat follow one another, each with operands of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +160,7 @@ class _Visits:
         rank[places["k"], places["m"], places["n"]] = np.arange(len(codes))
         for place, k, parts in self.cuts(stops, slow):
             index = place.product * len(codes) + int(rank[k, place.i, place.j])
-            visit = replace(plain[sequence[index]], parts=parts)
+            visit = plain[sequence[index]].with_parts(parts)
             sequence[index] = numbers.setdefault(visit, len(numbers))
         return Pass(tuple(numbers), sequence)
 
@@ -250,7 +250,7 @@ def _stopping(whole: Part, stops: list[Stop], chain: int) -> tuple[Part, ...]:
         parts.append(Part(until - done, whole.time, *what))
         done = until
     left = whole.waves - done
-    return (*parts, replace(whole, waves=left)) if left else tuple(parts)
+    return (*parts, whole._replace(waves=left)) if left else tuple(parts)
 
 
 def _slowed(whole: Part, chains: list[int], chain: int, slow: WaveTime) -> tuple[Part, ...]:
@@ -260,7 +260,7 @@ def _slowed(whole: Part, chains: list[int], chain: int, slow: WaveTime) -> tuple
     for number in range(whole.waves // chain):
         time = slow if number in slowed else whole.time
         if parts and parts[-1].time == time:
-            parts[-1] = replace(parts[-1], waves=parts[-1].waves + chain)
+            parts[-1] = parts[-1]._replace(waves=parts[-1].waves + chain)
         else:
             parts.append(Part(chain, time))
     return tuple(parts)

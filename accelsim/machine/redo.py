@@ -115,16 +115,17 @@ class Again:
         flagged = np.bincount(where, self.by_unit[self.lines["a"] > 0])
         fetched = sum(self._refetched(key) for key in "ab")
         refetch = np.bincount(where, np.asarray(fetched)[self.lines["a"] > 0])
-        cycles: dict[Extents, int] = {}
+        trips = self.grid.trips
+        cycles: dict[tuple[bool, bool], int] = {}
         stops: dict[Place, list[Stop]] = {}
         for number, size, refetch_bytes in zip(
             numbers.tolist(), flagged.tolist(), refetch.tolist(), strict=True
         ):
             place, wave = self.grid.place_of(number)
-            tile = self.grid.extents(place, 0)
-            if tile not in cycles:
-                cycles[tile] = self._redo_cycles(tile)
-            stop = Stop(wave, int(size), int(refetch_bytes), cycles[tile])
+            edges = place.i == trips.m - 1, place.j == trips.n - 1
+            if edges not in cycles:  # other tiles are all of one size
+                cycles[edges] = self._redo_cycles(self.grid.extents(place, 0))
+            stop = Stop(wave, int(size), int(refetch_bytes), cycles[edges])
             stops.setdefault(place, []).append(stop)
         return stops
 

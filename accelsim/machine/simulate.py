@@ -84,7 +84,7 @@ def _by_time(work: Pass, hardware: Hardware) -> NDArray[np.int32]:
     kinds = work.kinds
     if not isinstance(hardware.recompute, Lanes):
         kinds = tuple(
-            replace(kind, parts=tuple(replace(p, flagged=min(p.flagged, 1)) for p in kind.parts))
+            kind.with_parts(tuple(p._replace(flagged=min(p.flagged, 1)) for p in kind.parts))
             for kind in kinds
         )
     numbers: dict[Visit, int] = {}
@@ -241,7 +241,7 @@ class _Machine:
         next(self.ticks)
         if visit.flagged:
             self.ledger.expect(number, visit)
-        if self.steady is not None:
+        if self.steady is not None and self.steady.may_return(number + self.board.jumped):
             # Half a cycle later, all that happens in this cycle has happened.
             self.env.timeout(0.5, self.watch.now).callbacks.append(self.jump)
 

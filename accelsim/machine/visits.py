@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 from accelsim.machine.mapping import WaveTime
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Some waves of a visit, each of which takes `time`, and what follows the last of them.
 
     `flagged` of the outputs that the waves leave are redone. That takes the array `redo_cycles`,
@@ -28,7 +28,7 @@ class Part:
     redo_cycles: int = 0
     gather_cycles: int = 0
 
-    @cached_property
+    @property
     def slow_wave_cycles(self) -> int:
         """Cycles for which a wave keeps the arrays."""
         cycles: int = self.time.interval + self.time.stretch
@@ -50,6 +50,11 @@ class Visit:
     parts: tuple[Part, ...]
     copied_bytes: int = 0
     gather_cycles: int = 0
+
+    def with_parts(self, parts: tuple[Part, ...]) -> Visit:
+        """Return the same visit, but for its waves."""
+        loads = self.load_a_bytes, self.load_b_bytes, self.load_c_bytes
+        return Visit(*loads, self.store_bytes, parts, self.copied_bytes, self.gather_cycles)
 
     @cached_property
     def loads(self) -> dict[str, int]:
