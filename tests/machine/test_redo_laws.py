@@ -206,6 +206,36 @@ def test_what_is_deferred_never_disturbs_the_first_pass(
     assert (result.deferred_cycles > 0) == (layer.recomputed_outputs > 0)
 
 
+def whole_at_the_end(layer: LayerTrace, hardware: Hardware, key: str) -> bool:
+    """The definition: whether the blocks that the last tiles touch, as long as they are kept, are
+    all of an operand.
+    """
+    tiling, sizes = lowered(layer, hardware).tiling, {"m": layer.m, "k": layer.k, "n": layer.n}
+    trips = {axis: -(-size // getattr(tiling, axis)) for axis, size in sizes.items()}
+    axes, foreign = {"a": ("mk", "n"), "b": ("kn", "m")}[key]
+    outside = tiling.order[: tiling.order.index(foreign)]
+    places = [
+        dict(zip(tiling.order, place, strict=True))
+        for place in itertools.product(*(range(trips[axis]) for axis in tiling.order))
+    ]
+    since = [place for place in places if all(place[x] == places[-1][x] for x in outside)]
+    held = since if key in tiling.keeps else places[-1:]
+    blocks = {tuple(place[axis] for axis in axes) for place in held}
+    return layer.repeats == 1 and len(blocks) == trips[axes[0]] * trips[axes[1]]
+
+
+@settings(max_examples=150, deadline=None)
+@given(TIGHT_MACHINES, LAYERS, st.one_of(st.just(lanes(3, 4, "deferred")), GATHERS, FOLDS))
+def test_what_is_deferred_fetches_an_operand_unless_all_of_it_is_still_there(
+    hardware: Hardware, layer: LayerTrace, unit: Lanes | Rerun
+) -> None:
+    hardware = with_unit(hardware, unit)
+    found = lowered(layer, hardware)
+    for visit in found.deferred.visits if found.deferred else []:
+        for key in "ab":
+            assert (visit.loads[key] == 0) == whole_at_the_end(layer, hardware, key)
+
+
 @settings(max_examples=150, deadline=None)
 @given(ANY_MACHINE, LAYERS, st.sampled_from(["row", "column"]))
 def test_deferred_lines_are_packed_at_least_as_densely(
