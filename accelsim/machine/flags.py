@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.machine.mapping import Extents
-from accelsim.machine.tiling import FOREIGN, Nest, Tiling
+from accelsim.machine.tiling import AXES, FOREIGN, Nest, Tiling
 from accelsim.trace import Mask
 
 Integers = NDArray[np.int64]
@@ -125,5 +125,7 @@ def still_there(grid: Grid, key: str, b_on_chip: bool) -> bool:
         return True
     if grid.nest.trace.repeats > 1:
         return False
-    one_block = grid.trips.k == 1 and getattr(grid.trips, "m" if key == "a" else "n") == 1
-    return bool(one_block or (key in grid.tiling.keeps and grid.tiling.order[0] == FOREIGN[key]))
+    order = grid.tiling.order
+    # Kept, it lasts as long as the loops outside the foreign one stand still; else, one block does.
+    outside = order[: order.index(FOREIGN[key])] if key in grid.tiling.keeps else AXES[key]
+    return all(getattr(grid.trips, axis) == 1 for axis in outside)
