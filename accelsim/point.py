@@ -49,7 +49,7 @@ def measure(
     Layers that differ in name alone, and of which nothing is redone, are simulated once.
     """
     layers: list[LayerRun] = []
-    done: dict[LayerTrace | VectorTrace, LayerRun] = {}
+    done: dict[object, LayerRun] = {}
     for trace in progress(inference.trace.layers, f"measure {workload_name}"):
         alike = _without_name(trace)
         if alike in done:
@@ -63,13 +63,14 @@ def measure(
     return Run(hardware, workload_name, policy, inference, tuple(layers), energy_table)
 
 
-def _without_name(trace: LayerTrace | VectorTrace) -> LayerTrace | VectorTrace | None:
+def _without_name(trace: LayerTrace | VectorTrace) -> object:
     """Return what all layers that take the same are equal to; None if outputs are redone."""
     if isinstance(trace, VectorTrace):
         return replace(trace, name="")
     if trace.recomputed_outputs:
         return None
-    return replace(trace, name="", recompute_accumulator=None, recomputed=None)
+    shape = replace(trace, name="", recompute_accumulator=None, recomputed=None)
+    return shape, trace.recompute_accumulator
 
 
 def load_inputs(

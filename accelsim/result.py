@@ -32,6 +32,7 @@ from accelsim.machine import (
     LoweredSteps,
     LoweredVector,
     Simulated,
+    VectorSimulation,
     chrome_trace,
     find_bottleneck,
 )
@@ -78,10 +79,21 @@ class LayerRun:
             case LoweredVector():
                 return {}
             case LoweredSteps():
-                first = self.lowered.steps[0]
+                product = self.lowered.steps[0]
             case LoweredLayer():
-                first = self.lowered
-        return first.tiling._asdict() | {"tiles": len(first.sequence)}
+                product = self.lowered
+        return product.tiling._asdict() | {"tiles": len(product.first.sequence)}
+
+    def _redoing(self) -> dict[str, int]:
+        """Return what there is to say of a layer that redoes outputs, and zeros for others."""
+        lowered, simulation = self.lowered, self.simulation
+        if isinstance(lowered, LoweredVector) or isinstance(simulation, VectorSimulation):
+            return {"redone_outputs": 0, "gather_cycles": 0, "deferred_cycles": 0}
+        return {
+            "redone_outputs": lowered.redone_outputs,
+            "gather_cycles": lowered.gather_cycles,
+            "deferred_cycles": simulation.deferred_cycles,
+        }
 
     def as_dict(self, hardware: Hardware, table: Estimator) -> dict[str, Any]:
         """Return plain values, in the words of the JSON report."""
@@ -89,7 +101,7 @@ class LayerRun:
         found = find_bottleneck(self.lowered, simulation, hardware)
         product = trace if isinstance(trace, LayerTrace) else None
         macs = product.macs if product else 0
-        redone = product.recomputed_outputs if product else 0
+        flagged = product.recomputed_outputs if product else 0
         peak = simulation.total_cycles * hardware.array.macs_per_cycle
         return {
             "name": trace.name,
@@ -106,8 +118,9 @@ class LayerRun:
             "why": found.why,
             "tiling": self._tiling(),
             "bytes": {name: self.lowered.counts.bytes_moved(name) for name in MEMORIES},
-            "recomputed_outputs": redone,
-            "recompute_rate": redone / product.outputs if product else 0.0,
+            "recomputed_outputs": flagged,
+            **self._redoing(),
+            "recompute_rate": flagged / product.outputs if product else 0.0,
             "recompute_share": simulation.stall_cycles["recompute"] / simulation.total_cycles,
             "energy_pj": by_component(charge(self.lowered.counts, table)),
             "energy_by_cause_pj": self.by_cause(table),
@@ -116,7 +129,9 @@ class LayerRun:
     def by_cause(self, table: Estimator) -> dict[str, float]:
         """Return pJ by cause, leakage apart."""
         product = self.trace if isinstance(self.trace, LayerTrace) else None
-        rate = product.recomputed_outputs / product.outputs if product else 0.0
+        # What a mask known before the run names is not done in the first pass.
+        discarded = product is not None and not product.static
+        rate = product.recomputed_outputs / product.outputs if product and discarded else 0.0
         return by_cause(charge(self.lowered.counts, table), rate)
 
 

@@ -84,7 +84,7 @@ def _networks(hardware: Hardware) -> None:
             every += time.perf_counter() - start
             assert slow == simulation
         taken = _seconds(functools.partial(run, hardware, path, "uniform-low"))
-        tiles = sum(len(lowered.sequence) for lowered, _ in products)
+        tiles = sum(len(lowered.first.sequence) for lowered, _ in products)
         print(
             f"{name} on 32x32 os: {taken:.3f} s for {tiles:,} tiles, {every / taken:.1f} times as"
             " fast as every tile of every layer; the integers are the same"

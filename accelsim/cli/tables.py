@@ -15,6 +15,8 @@ def run_table(result: Run) -> str:
     """Return what a run found: its layers' cycles and what holds each back, bytes, and energy."""
     rows = [layer.as_dict(result.hardware, result.energy_table) for layer in result.layers]
     causes = list(dict.fromkeys(cause for row in rows for cause in row["stall_cycles"]))
+    # Of what few machines have, a column is shown where a layer has any.
+    rare = [key for key in ("gather_cycles", "deferred_cycles") if any(row[key] for row in rows)]
     cycles = [
         (
             "layer",
@@ -25,6 +27,7 @@ def run_table(result: Run) -> str:
             "utilization",
             "recompute_rate",
             "recompute_share",
+            *rare,
             "bottleneck",
         )
     ]
@@ -40,6 +43,7 @@ def run_table(result: Run) -> str:
                 f"{row['utilization']:.3f}",
                 f"{row['recompute_rate']:.4f}",
                 f"{row['recompute_share']:.3f}",
+                *(f"{row[key]}" for key in rare),
                 f"{row['bottleneck']}: {row['why']}",
             )
         )

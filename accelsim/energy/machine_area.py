@@ -24,7 +24,7 @@ from accelsim.energy.parts import (
     whole,
 )
 from accelsim.machine import Arithmetic, Hardware, Lanes, Sram
-from accelsim.machine.tally import QUEUE_ENTRY_BYTES
+from accelsim.machine.redo import ENTRY_BYTES
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.numerics.formats import Format
 from accelsim.trace import Detector, LayerTrace
@@ -113,7 +113,7 @@ def _machine(
     if needed.again and isinstance(hardware.recompute, Lanes):
         lanes = hardware.recompute
         parts.append(times(lanes.lanes, _pe(measure, needed, needed.again), "recompute"))
-        parts.append(memory("queue", lanes.queue_capacity * QUEUE_ENTRY_BYTES))
+        parts.append(memory("queue", lanes.queue_capacity * ENTRY_BYTES))
     parts += [
         _detector(hardware, needed, measure),
         times(hardware.vector_operations_per_cycle, _vector_lane(measure), "vector"),

@@ -2,15 +2,16 @@
 
 from accelsim.machine.bottleneck import Bottleneck, find_bottleneck
 from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram
-from accelsim.machine.hardware import DramType, Hardware, Lanes, Rerun
+from accelsim.machine.hardware import DramType, Dual, Hardware, Lanes, Rerun
 from accelsim.machine.layers import Lowered, Simulated, lower_layer, simulate_layer
-from accelsim.machine.lower import LoweredLayer, Part, Visit, lower
+from accelsim.machine.lower import LoweredLayer, lower
 from accelsim.machine.perfetto import chrome_trace
 from accelsim.machine.recurrent import LoweredSteps, StepsSimulation
 from accelsim.machine.simulate import Simulation, simulate, simulate_every_visit
 from accelsim.machine.tiling import Tiling
 from accelsim.machine.timeline import Interval, Level, Stall, Timeline
 from accelsim.machine.vector import LoweredVector, VectorSimulation
+from accelsim.machine.visits import Part, Pass, Visit
 
 __all__ = [
     "Action",
@@ -19,6 +20,7 @@ __all__ = [
     "Counts",
     "DramAccess",
     "DramType",
+    "Dual",
     "Hardware",
     "Interval",
     "Lanes",
@@ -28,6 +30,7 @@ __all__ = [
     "LoweredSteps",
     "LoweredVector",
     "Part",
+    "Pass",
     "Rerun",
     "Simulated",
     "Simulation",

@@ -9,7 +9,7 @@ from typing import Any
 import simpy
 
 from accelsim.machine.hardware import Hardware
-from accelsim.machine.lower import LoweredLayer, Part, Visit
+from accelsim.machine.visits import Part, Pass, Visit
 from accelsim.machine.watch import Watch
 
 Behaviour = Generator[simpy.Event, Any, None]
@@ -40,10 +40,10 @@ class Board:
     """
 
     def __init__(
-        self, env: simpy.Environment, layer: LoweredLayer, hardware: Hardware, steady: bool
+        self, env: simpy.Environment, work: Pass, hardware: Hardware, steady: bool
     ) -> None:
         self.env = env
-        self.layer = layer
+        self.work = work
         self.hardware = hardware
         self.steady = steady
         self.watch = Watch(env, recording=not steady)
@@ -57,12 +57,12 @@ class Board:
     @property
     def end(self) -> int:
         """One more than the number of the last visit."""
-        return len(self.layer.sequence) - self.jumped
+        return len(self.work.sequence) - self.jumped
 
     def visit(self, number: int) -> Visit:
         """Return what visit `number` does."""
-        kind: int = self.layer.sequence[number + self.jumped]
-        return self.layer.kinds[kind]
+        kind: int = self.work.sequence[number + self.jumped]
+        return self.work.kinds[kind]
 
     def signal(self, name: str, number: int) -> simpy.Event:
         """Return a signal, whoever asks first; before visit 0 all of them have been told."""

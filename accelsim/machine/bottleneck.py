@@ -49,8 +49,8 @@ def find_bottleneck(layer: Lowered, simulation: Simulated, hardware: Hardware) -
         return Bottleneck(name, claims[name][1], 0, 0, work)
     mac = mac_cycles(layer)
     fill_drain = simulation.compute_cycles - mac
-    lanes = isinstance(hardware.recompute, Lanes)
-    redo = 0 if lanes else stalls["recompute"]
+    lanes = isinstance(hardware.recompute, Lanes) and not hardware.defers
+    redo = 0 if lanes or hardware.defers else stalls["recompute"]
     parts = {
         "compute": (mac, _streaming(layer, mac, total, hardware)),
         "fill/drain": (
@@ -74,6 +74,11 @@ def find_bottleneck(layer: Lowered, simulation: Simulated, hardware: Hardware) -
             f"the lanes are busy in {_share(busy, total)} of the cycles,"
             f" the array waits in {_share(stalls['recompute'], total)}",
         )
+    if hardware.defers:
+        others["recompute"] = (
+            stalls["recompute"],
+            f"what was deferred takes {_share(stalls['recompute'], total)} of the cycles",
+        )
     for cause in stalls.keys() - {"dram", "recompute"}:
         others[cause] = (
             stalls[cause],
@@ -96,7 +101,7 @@ def _lane_cycles(layer: LoweredLayer | LoweredSteps, hardware: Hardware) -> int:
     if isinstance(layer, LoweredSteps):
         return sum(_lane_cycles(step, hardware) for step in layer.steps)
     assert isinstance(hardware.recompute, Lanes)
-    return layer.trace.k * layer.rounds(hardware.recompute.width)
+    return layer.trace.k * layer.first.rounds(hardware.recompute.width)
 
 
 def _streaming(layer: LoweredLayer | LoweredSteps, mac: int, total: int, hardware: Hardware) -> str:

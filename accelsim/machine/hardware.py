@@ -5,9 +5,16 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
-from accelsim.numerics.formats import parse_format
+from accelsim.numerics.formats import Format, parse_format
 
 DramType = Literal["ddr3", "lpddr4", "hbm2"]
 LoopOrder = Literal["mnk", "mkn", "nmk", "nkm", "kmn", "knm"]
@@ -50,6 +57,22 @@ def _cycles_by_format(value: object) -> object:
     return cycles
 
 
+def _formats(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError(f"got the string {value!r}, expected a list of formats")
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError("expected a list of formats")
+    known = []
+    for name in value:
+        found = parse_format(name) if isinstance(name, str) else None
+        if found is None:
+            raise ValueError(f"{name!r} is not the name of a format")
+        if found.name in known:
+            raise ValueError(f"{name} is given twice")
+        known.append(found.name)
+    return tuple(known)
+
+
 Optional = BeforeValidator(_given)
 """For a key that may be left out, but not left empty."""
 
@@ -82,6 +105,10 @@ class Array(_Part):
     def macs_per_cycle(self) -> int:
         """Peak rate, of a format that takes one cycle a MAC."""
         return self.rows * self.cols * self.count
+
+    def mac_cycles(self, *formats: Format) -> int:
+        """Return the cycles from one MAC of a PE to the next, in the slowest of the formats."""
+        return max(self.cycles_per_mac.get(fmt.name, 1) for fmt in formats)
 
 
 class Dram(_Part):
@@ -130,6 +157,12 @@ class GivenTiling(_Part):
     order: Annotated[LoopOrder | None, Optional] = None
 
 
+AccumulatorFormats = Annotated[tuple[str, ...] | None, BeforeValidator(_formats)]
+"""The formats that a unit has accumulators of; without the key, it has any."""
+Schedule = Literal["inline", "deferred"]
+"""Outputs are redone while their operands are in the scratchpads, or at the end of the layer."""
+
+
 class Lanes(_Part):
     """Separate wide lanes: each recomputes one output at one MAC a cycle, beside the array.
 
@@ -140,19 +173,70 @@ class Lanes(_Part):
     unit: Literal["lanes"]
     lanes: Count
     queue_capacity: Count
+    granularity: Literal["element"] = "element"
+    schedule: Schedule = "inline"
+    formats: AccumulatorFormats = None
 
     @property
     def width(self) -> int:
         """Outputs in a full round."""
         return min(self.lanes, self.queue_capacity)
 
+    def __str__(self) -> str:
+        if self.schedule == "deferred":
+            return f"{self.width} lanes, deferred"
+        return f"{self.lanes} lanes behind a queue of {self.queue_capacity}"
+
 
 class Rerun(_Part):
-    """The array again, in high precision: the time of all folds over the terms of the outputs
-    that drained together, with only the flagged PEs active.
+    """The array again, in high precision.
+
+    `granularity` says what is redone where an output is flagged: the wave, with only the flagged
+    PEs active (`element`) or all of them (`tile`); or the lines (`row`s or `column`s) of a unit
+    that hold one, which a copy engine first packs densely, `gather_bytes_per_cycle` at a time.
     """
 
     unit: Literal["array"]
+    granularity: Literal["element", "tile", "row", "column"] = "element"
+    schedule: Schedule = "inline"
+    gather_bytes_per_cycle: Annotated[Rate | None, Optional] = None
+    formats: AccumulatorFormats = None
+
+    @property
+    def packs(self) -> bool:
+        """Say whether lines are packed before they are redone."""
+        return self.granularity in ("row", "column")
+
+    @model_validator(mode="after")
+    def _gathers(self) -> Rerun:
+        rate = self.gather_bytes_per_cycle
+        if self.packs and rate is None:
+            raise ValueError(f"expected gather_bytes_per_cycle with granularity {self.granularity}")
+        if not self.packs and rate is not None:
+            raise ValueError(
+                "expected granularity row or column with gather_bytes_per_cycle, not"
+                f" {self.granularity}"
+            )
+        return self
+
+    def __str__(self) -> str:
+        how = {
+            "element": "the array again",
+            "tile": "the array again, whole waves",
+            "row": f"the array again, rows gathered at {self.gather_bytes_per_cycle} B/cycle",
+            "column": f"the array again, columns gathered at {self.gather_bytes_per_cycle} B/cycle",
+        }[self.granularity]
+        return f"{how}, deferred" if self.schedule == "deferred" else how
+
+
+class Dual(_Part):
+    """Both accumulators in every PE, side by side: nothing is ever done again."""
+
+    unit: Literal["dual"]
+    formats: AccumulatorFormats = None
+
+    def __str__(self) -> str:
+        return "two accumulators in every PE"
 
 
 class VectorUnit(_Part):
@@ -173,7 +257,7 @@ class Hardware(_Part):
     dram: Dram = Dram()
     scratchpads: Scratchpads = Scratchpads()
     tiling: GivenTiling = GivenTiling()
-    recompute: Annotated[Lanes | Rerun, Field(discriminator="unit")] = Rerun(unit="array")
+    recompute: Annotated[Lanes | Rerun | Dual, Field(discriminator="unit")] = Rerun(unit="array")
     vector: VectorUnit = VectorUnit()
     energy_table: Annotated[str, Field(min_length=1)] = "45nm"
 
@@ -181,6 +265,12 @@ class Hardware(_Part):
     def vector_operations_per_cycle(self) -> int:
         """Operations that the vector unit does in a cycle."""
         return self.vector.operations_per_cycle or self.array.cols
+
+    @property
+    def defers(self) -> bool:
+        """Say whether flagged outputs are redone at the end of their layer."""
+        unit = self.recompute
+        return not isinstance(unit, Dual) and unit.schedule == "deferred"
 
     @property
     def cycles_per_byte(self) -> float:
@@ -203,11 +293,6 @@ class Hardware(_Part):
     def __str__(self) -> str:
         array, dram, pads = self.array, self.dram, self.scratchpads
         folds = "overlapping" if array.overlap_folds else "separate"
-        unit = self.recompute
-        if isinstance(unit, Lanes):
-            redo = f"{unit.lanes} lanes behind a queue of {unit.queue_capacity}"
-        else:
-            redo = "the array again"
         arrays = "array" if array.count == 1 else f"arrays times {array.count}"
         parts = {
             "clock_mhz": f"{self.clock_mhz:g} MHz",
@@ -216,7 +301,7 @@ class Hardware(_Part):
             f" {dram.latency_ns:g} ns away",
             "scratchpads": f"scratchpads of {pads.a.capacity_bytes}, {pads.b.capacity_bytes} and"
             f" {pads.c.capacity_bytes} bytes",
-            "recompute": f"recomputation by {redo}",
+            "recompute": f"recomputation by {self.recompute}",
             "vector": f"{self.vector_operations_per_cycle} vector operations a cycle",
             "energy_table": f"energy table {self.energy_table}",
         }

@@ -7,135 +7,74 @@ Products that repeat follow one another, each with operands of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError
 from accelsim.machine.counts import Counts
-from accelsim.machine.flags import Flags
-from accelsim.machine.hardware import Hardware
-from accelsim.machine.mapping import Extents
+from accelsim.machine.flags import Grid, Place
+from accelsim.machine.gather import Gather
+from accelsim.machine.hardware import Dual, Hardware, Rerun
+from accelsim.machine.mapping import Extents, WaveTime
+from accelsim.machine.redo import Again, Nothing, Redo, Stop
 from accelsim.machine.tally import tally
+from accelsim.machine.tally_redo import tally_redo
 from accelsim.machine.tiling import Nest, Tiling, bytes_of, choose_tiling
+from accelsim.machine.visits import Part, Pass, Visit
 from accelsim.trace import LayerTrace
 
 MAX_FLAGGED_UNITS = 2_000_000
 """Chains with flagged outputs are listed one by one."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """Some waves of a visit, and how many of the outputs that the last one leaves are flagged.
-
-    `refetch_bytes` are operands over terms of earlier tiles that have left the scratchpads and
-    that redoing the flagged outputs needs again.
-    """
-
-    waves: int
-    flagged: int = 0
-    refetch_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One tile of work.
-
-    A wave keeps the arrays for `wave_cycles`, and for `stretch_cycles` more where scratchpads are
-    too slow; its outputs are complete `drain_cycles` after that. `redo_cycles` is what the array
-    takes to compute outputs of one wave again, over all their terms. Of a wave's cycles, terms
-    enter the arrays in `stream_cycles`.
-    """
-
-    load_a_bytes: int
-    load_b_bytes: int
-    load_c_bytes: int
-    store_bytes: int
-    wave_cycles: int
-    stream_cycles: int
-    stretch_cycles: int
-    drain_cycles: int
-    redo_cycles: int
-    parts: tuple[Part, ...]
-
-    @cached_property
-    def loads(self) -> dict[str, int]:
-        """Bytes that are fetched for each scratchpad."""
-        return {"a": self.load_a_bytes, "b": self.load_b_bytes, "c": self.load_c_bytes}
-
-    @cached_property
-    def transfers(self) -> int:
-        """Number of scratchpads that something is fetched for."""
-        return sum(size > 0 for size in self.loads.values())
-
-    @cached_property
-    def slow_wave_cycles(self) -> int:
-        """Cycles for which a wave keeps the arrays."""
-        return self.wave_cycles + self.stretch_cycles
-
-    @cached_property
-    def waves(self) -> int:
-        """Fillings of the arrays."""
-        return sum(part.waves for part in self.parts)
-
-    @cached_property
-    def flagged(self) -> int:
-        """Outputs to be done again."""
-        return sum(part.flagged for part in self.parts)
-
-    @cached_property
-    def busy_cycles(self) -> int:
-        """Cycles of the arrays if nothing ever waits."""
-        return self.waves * self.wave_cycles
-
-
 @dataclass(frozen=True, eq=False)
 class LoweredLayer:
-    """A layer as the machine runs it: `sequence` numbers the `kinds` of its visits, in order.
+    """A layer as the machine runs it: a first pass, and a deferred one if that is how it redoes.
 
-    `folds` are fillings of one array.
+    `folds` are fillings of one array in the first pass. `redone_outputs` are computed again,
+    flagged or not.
     """
 
     trace: LayerTrace
     tiling: Tiling
-    kinds: tuple[Visit, ...]
-    sequence: NDArray[np.int32]
+    first: Pass
+    deferred: Pass | None
     folds: int
+    redone_outputs: int
     counts: Counts
 
     @property
-    def waves(self) -> int:
-        """Fillings of all arrays together."""
-        return self._total([kind.waves for kind in self.kinds])
+    def passes(self) -> tuple[Pass, ...]:
+        """What the machine goes through, one after the other."""
+        return (self.first,) if self.deferred is None else (self.first, self.deferred)
 
     @property
     def visits(self) -> list[Visit]:
-        """Every visit, in order."""
-        return [self.kinds[kind] for kind in self.sequence]
+        """Every visit of the first pass, in order."""
+        return self.first.visits
 
-    @cached_property
+    @property
+    def waves(self) -> int:
+        """Fillings of all arrays together in the first pass."""
+        return self.first.waves
+
+    @property
     def compute_cycles(self) -> int:
         """Cycles of the first pass if nothing ever waits."""
-        busy = self._total([kind.busy_cycles for kind in self.kinds])
-        return busy + self.kinds[int(self.sequence[-1])].drain_cycles
+        return self.first.compute_cycles
 
-    @cached_property
+    @property
     def stream_cycles(self) -> int:
         """Cycles in which terms enter the arrays in the first pass."""
-        return self._total([kind.waves * kind.stream_cycles for kind in self.kinds])
+        return self.first.stream_cycles
 
-    def rounds(self, width: int) -> int:
-        """Return the rounds of at most `width` flagged outputs of one part of a visit."""
-        return self._total(
-            [sum(-(-part.flagged // width) for part in kind.parts) for kind in self.kinds]
-        )
-
-    def _total(self, amounts: list[int]) -> int:
-        """Return the sum over all visits of what each kind of them has."""
-        numbers = np.bincount(self.sequence, minlength=len(self.kinds)).tolist()
-        return sum(number * amount for number, amount in zip(numbers, amounts, strict=True))
+    @property
+    def gather_cycles(self) -> int:
+        """Cycles in which lines are put in dense order to be redone."""
+        return self.first.gather_cycles + (self.deferred.gather_cycles if self.deferred else 0)
 
 
 def lower(trace: LayerTrace, hardware: Hardware, *, b_on_chip: bool = False) -> LoweredLayer:
@@ -143,27 +82,55 @@ def lower(trace: LayerTrace, hardware: Hardware, *, b_on_chip: bool = False) -> 
 
     Raises AccelsimError if no tile fits the scratchpads, or the layer not the memory.
     """
+    _check_formats(trace, hardware)
     tiling = choose_tiling(trace, hardware)
     if b_on_chip:
         tiling = tiling._replace(keeps="".join(sorted({*tiling.keeps, "b"})))
     nest = Nest(trace, hardware)
     _check_memory(nest, tiling)
-    flags = Flags(nest, tiling)
-    if flags.number > MAX_FLAGGED_UNITS:
+    grid = Grid(nest, tiling)
+    redo = _redo(grid, b_on_chip)
+    if redo.units() > MAX_FLAGGED_UNITS:
         raise AccelsimError(
-            f"layer {trace.name} on {hardware.name}: {flags.number} groups of outputs with flagged"
+            f"layer {trace.name} on {hardware.name}: {redo.units()} groups of outputs with flagged"
             f" ones, and at most {MAX_FLAGGED_UNITS} can be simulated"
         )
-    visits = _Visits(nest, tiling, b_on_chip)
-    kinds, sequence = visits.list(flags)
+    deferred = redo.deferred()
+    work = redo.work(deferred)
     return LoweredLayer(
         trace=trace,
         tiling=tiling,
-        kinds=kinds,
-        sequence=sequence,
+        first=_Visits(nest, tiling, b_on_chip).first_pass(redo.stops(), _slow_waves(grid)),
+        deferred=deferred,
         folds=int(nest.folds(tiling.extents)),
-        counts=tally(nest, tiling, flags, b_on_chip),
+        redone_outputs=work.outputs,
+        counts=tally(nest, tiling, b_on_chip) + tally_redo(nest, tiling, work),
     )
+
+
+def _redo(grid: Grid, b_on_chip: bool) -> Redo:
+    """Return what is redone of a layer."""
+    unit = grid.nest.hardware.recompute
+    if isinstance(unit, Dual) or not grid.nest.trace.recomputed_outputs:
+        return Nothing()
+    if isinstance(unit, Rerun) and unit.packs:
+        return Gather(grid, b_on_chip)
+    return Again(grid, b_on_chip)
+
+
+def _slow_waves(grid: Grid) -> dict[Place, list[int]]:
+    """Return the waves of each tile that take the time of the high accumulator: on dual ones,
+    those with outputs of a mask that was known before.
+    """
+    trace = grid.nest.trace
+    dual = isinstance(grid.nest.hardware.recompute, Dual)
+    if not dual or not trace.static or not trace.recomputed_outputs:
+        return {}
+    places: dict[Place, list[int]] = {}
+    for number in np.unique(grid.waves()[grid.by_unit(grid.flagged()) > 0]).tolist():
+        place, wave = grid.place_of(number)
+        places.setdefault(place, []).append(wave)
+    return places
 
 
 class _Visits:
@@ -174,9 +141,10 @@ class _Visits:
         self.tiling = tiling
         self.b_on_chip = b_on_chip
         self.trips = nest.trips(tiling.extents)
+        self.wholes: dict[int, Part] = {}
 
-    def list(self, flags: Flags) -> tuple[tuple[Visit, ...], NDArray[np.int32]]:
-        """Return the distinct visits, and for each visit the number of its kind."""
+    def first_pass(self, stops: dict[Place, list[Stop]], slow: dict[Place, list[int]]) -> Pass:
+        """Return all visits, some cut where they stop or where waves are slow."""
         places = self.places()
         codes = np.zeros(len(places["m"]), np.int64)
         for axis in "mkn":
@@ -187,19 +155,45 @@ class _Visits:
         kinds = [numbers.setdefault(self.visit(int(code)), len(numbers)) for code in distinct]
         once = np.array(kinds, np.int32)[inverse]
         sequence: NDArray[np.int32] = np.tile(once, self.nest.trace.repeats)
-        if flags.number == 0:
-            return tuple(numbers), sequence
         plain = tuple(numbers)
-        ends = places["k"] == self.trips.k - 1
-        for index in np.flatnonzero(np.tile(ends, self.nest.trace.repeats)):
-            product, place = divmod(int(index), len(codes))
-            i, j = int(places["m"][place]), int(places["n"][place])
-            groups = flags.groups(product, i, j)
-            if groups:
-                before = plain[sequence[index]]
-                visit = replace(before, parts=_parts(before.waves, groups, flags.chain))
-                sequence[index] = numbers.setdefault(visit, len(numbers))
-        return tuple(numbers), sequence
+        rank = np.empty((self.trips.k, self.trips.m, self.trips.n), np.int64)
+        rank[places["k"], places["m"], places["n"]] = np.arange(len(codes))
+        for place, k, parts in self.cuts(stops, slow):
+            index = place.product * len(codes) + int(rank[k, place.i, place.j])
+            visit = plain[sequence[index]].with_parts(parts)
+            sequence[index] = numbers.setdefault(visit, len(numbers))
+        return Pass(tuple(numbers), sequence)
+
+    def cuts(
+        self, stops: dict[Place, list[Stop]], slow: dict[Place, list[int]]
+    ) -> Iterator[tuple[Place, int, tuple[Part, ...]]]:
+        """Yield the parts of each visit that is cut, with its place and its tile over the terms."""
+        last = int(self.trips.k) - 1
+        chain = self.nest.mapping.chain
+        for place, where in stops.items():
+            code = self.code(place, last)
+            yield place, last, _stopping(self.whole(code), where, chain(self.tile(code).k))
+        for place, waves in slow.items():
+            for k in range(last + 1):
+                code = self.code(place, k)
+                tile = self.tile(code)
+                high = self.time(tile, self.nest.masked_mac_cycles)
+                yield place, k, _slowed(self.whole(code), waves, chain(tile.k), high)
+
+    def whole(self, code: int) -> Part:
+        """Return all waves of the tile at a place, which are alike."""
+        if code not in self.wholes:
+            tile = self.tile(code)
+            time = self.time(tile, self.nest.mac_cycles)
+            self.wholes[code] = Part(self.nest.mapping.waves(tile), time)
+        return self.wholes[code]
+
+    def code(self, place: Place, k: int) -> int:
+        """Return which axes a tile is the first or last along, as a number."""
+        code = 0
+        for trips, at in zip(self.trips, (place.i, k, place.j), strict=True):
+            code = code * 4 + (at == 0) * 2 + (at == trips - 1)
+        return code
 
     def places(self) -> dict[str, NDArray[np.int64]]:
         """Return the tile indices of the visits of one product, in order."""
@@ -209,25 +203,13 @@ class _Visits:
 
     def visit(self, code: int) -> Visit:
         """Return the visit at a place that is first and last along each axis as `code` says."""
-        nest, tiling = self.nest, self.tiling
+        nest, tiling, tile = self.nest, self.tiling, self.tile(code)
         first = {axis: bool(code >> shift & 2) for axis, shift in (("m", 4), ("k", 2), ("n", 0))}
         last = {axis: bool(code >> shift & 1) for axis, shift in (("m", 4), ("k", 2), ("n", 0))}
-        tile = Extents(
-            *(
-                size - (trips - 1) * step if last[axis] else step
-                for axis, size, trips, step in zip(
-                    "mkn", nest.shape, self.trips, tiling.extents, strict=True
-                )
-            )
-        )
         widths = nest.widths(tiling.extents)
         keeps = {key: key in tiling.keeps for key in "abc"}
         outputs = tile.m * tile.n
         store = widths.output if last["k"] else 0 if keeps["c"] else widths.partial
-        returns = bool(nest.folds_over_terms(tiling.extents) > 1)
-        time = nest.mapping.wave_time(
-            tile, nest.trace.accumulator.format, widths, nest.hardware.scratchpads, returns
-        )
         again = (
             first["n"] or not keeps["a"],
             not self.b_on_chip and (first["m"] or not keeps["b"]),
@@ -238,42 +220,61 @@ class _Visits:
             load_b_bytes=int(nest.block_bytes("b", tile)) if again[1] else 0,
             load_c_bytes=int(bytes_of(outputs, widths.partial)) if comes_back else 0,
             store_bytes=int(bytes_of(outputs, store)),
-            wave_cycles=int(time.interval),
-            stream_cycles=int(time.entering),
-            stretch_cycles=int(time.stretch),
-            drain_cycles=int(time.drain),
-            redo_cycles=self.redo_cycles(tile),
-            parts=(Part(nest.mapping.waves(tile)),),
+            parts=(self.whole(code),),
         )
 
-    def redo_cycles(self, tile: Extents) -> int:
-        """Return the time of all folds over the terms of the outputs of a wave, done alone, if
-        anything can be redone.
-        """
-        nest, tiling = self.nest, self.tiling
-        again = nest.trace.recompute_accumulator
-        if again is None:
-            return 0
-        widths = nest.widths(tiling.extents)._replace(partial=again.outer_format.bits)
-        fmt, pads = again.format, nest.hardware.scratchpads
-        returns = bool(nest.folds_over_terms(tiling.extents) > 1)
-        rest = nest.shape.k - (self.trips.k - 1) * tiling.k
-        total = 0
-        for terms, times in ((tiling.k, self.trips.k - 1), (rest, 1)):
-            part = tile._replace(k=terms)
-            time = nest.mapping.wave_time(part, fmt, widths, pads, returns)
-            total += times * nest.mapping.chain(terms) * int(time.interval + time.stretch)
-        return total + int(time.drain)
+    def time(self, tile: Extents, mac: int) -> WaveTime:
+        """Return the time of a wave of a tile, at a MAC every `mac` cycles."""
+        nest, extents = self.nest, self.tiling.extents
+        returns = bool(nest.folds_over_terms(extents) > 1)
+        pads, widths = nest.hardware.scratchpads, nest.widths(extents)
+        return WaveTime(*map(int, nest.mapping.wave_time(tile, mac, widths, pads, returns)))
+
+    def tile(self, code: int) -> Extents:
+        """Return the extents of the tile at a place that is last along the axes `code` says."""
+        return Extents(
+            *(
+                size - (trips - 1) * step if code >> shift & 1 else step
+                for shift, size, trips, step in zip(
+                    (4, 2, 0), self.nest.shape, self.trips, self.tiling.extents, strict=True
+                )
+            )
+        )
 
 
-def _parts(waves: int, groups: list[tuple[int, int, int]], chain: int) -> tuple[Part, ...]:
-    """Cut a visit's waves after each that leaves flagged outputs."""
+def _stopping(whole: Part, stops: list[Stop], chain: int) -> tuple[Part, ...]:
+    """Cut a visit's waves after each chain of them after which something is redone."""
     parts, done = [], 0
-    for group, flagged, refetch_bytes in groups:
-        until = (group + 1) * chain
-        parts.append(Part(until - done, flagged, refetch_bytes))
+    for wave, *what in stops:
+        until = (wave + 1) * chain
+        parts.append(Part(until - done, whole.time, *what))
         done = until
-    return tuple(parts) if done == waves else (*parts, Part(waves - done))
+    left = whole.waves - done
+    return (*parts, whole._replace(waves=left)) if left else tuple(parts)
+
+
+def _slowed(whole: Part, chains: list[int], chain: int, slow: WaveTime) -> tuple[Part, ...]:
+    """Cut a visit's waves where chains of them take another time."""
+    parts: list[Part] = []
+    slowed = set(chains)
+    for number in range(whole.waves // chain):
+        time = slow if number in slowed else whole.time
+        if parts and parts[-1].time == time:
+            parts[-1] = parts[-1]._replace(waves=parts[-1].waves + chain)
+        else:
+            parts.append(Part(chain, time))
+    return tuple(parts)
+
+
+def _check_formats(trace: LayerTrace, hardware: Hardware) -> None:
+    """Raise AccelsimError if the recompute unit has no accumulator of the format asked for."""
+    again, formats = trace.recompute_accumulator, hardware.recompute.formats
+    if again is None or formats is None or again.format.name in formats:
+        return
+    raise AccelsimError(
+        f"layer {trace.name} on {hardware.name}: the policy recomputes in {again.format.name}, but"
+        f" the formats of recompute.formats are {' and '.join(formats)}"
+    )
 
 
 def _check_memory(nest: Nest, tiling: Tiling) -> None:

@@ -35,7 +35,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accelsim.machine.hardware import Array, Scratchpads
-from accelsim.numerics.formats import Format
 
 Number = Any
 """An integer, or an array of them: of one tile, or of all that a search tries."""
@@ -116,15 +115,21 @@ class Mapping:
         return {"os": tile.k, "ws": tile.m, "is": tile.n}[self.array.dataflow]
 
     def wave_time(
-        self, tile: Extents, fmt: Format, widths: Widths, pads: Scratchpads, returns: Number
+        self,
+        tile: Extents,
+        mac: int,
+        widths: Widths,
+        pads: Scratchpads,
+        returns: Number,
+        together: Number | None = None,
     ) -> WaveTime:
-        """Return the time of a wave of a tile, accumulated in `fmt`.
+        """Return the time of a wave of a tile, at a MAC every `mac` cycles.
 
-        Every wave is given the time of a full one, and where sums return to the array, every fold
-        that of one which takes them back and leaves them again.
+        Every wave is given the time of a full one, of as many units as there are arrays or as are
+        done `together`; and where sums return to the array, every fold that of one which takes
+        them back and leaves them again.
         """
         array, terms = self.array, self.streamed(tile)
-        mac = array.cycles_per_mac.get(fmt.name, 1)
         hop = max(mac, array.adder_latency_cycles)
         if array.dataflow == "os":
             alone, entering, stationary = terms * hop + array.rows + array.cols - 2, terms * hop, 0
@@ -133,7 +138,9 @@ class Mapping:
             stationary, entering = array.rows, terms * mac
             alone = stationary + (terms - 1) * mac + array.rows * hop + array.cols - 1
             interval = np.maximum(entering, array.rows * hop)
-        moved, kept = self._transfers(tile, widths, pads, returns)
+        if together is None:
+            together = np.minimum(array.count, self.units(tile))
+        moved, kept = self._transfers(tile, widths, pads, returns, together)
         if array.overlap_folds:
             stretch = np.maximum(0, np.maximum(moved, kept) - interval)
         else:
@@ -142,13 +149,17 @@ class Mapping:
         return WaveTime(entering, interval, alone - interval, stretch)
 
     def _transfers(
-        self, tile: Extents, widths: Widths, pads: Scratchpads, returns: Number
+        self,
+        tile: Extents,
+        widths: Widths,
+        pads: Scratchpads,
+        returns: Number,
+        together: Number,
     ) -> tuple[Number, Number]:
         """Return the cycles that scratchpads need for what streams through a wave, and for what
         stays in the array.
         """
         array = self.array
-        together = np.minimum(array.count, self.units(tile))
         height, width = self.unit(tile)
         rows, cols = np.minimum(tile.m, height), np.minimum(tile.n, width)
         terms = np.minimum(tile.k, self.fold_terms(tile))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import simpy
 
 from accelsim.machine.board import Behaviour, Board
-from accelsim.machine.recompute import Recompute
+from accelsim.machine.ledger import Ledger
 
 
 class Memory:
@@ -16,9 +16,9 @@ class Memory:
     come back from DRAM follow the store that makes room for them.
     """
 
-    def __init__(self, board: Board, recompute: Recompute) -> None:
+    def __init__(self, board: Board, ledger: Ledger) -> None:
         self.board = board
-        self.recompute = recompute
+        self.ledger = ledger
         self.turn = -max(board.depth["a"], board.depth["b"])
         self.stored = 0
         self.loads_left: dict[int, int] = {}
@@ -63,7 +63,7 @@ class Memory:
         """Occupy the channel."""
         start = self.board.watch.now
         yield self.board.sleep(self.board.hardware.transfer_cycles(size_bytes), what, number)
-        self.board.watch.note("dram", start, f"{what} tile {number}")
+        self.board.watch.note("dram", start, f"{what} {self.board.work.name} {number}")
 
     def loads(self, key: str, number: int) -> int:
         """Return the bytes that a visit fetches for a scratchpad, if there is such a visit."""
@@ -92,7 +92,7 @@ class Memory:
         board, visit, since = self.board, self.board.visit(number), self.board.watch.now
         yield from board.wait("memory", "complete", number)
         if visit.flagged:
-            board.watch.blocked("memory", max(since, self.recompute.forget(number)))
+            board.watch.blocked("memory", max(since, self.ledger.forget(number)))
         if visit.store_bytes:
             yield from self.transfer(visit.store_bytes, "store", number)
         board.watch.change("tiles in c", -1)
@@ -103,7 +103,7 @@ class Memory:
         since = self.board.watch.now
         yield from self.board.wait("memory", "released", number)
         if self.board.visit(number).flagged:
-            self.board.watch.blocked("memory", max(since, self.recompute.computed_at(number)))
+            self.board.watch.blocked("memory", max(since, self.ledger.computed_at(number)))
 
     def fetch_again(self, number: int) -> Behaviour:
         """Fetch what redoing a visit's flagged outputs needs of earlier tiles over the terms."""

@@ -12,7 +12,7 @@ from typing import Any
 from accelsim.machine.hardware import Hardware
 from accelsim.machine.timeline import Timeline
 
-TRACKS = ("layer", "array", "vector", "stalls", "recompute", "dram")
+TRACKS = ("layer", "array", "vector", "stalls", "gather", "recompute", "dram")
 """From top to bottom, as a viewer shows them.
 
 `stalls` are those of the array, and in a layer of vector work those of the vector unit.

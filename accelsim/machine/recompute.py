@@ -1,106 +1,126 @@
-"""Doing flagged outputs again: on lanes behind a queue, or on the array that left them."""
+"""The units that do flagged outputs again in the pass that left them.
+
+Each has the same four doors: `processes` of its own, what the `port` does with flagged outputs,
+what the array does after a wave that left some (`after_wave`, if the unit `holds_array`), and the
+`state` that it is in. `ledger` hears when a part is redone.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import Protocol
 
 import simpy
 
 from accelsim.machine.board import Behaviour, Board, Job
 from accelsim.machine.hardware import Lanes
-from accelsim.machine.lower import Visit
+from accelsim.machine.ledger import Ledger
 
 
-@dataclass
-class _Redoing:
-    """A visit with flagged outputs: parts yet to be redone, and since when nothing else is
-    missing for its operands to be released, and for its outputs to be stored.
-    """
+class Unit(Protocol):
+    """A recompute unit, as the array and the port see it."""
 
-    parts: int
-    computed_at: int | None = None
-    drained_at: int | None = None
-    released: bool = False
-    complete: bool = False
+    holds_array: bool
+
+    def processes(self) -> list[Behaviour]:
+        """Return what the unit does by itself."""
+
+    def port(self, job: Job) -> Behaviour:
+        """Take the flagged outputs of a part, which have just reached scratchpad c."""
+
+    def after_wave(self, job: Job, drained: simpy.Event) -> Behaviour:
+        """Keep the array after a part that leaves flagged outputs, which have yet to drain."""
+
+    def state(self, now: int) -> tuple[object, ...] | None:
+        """Return what is under way, seen from cycle `now`, or None if it cannot be told."""
 
 
-class Recompute:
-    """The recompute unit, and what it has yet to do.
+def recompute_unit(board: Board, ledger: Ledger) -> Unit:
+    """Return the machine's unit."""
+    unit = board.hardware.recompute
+    return WideLanes(board, ledger, unit) if isinstance(unit, Lanes) else SameArray(board, ledger)
 
-    A visit with flagged outputs releases its operands, and hands on its outputs, when the flagged
-    ones are redone. Where nobody wants to see every round of the lanes, and none of them waits for
-    operands that are fetched again, their times are known as soon as outputs reach the queue, and
-    rounds take no events of their own: `foresees`.
-    """
 
-    def __init__(self, board: Board) -> None:
+class SameArray:
+    """The array redoes what its last wave left flagged, before it goes on."""
+
+    holds_array = True
+
+    def __init__(self, board: Board, ledger: Ledger) -> None:
         self.board = board
-        unit = board.hardware.recompute
-        self.lanes = unit if isinstance(unit, Lanes) else None
-        parts = [part for kind in board.layer.kinds for part in kind.parts]
-        self.foresees = board.steady and not any(part.refetch_bytes for part in parts)
-        if self.lanes is not None:
-            self.queue = simpy.Container(board.env, capacity=self.lanes.queue_capacity)
-            self.rounds = simpy.Store(board.env)
-        self.redoing: dict[int, _Redoing] = {}
+        self.ledger = ledger
+        self.refetches = _refetches(board)
+
+    def processes(self) -> list[Behaviour]:
+        """Return nothing: the array does it all."""
+        return []
+
+    def port(self, job: Job) -> Behaviour:
+        """Leave flagged outputs in scratchpad c."""
+        yield from ()
+
+    def after_wave(self, job: Job, drained: simpy.Event) -> Behaviour:
+        """Wait until the outputs have drained and operands are there, and redo what is flagged."""
+        board, watch, part = self.board, self.board.watch, job.part
+        last = job.number + 1 == board.end and job.index + 1 == len(board.visit(job.number).parts)
+        if part.time.drain:
+            yield board.env.timeout(part.time.drain)
+        if not last:  # the drain of the last visit is already part of the compute cycles
+            watch.stall("recompute", watch.now - part.time.drain, watch.now)
+        since = watch.now
+        yield drained
+        watch.attribute(since, port=True)
+        since = watch.now
+        yield from _operands(board, job)
+        watch.stall("dram", since, watch.now)
+        start = watch.now
+        if part.gather_cycles:
+            yield board.env.timeout(part.gather_cycles)
+            watch.note("gather", start, f"tile {job.number}")
+        redo = watch.now
+        yield board.env.timeout(part.redo_cycles)
+        watch.note("recompute", redo, f"redo tile {job.number}")
+        watch.stall("recompute", start, watch.now)
+        self.ledger.redone(job.number)
+
+    def state(self, now: int) -> tuple[object, ...] | None:
+        """Return nothing, as the array begins no visit meanwhile; but what is fetched again for
+        one that is redone is not written down.
+        """
+        return None if self.refetches and self.ledger.redoing else ()
+
+
+class WideLanes:
+    """Lanes beside the array, behind a queue.
+
+    Where nobody wants to see every round of the lanes, and none of them waits for operands that
+    are fetched again, their times are known as soon as outputs reach the queue, and rounds take no
+    events of their own: `foresees`.
+    """
+
+    holds_array = False
+
+    def __init__(self, board: Board, ledger: Ledger, lanes: Lanes) -> None:
+        self.board = board
+        self.ledger = ledger
+        self.lanes = lanes
+        self.foresees = board.steady and not _refetches(board)
+        self.queue = simpy.Container(board.env, capacity=lanes.queue_capacity)
+        self.rounds = simpy.Store(board.env)
         # What is foreseen: when each round in the queue begins, of how many, and the last one ends.
         self.begins: deque[tuple[int, int]] = deque()
         self.free_at = 0
-        self.ended_at = 0
 
-    def state(self, first: int, now: int) -> tuple[object, ...] | None:
-        """Return what is under way, seen from visit `first` and cycle `now`, or None if it cannot
-        be told.
-        """
-        if self.redoing and not self.foresees:
-            return None
-        while self.begins and self.begins[0][0] <= now:
-            self.begins.popleft()
-        since = tuple(
-            (
-                number - first,
-                (redoing.parts, redoing.released, redoing.complete),
-                None if redoing.computed_at is None else now - redoing.computed_at,
-                None if redoing.drained_at is None else now - redoing.drained_at,
-            )
-            for number, redoing in self.redoing.items()
-        )
-        queued = tuple((start - now, size) for start, size in self.begins)
-        return since, queued, max(0, self.free_at - now)
+    def processes(self) -> list[Behaviour]:
+        """Return the lanes, which go through rounds."""
+        return [self._run()]
 
-    def expect(self, number: int, visit: Visit) -> None:
-        """Note that a visit with flagged outputs begins."""
-        self.redoing[number] = _Redoing(sum(part.flagged > 0 for part in visit.parts))
-
-    def computed(self, number: int) -> None:
-        """Note that the array is done with a visit."""
-        self.redoing[number].computed_at = self.board.watch.now
-        self._settle(number)
-
-    def drained(self, number: int) -> None:
-        """Note that all outputs of a visit are in scratchpad c."""
-        self.redoing[number].drained_at = self.board.watch.now
-        self._settle(number)
-
-    def computed_at(self, number: int) -> int:
-        """Return when the array was done with a visit."""
-        at = self.redoing[number].computed_at
-        assert at is not None
-        return at
-
-    def forget(self, number: int) -> int:
-        """Forget a visit that is complete; return when its outputs had drained."""
-        at = self.redoing.pop(number).drained_at
-        assert at is not None
-        return at
-
-    def enqueue(self, job: Job) -> Behaviour:
+    def port(self, job: Job) -> Behaviour:
         """Put flagged outputs in the queue, as many at a time as the lanes take."""
-        if self.lanes is None or not job.part.flagged:
+        if not job.part.flagged:
             return
         if self.foresees:
-            yield from self._foresee(job, self.lanes)
+            yield from self._foresee(job)
             return
         flagged, width = job.part.flagged, self.lanes.width
         for taken in range(0, flagged, width):
@@ -109,26 +129,39 @@ class Recompute:
             self.board.watch.change("queue", size)
             yield self.rounds.put((job, size, taken == 0, taken + size == flagged))
 
-    def _foresee(self, job: Job, unit: Lanes) -> Behaviour:
-        """Do what `enqueue` and `run_lanes` do, in as many steps as others can notice."""
-        board, enters = self.board, self.board.watch.now
-        for taken in range(0, job.part.flagged, unit.width):
-            size = min(unit.width, job.part.flagged - taken)
+    def after_wave(self, job: Job, drained: simpy.Event) -> Behaviour:
+        """Let the array go on."""
+        yield from ()
+
+    def state(self, now: int) -> tuple[object, ...] | None:
+        """Return when what is in the queue begins, and when the lanes are free."""
+        if self.ledger.redoing and not self.foresees:
+            return None
+        while self.begins and self.begins[0][0] <= now:
+            self.begins.popleft()
+        queued = tuple((start - now, size) for start, size in self.begins)
+        return queued, max(0, self.free_at - now)
+
+    def _foresee(self, job: Job) -> Behaviour:
+        """Do what `port` and `_run` do, in as many steps as others can notice."""
+        board, enters, width = self.board, self.board.watch.now, self.lanes.width
+        for taken in range(0, job.part.flagged, width):
+            size = min(width, job.part.flagged - taken)
             while self.begins and self.begins[0][0] <= enters:
                 self.begins.popleft()
             held = sum(size for _, size in self.begins)
-            while held + size > unit.queue_capacity:
+            while held + size > self.lanes.queue_capacity:
                 enters, gone = self.begins.popleft()
                 held -= gone
             start = max(enters, self.free_at)
             self.begins.append((start, size))
-            self.free_at = start + board.layer.trace.k
+            self.free_at = start + job.part.redo_cycles
         end = board.sleep(self.free_at - board.watch.now, "redo", job.number)
-        end.callbacks.append(lambda _: self._finish(job.number))
+        end.callbacks.append(lambda _: self.ledger.redone(job.number))
         if enters > board.watch.now:
             yield board.sleep(enters - board.watch.now, "enqueue", job.number)
 
-    def run_lanes(self) -> Behaviour:
+    def _run(self) -> Behaviour:
         """Redo the outputs of one round side by side, each lane one MAC a cycle."""
         board = self.board
         while True:
@@ -136,52 +169,20 @@ class Recompute:
             yield self.queue.get(size)
             board.watch.change("queue", -size)
             if first:
-                yield from self._wait_for_operands(job)
+                yield from _operands(board, job)
             start = board.watch.now
-            yield board.env.timeout(board.layer.trace.k)
+            yield board.env.timeout(job.part.redo_cycles)
             board.watch.note("recompute", start, f"redo {size} of tile {job.number}")
             if last:
-                self._finish(job.number)
+                self.ledger.redone(job.number)
 
-    def rerun(self, job: Job, drained: simpy.Event, visit: Visit) -> Behaviour:
-        """Redo the flagged outputs of a wave on the array, once they have drained."""
-        board, watch = self.board, self.board.watch
-        last = job.number + 1 == board.end and job.index + 1 == len(visit.parts)
-        if visit.drain_cycles:
-            yield board.env.timeout(visit.drain_cycles)
-        if not last:  # the drain of the last visit is already part of the compute cycles
-            watch.stall("recompute", watch.now - visit.drain_cycles, watch.now)
-        since = watch.now
-        yield drained
-        watch.attribute(since, port=True)
-        since = watch.now
-        yield from self._wait_for_operands(job)
-        watch.stall("dram", since, watch.now)
-        start = watch.now
-        yield board.env.timeout(visit.redo_cycles)
-        watch.note("recompute", start, f"redo tile {job.number}")
-        watch.stall("recompute", start, watch.now)
-        self._finish(job.number)
 
-    def _wait_for_operands(self, job: Job) -> Behaviour:
-        """Wait for what is fetched again to redo the flagged outputs of a wave."""
-        if job.part.refetch_bytes:
-            yield from self.board.wait("recompute", f"fetched {job.index}", job.number)
+def _refetches(board: Board) -> bool:
+    """Say whether anything is ever fetched again to be redone."""
+    return any(part.refetch_bytes for kind in board.work.kinds for part in kind.parts)
 
-    def _finish(self, number: int) -> None:
-        """Note that the flagged outputs of a wave are all redone."""
-        self.ended_at = self.board.watch.now
-        self.redoing[number].parts -= 1
-        self._settle(number)
 
-    def _settle(self, number: int) -> None:
-        """Release the operands, and hand on the outputs, of a visit whose last part is redone."""
-        redoing = self.redoing[number]
-        if redoing.parts:
-            return
-        if redoing.computed_at is not None and not redoing.released:
-            redoing.released = True
-            self.board.tell("released", number)
-        if redoing.drained_at is not None and not redoing.complete:
-            redoing.complete = True
-            self.board.tell("complete", number)
+def _operands(board: Board, job: Job) -> Behaviour:
+    """Wait for what is fetched again to redo the flagged outputs of a part."""
+    if job.part.refetch_bytes:
+        yield from board.wait("recompute", f"fetched {job.index}", job.number)

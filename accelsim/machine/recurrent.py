@@ -30,6 +30,16 @@ class LoweredSteps:
     counts: Counts
 
     @property
+    def redone_outputs(self) -> int:
+        """Outputs computed again, flagged or not."""
+        return sum(step.redone_outputs for step in self.steps)
+
+    @property
+    def gather_cycles(self) -> int:
+        """Cycles in which lines are put in dense order to be redone."""
+        return sum(step.gather_cycles for step in self.steps)
+
+    @property
     def compute_cycles(self) -> int:
         """Cycles of the first pass over all steps if nothing ever waits."""
         return sum(step.compute_cycles for step in self.steps)
@@ -37,11 +47,15 @@ class LoweredSteps:
 
 @dataclass(frozen=True)
 class StepsSimulation:
-    """The time of all steps, one after the other. total = compute + all stalls."""
+    """The time of all steps, one after the other. total = compute + all stalls.
+
+    What a step defers is done at its own end, as the next one needs it.
+    """
 
     total_cycles: int
     compute_cycles: int
     stall_cycles: dict[str, int]
+    deferred_cycles: int
     layer: LoweredSteps = field(repr=False, compare=False)
     hardware: Hardware = field(repr=False, compare=False)
     steps: tuple[Simulation, ...] = field(repr=False, compare=False)
@@ -85,6 +99,7 @@ def simulate_steps(
         total_cycles=sum(step.total_cycles for step in steps),
         compute_cycles=layer.compute_cycles,
         stall_cycles=dict(stalls),
+        deferred_cycles=sum(step.deferred_cycles for step in steps),
         layer=layer,
         hardware=hardware,
         steps=steps,

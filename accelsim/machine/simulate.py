@@ -20,18 +20,21 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
 from accelsim.machine.board import Behaviour, Board, Job
-from accelsim.machine.hardware import Hardware, Rerun
-from accelsim.machine.lower import LoweredLayer, Part, Visit
+from accelsim.machine.hardware import Hardware, Lanes
+from accelsim.machine.ledger import Ledger
+from accelsim.machine.lower import LoweredLayer
 from accelsim.machine.memory import Memory
-from accelsim.machine.recompute import Recompute
+from accelsim.machine.recompute import recompute_unit
 from accelsim.machine.steady import Moment, SteadyState
-from accelsim.machine.timeline import Timeline
+from accelsim.machine.timeline import Stall, Timeline, joined
+from accelsim.machine.visits import Part, Pass, Visit
 from accelsim.progress import Progress, silent
 
 
@@ -41,12 +44,14 @@ class Simulation:
 
     Stall causes: `dram` (the array waits for operands, or for outputs to leave), `scratchpad` (its
     operands or outputs come and go more slowly than it works) and `recompute` (it waits for the
-    recompute unit, or redoes outputs itself).
+    recompute unit, or redoes outputs itself). Of the latter, `deferred_cycles` are those after the
+    first pass.
     """
 
     total_cycles: int
     compute_cycles: int
     stall_cycles: dict[str, int]
+    deferred_cycles: int
     layer: LoweredLayer = field(repr=False, compare=False)
     hardware: Hardware = field(repr=False, compare=False)
 
@@ -61,78 +66,132 @@ def simulate(layer: LoweredLayer, hardware: Hardware, progress: Progress = silen
 
     Rounds of visits that repeat exactly are jumped over, to the same integers.
     """
-    return _Machine(layer, hardware, progress, SteadyState(_by_time(layer, hardware))).run()[0]
+    return _in_turn(
+        layer,
+        hardware,
+        [
+            _Machine(layer, work, hardware, progress, SteadyState(_by_time(work, hardware))).run()
+            for work in layer.passes
+        ],
+    )
 
 
-def _by_time(layer: LoweredLayer, hardware: Hardware) -> NDArray[np.int32]:
+def _by_time(work: Pass, hardware: Hardware) -> NDArray[np.int32]:
     """Return the kinds of the visits, without what makes no difference to time.
 
     An array redoes one flagged output of a wave in the time of all of them.
     """
-    kinds = layer.kinds
-    if isinstance(hardware.recompute, Rerun):
+    kinds = work.kinds
+    if not isinstance(hardware.recompute, Lanes):
         kinds = tuple(
-            replace(kind, parts=tuple(replace(p, flagged=min(p.flagged, 1)) for p in kind.parts))
+            kind.with_parts(tuple(p._replace(flagged=min(p.flagged, 1)) for p in kind.parts))
             for kind in kinds
         )
     numbers: dict[Visit, int] = {}
     renumbered = [numbers.setdefault(kind, len(numbers)) for kind in kinds]
-    return np.array(renumbered, np.int32)[layer.sequence]
+    return np.array(renumbered, np.int32)[work.sequence]
 
 
 def simulate_every_visit(
     layer: LoweredLayer, hardware: Hardware, progress: Progress = silent
 ) -> tuple[Simulation, Timeline]:
     """Run one layer without jumps, and return what happened as well."""
-    return _Machine(layer, hardware, progress, None).run()
+    machines = [_Machine(layer, work, hardware, progress, None) for work in layer.passes]
+    simulation = _in_turn(layer, hardware, [machine.run() for machine in machines])
+    timelines = [machine.timeline() for machine in machines]
+    if layer.deferred:
+        # All of what follows the first pass is time that recomputation adds.
+        total = simulation.deferred_cycles
+        timelines[1] = replace(timelines[1], stalls=(Stall("recompute", 0, total),))
+    return simulation, joined(layer.trace.name, timelines)
+
+
+class _Ran(NamedTuple):
+    """The time of one pass."""
+
+    total_cycles: int
+    stall_cycles: dict[str, int]
+
+
+def _in_turn(layer: LoweredLayer, hardware: Hardware, passes: list[_Ran]) -> Simulation:
+    """Return the time of a first pass, and of a deferred one after it if there is any."""
+    first, deferred = passes[0], sum(run.total_cycles for run in passes[1:])
+    stalls = first.stall_cycles | {"recompute": first.stall_cycles["recompute"] + deferred}
+    return Simulation(
+        total_cycles=first.total_cycles + deferred,
+        compute_cycles=layer.compute_cycles,
+        stall_cycles=stalls,
+        deferred_cycles=deferred,
+        layer=layer,
+        hardware=hardware,
+    )
+
+
+def _overlapping(visit: Visit) -> int:
+    """Return how many waves of a visit can begin while one drains."""
+    drain = max(part.time.drain for part in visit.parts)
+    cycles: int = -(-drain // min(part.time.interval for part in visit.parts))
+    return cycles
 
 
 class _Machine:
     def __init__(
         self,
         layer: LoweredLayer,
+        work: Pass,
         hardware: Hardware,
         progress: Progress,
         steady: SteadyState | None,
     ) -> None:
         self.layer = layer
+        self.worker = "array" if work is layer.first else "recompute"
         self.hardware = hardware
         self.steady = steady
-        self.ticks = iter(progress(range(len(layer.sequence)), f"simulate {layer.trace.name}"))
+        visits = range(len(work.sequence))
+        self.ticks = iter(progress(visits, f"simulate {layer.trace.name}"))
         self.env = simpy.Environment()
-        self.board = Board(self.env, layer, hardware, steady=steady is not None)
+        self.board = Board(self.env, work, hardware, steady=steady is not None)
         self.watch = self.board.watch
-        self.recompute = Recompute(self.board)
-        self.memory = Memory(self.board, self.recompute)
+        self.ledger = Ledger(self.board)
+        self.unit = recompute_unit(self.board, self.ledger)
+        self.memory = Memory(self.board, self.ledger)
         # Parts that may be in the arrays or draining: as many as overlap when nothing waits.
-        most = 1 + max(-(-kind.drain_cycles // kind.wave_cycles) for kind in layer.kinds)
-        self.room = most
+        self.room = 1 + max(_overlapping(kind) for kind in work.kinds)
         self.jobs: deque[Job] = deque()
         self.new_job, self.new_room = self.env.event(), self.env.event()
         self.started = 0
         self.skipped_cycles = 0
         self.array_end = 0
 
-    def run(self) -> tuple[Simulation, Timeline]:
+    def run(self) -> _Ran:
+        """Run the pass to its end."""
         env, watch = self.env, self.watch
         done = env.process(self.memory.run())
-        env.process(self.array())
-        env.process(self.port())
-        if self.recompute.lanes is not None:
-            env.process(self.recompute.run_lanes())
+        for process in (self.array(), self.port(), *self.unit.processes()):
+            env.process(process)
+        if any(kind.gather_cycles for kind in self.board.work.kinds):
+            env.process(self.gather())
         env.run(until=done)
-        redone = min(max(self.recompute.ended_at, self.array_end), watch.now)
+        redone = min(max(self.ledger.ended_at, self.array_end), watch.now)
         watch.stall("recompute", self.array_end, redone)
         watch.stall("dram", redone, watch.now)
-        total = watch.now + self.skipped_cycles
-        simulation = Simulation(
-            total_cycles=total,
-            compute_cycles=self.layer.compute_cycles,
-            stall_cycles=watch.stall_cycles,
-            layer=self.layer,
-            hardware=self.hardware,
-        )
-        return simulation, watch.timeline(self.layer.trace.name, total)
+        return _Ran(watch.now + self.skipped_cycles, watch.stall_cycles)
+
+    def timeline(self) -> Timeline:
+        """Return what has happened; nothing was jumped over."""
+        return self.watch.timeline(self.layer.trace.name, self.watch.now)
+
+    def gather(self) -> Behaviour:
+        """Copy the lines of each visit of a deferred pass, with room for those of two."""
+        board, watch, number = self.board, self.watch, 0
+        while number < board.end:
+            yield from board.wait("gather", "left gather", number - 2)
+            yield from self.arrival("gather", number)
+            cycles = board.visit(number).gather_cycles
+            yield board.sleep(cycles, "gather", number)
+            watch.note("gather", watch.now - cycles, f"{board.work.name} {number}")
+            board.tell("gathered", number)
+            number += 1
 
     def array(self) -> Behaviour:
         """Do the visits in order, and on a machine without lanes redo what was flagged."""
@@ -148,27 +207,41 @@ class _Machine:
                     yield self.new_room
                     watch.attribute(since, port=True)
                 self.room -= 1
-                if index == 0 and visit.transfers:
+                if index == 0:
                     since = watch.now
-                    yield from board.wait("array", "ready", number)
-                    watch.change("tiles ahead", -1)
+                    yield from self.operands(visit, number)
                     watch.attribute(since, port=False)
                 if index == 0:
                     self.begin(number, visit)
                 yield from self.work(number, index, visit, part)
             if visit.flagged:
-                self.recompute.computed(number)
+                self.ledger.computed(number)
             else:
                 board.tell("released", number)
+            if visit.gather_cycles:
+                board.tell("left gather", number)
             number += 1
+
+    def operands(self, visit: Visit, number: int) -> Behaviour:
+        """Let the array wait until a visit's operands are there, in dense order if they must be."""
+        if visit.gather_cycles:
+            yield from self.board.wait("array", "gathered", number)
+        else:
+            yield from self.arrival("array", number)
+
+    def arrival(self, unit: str, number: int) -> Behaviour:
+        """Let a unit wait until all that a visit loads is there."""
+        if self.board.visit(number).transfers:
+            yield from self.board.wait(unit, "ready", number)
+            self.watch.change("tiles ahead", -1)
 
     def begin(self, number: int, visit: Visit) -> None:
         """Count a visit, and look for a jump."""
         self.started = number
         next(self.ticks)
         if visit.flagged:
-            self.recompute.expect(number, visit)
-        if self.steady is not None:
+            self.ledger.expect(number, visit)
+        if self.steady is not None and self.steady.may_return(number + self.board.jumped):
             # Half a cycle later, all that happens in this cycle has happened.
             self.env.timeout(0.5, self.watch.now).callbacks.append(self.jump)
 
@@ -178,19 +251,21 @@ class _Machine:
         A part that is over before its first outputs come out is followed by the next meanwhile.
         """
         board, watch, start = self.board, self.watch, self.watch.now
-        reruns = part.flagged > 0 and self.recompute.lanes is None
-        stands = (part.waves - 1) * visit.wave_cycles > visit.drain_cycles
+        reruns = part.flagged > 0 and self.unit.holds_array
+        stands = (part.waves - 1) * part.time.interval > part.time.drain
         flows, drained = (self.env.event() if needed else None for needed in (stands, reruns))
         job = Job(number, index, part, start, flows, drained)
-        busy, slow = part.waves * visit.slow_wave_cycles, part.waves * visit.stretch_cycles
-        label = f"tile {number}" if len(visit.parts) == 1 else f"tile {number} part {index}"
+        busy, slow = part.waves * part.slow_wave_cycles, part.waves * part.time.stretch
+        label = f"{board.work.name} {number}"
+        if len(visit.parts) > 1:
+            label += f" part {index}"
         self.jobs.append(job)
         if not self.new_job.triggered:
             self.new_job.succeed()
         if flows is not None:
-            first = visit.slow_wave_cycles + visit.drain_cycles
+            first = part.slow_wave_cycles + part.time.drain
             yield board.sleep(first, "array", number)
-            watch.note("array", start, label)
+            watch.note(self.worker, start, label)
             watch.stall("scratchpad", watch.now - min(slow, first), watch.now)
             since = watch.now
             board.waiting["array"] = ("flows", number)
@@ -198,11 +273,11 @@ class _Machine:
             watch.attribute(since, port=True)
             start, busy, slow = watch.now, busy - first, max(0, slow - first)
         yield board.sleep(busy, "array", number)
-        watch.note("array", start, label)
+        watch.note(self.worker, start, label)
         watch.stall("scratchpad", watch.now - slow, watch.now)
-        self.array_end = watch.now + visit.drain_cycles
+        self.array_end = watch.now + part.time.drain
         if drained is not None:
-            yield from self.recompute.rerun(job, drained, visit)
+            yield from self.unit.after_wave(job, drained)
             self.array_end = watch.now
 
     def port(self) -> Behaviour:
@@ -214,8 +289,8 @@ class _Machine:
                 board.waiting["port"] = ("job", self.started)
                 yield self.new_job
             job = self.jobs.popleft()
-            visit, number = board.visit(job.number), job.number
-            arrival = job.start + visit.slow_wave_cycles + visit.drain_cycles
+            visit, number, part = board.visit(job.number), job.number, job.part
+            arrival = job.start + part.slow_wave_cycles + part.time.drain
             if arrival > watch.now:
                 yield board.sleep(arrival - watch.now, "port", number)
             if job.index == 0:
@@ -223,12 +298,12 @@ class _Machine:
                 watch.change("tiles in c", 1)
             if job.flows is not None:
                 job.flows.succeed()
-            if job.part.waves > 1:
-                yield board.sleep((job.part.waves - 1) * visit.slow_wave_cycles, "drain", number)
-            if job.part.refetch_bytes:
+            if part.waves > 1:
+                yield board.sleep((part.waves - 1) * part.slow_wave_cycles, "drain", number)
+            if part.refetch_bytes:
                 board.tell(f"flagged {job.index}", number)
             since = watch.now
-            yield from self.recompute.enqueue(job)
+            yield from self.unit.port(job)
             watch.blocked("port", since)
             if job.drained is not None:
                 job.drained.succeed()
@@ -238,7 +313,7 @@ class _Machine:
             if job.index + 1 < len(visit.parts):
                 continue
             if visit.flagged:
-                self.recompute.drained(number)
+                self.ledger.drained(number)
             else:
                 board.tell("complete", number)
 
@@ -247,13 +322,13 @@ class _Machine:
         assert self.steady is not None
         board, memory, first = self.board, self.memory, self.started
         now = int(checkpoint.value or 0)
-        recompute = self.recompute.state(first, now)
-        if recompute is None:
+        redoing = self.unit.state(now)
+        if redoing is None:
             self.steady.forget()
             return
         state = (
             board.state(first, now),
-            recompute,
+            (self.ledger.state(first, now), redoing),
             (memory.turn - first, memory.stored - first, self.room),
             tuple((number - first, left) for number, left in memory.loads_left.items()),
             tuple(job.number - first for job in self.jobs),

@@ -41,6 +41,12 @@ class SteadyState:
     def __init__(self, kinds: NDArray[np.int32]) -> None:
         self.kinds = kinds
         self.seen: dict[Hashable, Moment] = {}
+        self.often = (np.bincount(kinds) > 1).tolist()
+
+    def may_return(self, visit: int) -> bool:
+        """Say whether other visits are of the same kind: else no state of this one returns."""
+        often: bool = self.often[self.kinds[visit]]
+        return often
 
     def forget(self) -> None:
         """Start anew: what happens now is not to be jumped over."""

@@ -28,9 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError
-from accelsim.machine.hardware import Hardware, LoopOrder, Rerun
+from accelsim.machine.hardware import Dual, Hardware, Lanes, LoopOrder
 from accelsim.machine.mapping import Extents, Mapping, Number, Widths
-from accelsim.numerics.formats import Format
+from accelsim.machine.sums import partial_sum_bits
+from accelsim.numerics import Accumulator
 from accelsim.trace import LayerTrace
 
 ORDERS: tuple[LoopOrder, ...] = get_args(LoopOrder)
@@ -63,21 +64,6 @@ class Tiling(NamedTuple):
         return f"{self.m}x{self.k}x{self.n} {self.order}"
 
 
-def partial_sum_bits(trace: LayerTrace, terms: Number) -> Number:
-    """Return the width of what a fold of `terms` leaves behind for each output.
-
-    A chunked accumulator leaves its outer sum, and the inner one too unless chunks end with
-    folds. A detector that accumulates the numerator of κ leaves that as well.
-    """
-    acc, detector = trace.accumulator, trace.detector
-    bits: Number = acc.outer_format.bits
-    if acc.chunk is not None:
-        bits = bits + np.where(terms % acc.chunk, acc.format.bits, 0)
-    if detector is not None and detector.numerator_format is not None:
-        bits = bits + detector.numerator_format.bits
-    return bits
-
-
 @dataclass(frozen=True)
 class Nest:
     """The loop nest of a layer on a machine; sizes of tiles are integers, or arrays of them."""
@@ -95,6 +81,37 @@ class Nest:
         """The whole product."""
         return Extents(self.trace.m, self.trace.k, self.trace.n)
 
+    @property
+    def mac_cycles(self) -> int:
+        """Cycles from one MAC of a PE to the next in the first pass.
+
+        Two accumulators side by side keep step with the slower one; where a mask was known before,
+        only one of them works, and waves without masked outputs take the time of the low one.
+        """
+        trace, array = self.trace, self.hardware.array
+        again = trace.recompute_accumulator
+        if isinstance(self.hardware.recompute, Dual) and again is not None and not trace.static:
+            return array.mac_cycles(trace.accumulator.format, again.format)
+        return array.mac_cycles(trace.accumulator.format)
+
+    @property
+    def masked_mac_cycles(self) -> int:
+        """The same for a wave in which some accumulators are high, after a mask known before."""
+        again = self.trace.recompute_accumulator
+        formats = [self.trace.accumulator.format, *([] if again is None else [again.format])]
+        return self.hardware.array.mac_cycles(*formats)
+
+    @property
+    def redo_sum_bits(self) -> int | None:
+        """Width at which partial sums of what is redone lie in scratchpad c, if they ever do."""
+        again, unit = self.trace.recompute_accumulator, self.hardware.recompute
+        if again is None or isinstance(unit, Dual):
+            return None
+        if isinstance(unit, Lanes) and not self.hardware.defers:
+            return None
+        bits: int = again.outer_format.bits
+        return bits
+
     def trips(self, tile: Extents) -> Extents:
         """Return the number of tiles along each axis."""
         return Extents(*(-(-size // step) for size, step in zip(self.shape, tile, strict=True)))
@@ -102,6 +119,12 @@ class Nest:
     def folds_over_terms(self, tile: Extents) -> Number:
         """Return the folds that each output takes part in."""
         return self.trips(tile).k if self.hardware.array.dataflow == "os" else self._chain
+
+    def redo_folds_over_terms(self, tile: Extents) -> int:
+        """Return in how many turns an output is redone: folds, or on lanes tiles over the terms."""
+        if isinstance(self.hardware.recompute, Lanes):
+            return int(self.trips(tile).k)
+        return int(self.folds_over_terms(tile))
 
     @property
     def _chain(self) -> int:
@@ -115,7 +138,8 @@ class Nest:
 
     def widths(self, tile: Extents) -> Widths:
         """Return the bits of operands, outputs and partial sums."""
-        partial = partial_sum_bits(self.trace, self.mapping.fold_terms(tile))
+        dual = isinstance(self.hardware.recompute, Dual)
+        partial = partial_sum_bits(self.trace, self.mapping.fold_terms(tile), dual)
         return Widths(self.trace.operand_format.bits, self.trace.output_format.bits, partial)
 
     def held_bits(self, key: str, tile: Extents) -> Number:
@@ -124,10 +148,9 @@ class Nest:
         """
         if key != "c":
             return self.trace.operand_format.bits
-        again = self.trace.recompute_accumulator
         partial = self.widths(tile).partial
-        if isinstance(self.hardware.recompute, Rerun) and again is not None:
-            partial = np.maximum(partial, again.outer_format.bits)
+        if self.redo_sum_bits is not None:
+            partial = np.maximum(partial, self.redo_sum_bits)
         output = self.trace.output_format.bits
         return np.where(self.folds_over_terms(tile) > 1, np.maximum(partial, output), output)
 
@@ -191,7 +214,7 @@ class Nest:
         """
         trips, widths, pads = self.trips(tile), self.widths(tile), self.hardware.scratchpads
         returns = self.folds_over_terms(tile) > 1
-        time = self.mapping.wave_time(tile, self.trace.accumulator.format, widths, pads, returns)
+        time = self.mapping.wave_time(tile, self.mac_cycles, widths, pads, returns)
         busy = self.mapping.waves(tile) * (time.interval + time.stretch)
         rate, latency = self.hardware.cycles_per_byte, self.hardware.dram_latency_cycles
         outputs = rate * bytes_of(tile.m * tile.n, widths.output)
@@ -220,7 +243,7 @@ class Nest:
         return total
 
 
-_found: dict[tuple[LayerTrace, Format | None, Hardware], Tiling] = {}
+_found: dict[tuple[LayerTrace, Accumulator | None, bool, Hardware], Tiling] = {}
 
 
 def bytes_of(elements: Number, bits: Number) -> Number:
@@ -236,7 +259,8 @@ def choose_tiling(trace: LayerTrace, hardware: Hardware) -> Tiling:
     """
     again = trace.recompute_accumulator
     shape = replace(trace, name="", recompute_accumulator=None, recomputed=None)
-    key = shape, None if again is None else again.outer_format, hardware
+    masked = trace.static and isinstance(hardware.recompute, Dual) and trace.recomputed_outputs > 0
+    key = shape, again, masked, hardware
     if key not in _found:
         if len(_found) >= MAX_REMEMBERED:
             _found.clear()

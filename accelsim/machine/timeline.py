@@ -15,7 +15,9 @@ with room in scratchpad c, until they have left for DRAM; entries of the queue.
 
 @dataclass(frozen=True)
 class Interval:
-    """A unit (`array`, `dram`, `recompute`, `vector`) busy from `start_cycles` to `end_cycles`."""
+    """A unit (`array`, `dram`, `gather`, `recompute`, `vector`) busy from `start_cycles` to
+    `end_cycles`.
+    """
 
     unit: str
     start_cycles: int

@@ -31,7 +31,7 @@ COMPONENT_STYLES = dict(
         strict=True,
     )
 )  # fmt: skip
-UNIT_COLOURS = {"array": BLUE, "vector": GREEN, "recompute": RED, "dram": "#888888"}
+UNIT_COLOURS = {"array": BLUE, "vector": GREEN, "gather": PINK, "recompute": RED, "dram": "#888888"}
 STALL_STYLES = {"dram": (YELLOW, "//"), "recompute": (ORANGE, "xx"), "scratchpad": (PINK, "..")}
 OTHER_STALL = (BLACK, "")
 DPI = 130

@@ -28,6 +28,9 @@ clock_mhz: 100
 array: {rows: 4, cols: 4, dataflow: os, overlap_folds: true}
 """
 LANES = HARDWARE + "recompute: {unit: lanes, lanes: 3, queue_capacity: 5}\n"
+GATHER = HARDWARE + (
+    "recompute: {unit: array, granularity: row, schedule: deferred, gather_bytes_per_cycle: 0.5}\n"
+)
 WORKLOAD = """\
 name: shapes
 layers:
@@ -51,6 +54,7 @@ def accelsim_command(
     """Run the command line in this process, in a folder with h.yaml and w.yaml."""
     (tmp_path / "h.yaml").write_text(HARDWARE)
     (tmp_path / "lanes.yaml").write_text(LANES)
+    (tmp_path / "gather.yaml").write_text(GATHER)
     (tmp_path / "w.yaml").write_text(WORKLOAD)
     monkeypatch.chdir(tmp_path)
 
@@ -227,6 +231,27 @@ def test_a_run_prints_a_line_for_every_layer_and_every_count(
     assert any(line.startswith(said) for line in lines)
 
 
+def test_a_gather_and_what_is_deferred_are_printed_and_in_the_trace(accelsim_command: Any) -> None:
+    run = ("run", "gather.yaml", "w.yaml", "--json", "out.json", "--trace", "t.json")
+    result = accelsim_command(*run, "--policy", "random:rate=0.25")
+    assert (result.status, result.err) == (0, "")
+    rows = [line for line in result.out.splitlines() if line.startswith(("layer", "first"))][:2]
+    header, first = (row.split() for row in rows)
+    layer = json.loads(Path("out.json").read_text())["layers"][0]
+    assert header[-3:] == ["gather_cycles", "deferred_cycles", "bottleneck"]
+    assert str(layer["gather_cycles"]) in first
+    assert str(layer["deferred_cycles"]) in first
+    assert layer["redone_outputs"] > layer["recomputed_outputs"] == 600
+    assert layer["stall_cycles"]["recompute"] == layer["deferred_cycles"] > 0
+    events = json.loads(Path("t.json").read_text())["traceEvents"]
+    tracks = {e["args"]["name"]: e["tid"] for e in events if e["name"] == "thread_name"}
+    for track in ("gather", "recompute"):
+        names = {e["name"] for e in events if e["ph"] == "X" and e["tid"] == tracks[track]}
+        assert "deferred redo 0" in names
+    plain = accelsim_command("run", "gather.yaml", "w.yaml", "--policy", "uniform-low").out
+    assert "gather_cycles" not in plain
+
+
 RUN_KEYS = {"total_cycles", "energy_pj", "recompute_rate", "accuracy", "layers"}
 LAYER_KEYS = {
     "name",
@@ -244,6 +269,9 @@ LAYER_KEYS = {
     "tiling",
     "bytes",
     "recomputed_outputs",
+    "redone_outputs",
+    "gather_cycles",
+    "deferred_cycles",
     "recompute_rate",
     "recompute_share",
     "energy_pj",
@@ -277,7 +305,7 @@ def assert_adds_up(run: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("policy", ["uniform-low", "uniform-high", "chunked", "random:rate=0.25"])
-@pytest.mark.parametrize("machine", ["h.yaml", "lanes.yaml"])
+@pytest.mark.parametrize("machine", ["h.yaml", "lanes.yaml", "gather.yaml"])
 def test_the_json_of_shapes_adds_up(accelsim_command: Any, machine: str, policy: str) -> None:
     accelsim_command("run", machine, "w.yaml", "--policy", policy, "--json", "out.json")
     run = json.loads(Path("out.json").read_text())

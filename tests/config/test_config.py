@@ -282,12 +282,12 @@ def test_a_name_is_text_of_at_most_200_characters(
         (
             "unit: lanes",
             "unit: lane",
-            ":15: recompute.unit: got the string 'lane', expected one of lanes, array",
+            ":15: recompute.unit: got the string 'lane', expected one of lanes, array, dual",
         ),
         (
             "  unit: lanes\n",
             "",
-            ":14: recompute.unit: key is missing, expected one of lanes, array",
+            ":14: recompute.unit: key is missing, expected one of lanes, array, dual",
         ),
         (
             "  lanes: 2\n",
@@ -381,7 +381,10 @@ def test_a_slip_in_a_hardware_file_is_named_with_its_line(
         ),
         ("dram", "type, bandwidth_gbytes_per_s, latency_ns, capacity_bytes"),
         ("scratchpads", "a, b, c"),
-        ("recompute", "unit, lanes, queue_capacity"),
+        (
+            "recompute",
+            "unit, lanes, queue_capacity, granularity, schedule, formats, gather_bytes_per_cycle",
+        ),
     ],
 )
 @pytest.mark.parametrize(
@@ -401,10 +404,65 @@ def test_a_section_must_be_a_mapping(
 
 def test_recomputing_on_the_array_takes_no_lanes(tmp_path: Path) -> None:
     text = changed(HARDWARE, "unit: lanes", "unit: array")
+    allowed = "unit, granularity, schedule, gather_bytes_per_cycle, formats"
     assert problems(load_hardware, tmp_path, text) == [
-        ":16: recompute.lanes: unknown key; allowed: unit",
-        ":17: recompute.queue_capacity: unknown key; allowed: unit",
+        f":16: recompute.lanes: unknown key; allowed: {allowed}",
+        f":17: recompute.queue_capacity: unknown key; allowed: {allowed}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (
+            "{unit: array, granularity: row}",
+            "recompute: got a mapping, expected gather_bytes_per_cycle with granularity row",
+        ),
+        (
+            "{unit: array, gather_bytes_per_cycle: 4}",
+            "recompute: got a mapping, expected granularity row or column with"
+            " gather_bytes_per_cycle, not element",
+        ),
+        (
+            "{unit: array, granularity: rows}",
+            "recompute.granularity: got the string 'rows', expected one of element, tile, row,"
+            " column",
+        ),
+        (
+            "{unit: array, granularity: row, gather_bytes_per_cycle: 0}",
+            "recompute.gather_bytes_per_cycle: got 0, expected a finite number from 0.001 to 1e+15",
+        ),
+        (
+            "{unit: lanes, lanes: 2, queue_capacity: 4, granularity: row}",
+            "recompute.granularity: got the string 'row', expected element",
+        ),
+        (
+            "{unit: array, schedule: late}",
+            "recompute.schedule: got the string 'late', expected one of inline, deferred",
+        ),
+        (
+            "{unit: dual, schedule: inline}",
+            "recompute.schedule: unknown key; allowed: unit, formats",
+        ),
+        (
+            "{unit: dual, formats: fp32}",
+            "recompute.formats: got the string 'fp32', expected a list of formats",
+        ),
+        (
+            "{unit: dual, formats: [fp32, e8m23]}",
+            "recompute.formats: got a list, e8m23 is given twice",
+        ),
+        (
+            "{unit: dual, formats: []}",
+            "recompute.formats: got an empty list, expected a list of formats",
+        ),
+    ],
+)
+def test_a_slip_in_a_recompute_unit_is_named(tmp_path: Path, section: str, said: str) -> None:
+    text = "name: tiny\nclock_mhz: 1\n"
+    text += "array: {rows: 1, cols: 1, dataflow: os, overlap_folds: no}\n"
+    text += f"recompute: {section}\n"
+    assert problems(load_hardware, tmp_path, text) == [f":4: {said}"]
 
 
 def test_all_problems_of_a_file_are_reported_at_once_in_the_order_of_their_lines(

@@ -145,3 +145,25 @@ def test_a_public_machine_comes_with_three_recompute_units_and_no_other_differen
         assert machine.name == f"{name}-{getattr(machine.recompute, 'lanes', 0)}-lanes"
         same = machine.model_copy(update={"name": name, "recompute": base.recompute})
         assert same == base
+
+
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [
+        ("edge-16x16", ["dual", "gather", "tile"]),
+        ("mid-32x32", ["8-lanes-deferred", "array", "dual", "gather", "gather-deferred"]),
+        ("datacentre-128x128", ["dual", "gather"]),
+    ],
+)
+def test_a_machine_of_ours_comes_with_units_to_compare_and_no_other_difference(
+    name: str, units: list[str]
+) -> None:
+    base = load_hardware(name)
+    found = sorted(path.stem for path in shipped_folder("hwconfigs").glob(f"{name}-*.yaml"))
+    assert found == [f"{name}-{unit}" for unit in units]
+    machines = [load_hardware(stem) for stem in found]
+    for machine, stem in zip(machines, found, strict=True):
+        assert machine.name == stem
+        same = machine.model_copy(update={"name": name, "recompute": base.recompute})
+        assert same == base
+    assert len({base.recompute, *(machine.recompute for machine in machines)}) == 1 + len(units)

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError
-from accelsim.machine import Hardware, Lanes, LoweredLayer, Rerun, lower
+from accelsim.machine import Dual, Hardware, Lanes, LoweredLayer, Rerun, lower
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.trace import Detector, LayerTrace, VectorTrace
 
 E4M3 = FloatFormat.parse("e4m3fn")
 FP32 = FloatFormat.parse("fp32")
+THRESHOLD = Detector("threshold", None, multiplies_per_output=0, compares_per_output=1)
+Unit = Lanes | Rerun | Dual
 FAST_DRAM = {"bandwidth_gbytes_per_s": 1e9, "latency_ns": 0.0}
 
 
@@ -23,7 +25,7 @@ def machine(
     rows: int = 4,
     cols: int = 4,
     overlap_folds: bool = False,
-    unit: Lanes | Rerun | None = None,
+    unit: Unit | None = None,
     dataflow: str = "os",
     array: dict[str, Any] | None = None,
     **parts: Any,
@@ -49,8 +51,26 @@ def changed(hardware: Hardware, **parts: dict[str, Any]) -> Hardware:
     return Hardware.model_validate(content)
 
 
-def lanes(count: int, queue_capacity: int) -> Lanes:
-    return Lanes(unit="lanes", lanes=count, queue_capacity=queue_capacity)
+def with_unit(hardware: Hardware, unit: Unit) -> Hardware:
+    """The same machine with another recompute unit."""
+    return hardware.model_copy(update={"recompute": unit})
+
+
+def lanes(count: int, queue_capacity: int, schedule: str = "inline") -> Lanes:
+    content = {"lanes": count, "queue_capacity": queue_capacity, "schedule": schedule}
+    return Lanes.model_validate({"unit": "lanes"} | content)
+
+
+def array(
+    granularity: str = "element", schedule: str = "inline", gather: float | None = None
+) -> Rerun:
+    content: dict[str, Any] = {"granularity": granularity, "schedule": schedule}
+    if granularity in ("row", "column"):
+        content["gather_bytes_per_cycle"] = gather or 4.0
+    return Rerun.model_validate({"unit": "array"} | content)
+
+
+DUAL = Dual(unit="dual")
 
 
 def trace(
@@ -59,9 +79,16 @@ def trace(
     n: int,
     mask: NDArray[np.bool_] | None = None,
     detector: Detector | None = None,
+    *,
+    static: bool = False,
     **changes: Any,
 ) -> LayerTrace:
-    """A layer with e4m3fn operands and accumulators, redone in fp32 where `mask` says."""
+    """A layer with e4m3fn operands and accumulators, redone in fp32 where `mask` says.
+
+    Without a detector of its own it compares each output once, unless the mask is `static`.
+    """
+    if detector is None and mask is not None and not static:
+        detector = THRESHOLD
     values: dict[str, Any] = {
         "name": "layer",
         "m": m,
@@ -140,17 +167,27 @@ def _machine(draw: st.DrawFn, cut: bool) -> Hardware:
     )
 
 
-UNITS: st.SearchStrategy[Lanes | Rerun] = st.one_of(
+SCHEDULES = st.sampled_from(["inline", "deferred"])
+REDOING_UNITS: st.SearchStrategy[Lanes | Rerun] = st.one_of(
     st.just(Rerun(unit="array")),
-    st.builds(lanes, st.integers(1, 20), st.integers(1, 20)),
+    st.builds(lanes, st.integers(1, 20), st.integers(1, 20), SCHEDULES),
+    st.builds(array, st.sampled_from(["element", "tile"]), SCHEDULES),
+    st.builds(
+        array,
+        st.sampled_from(["row", "column"]),
+        SCHEDULES,
+        st.sampled_from([0.5, 3.0, 16.0, 1e12]),
+    ),
 )
+"""Every unit that does flagged outputs a second time."""
+UNITS: st.SearchStrategy[Unit] = st.one_of(REDOING_UNITS, st.just(DUAL))
 MACHINES = st.composite(_machine)(cut=False)
 """Machines whose scratchpads hold any of the layers below."""
 TIGHT_MACHINES = st.composite(_machine)(cut=True)
 """Machines whose scratchpads do not, some with a tiling that is given."""
 LAYERS = st.builds(
-    lambda m, k, n, rate, seed, repeats: trace(
-        m, k, n, random_mask(repeats * m, n, rate, seed), repeats=repeats
+    lambda m, k, n, rate, seed, repeats, static: trace(
+        m, k, n, random_mask(repeats * m, n, rate, seed), repeats=repeats, static=static
     ),
     st.integers(1, 30),
     st.integers(1, 30),
@@ -158,4 +195,5 @@ LAYERS = st.builds(
     st.sampled_from([0.0, 0.05, 0.4, 1.0]),
     st.integers(0, 3),
     st.sampled_from([1, 1, 3]),
+    st.sampled_from([False, False, True]),
 )

@@ -208,6 +208,14 @@ def input_stationary(
     return product.T, cycles
 
 
+Multiply = Callable[[Matrix, Matrix, int, int, bool, Pace, int], tuple[Matrix, int]]
+ARRAYS: dict[str, Multiply] = {
+    "os": output_stationary,
+    "ws": weight_stationary,
+    "is": input_stationary,
+}
+
+
 def _drain(array: Array, pad: Scratchpad, folds: Folds, now: int, sums: int, cycle: Cycle) -> int:
     """Go on until so many sums have left the array; return the cycle in which the last is there."""
     while array.left < sums or now < array.last_ready:

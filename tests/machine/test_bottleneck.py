@@ -7,13 +7,20 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import FAST_DRAM, lanes, machine, random_mask, trace, vector_work
+from machines import (
+    FAST_DRAM,
+    UNITS,
+    Unit,
+    lanes,
+    machine,
+    random_mask,
+    trace,
+    vector_work,
+)
 
 from accelsim.machine import (
     Bottleneck,
     Hardware,
-    Lanes,
-    Rerun,
     find_bottleneck,
     lower_layer,
     simulate_layer,
@@ -72,6 +79,15 @@ def test_redoing_on_the_array_or_on_few_lanes_is_recompute() -> None:
     assert found.name == "compute"
 
 
+def test_what_is_deferred_is_recompute_if_it_takes_the_most() -> None:
+    layer = trace(16, 50, 16, np.ones((16, 16), np.bool_))
+    found = bottleneck(layer, dram=FAST_DRAM, unit=lanes(1, 4, "deferred"))
+    assert found.name == "recompute"
+    assert found.why.startswith("what was deferred takes 9")
+    found = bottleneck(layer, dram=FAST_DRAM, unit=lanes(256, 256, "deferred"))
+    assert found.name == "compute"
+
+
 def test_vector_work_is_bound_by_its_unit_or_by_memory() -> None:
     found = bottleneck(vector_work(), dram=FAST_DRAM, vector={"operations_per_cycle": 1})
     assert (found.name, found.why) == ("vector", "the vector unit works in 100% of the cycles")
@@ -85,12 +101,12 @@ def test_vector_work_is_bound_by_its_unit_or_by_memory() -> None:
     st.tuples(st.integers(1, 9), st.integers(1, 12), st.integers(1, 9), st.integers(1, 3)),
     st.sampled_from(["os", "ws", "is"]),
     st.booleans(),
-    st.sampled_from([Rerun(unit="array"), lanes(2, 3)]),
+    UNITS,
     st.sampled_from([FAST_DRAM, SLOW_DRAM, FAR_DRAM]),
     st.booleans(),
 )
 def test_the_parts_of_the_cycles_leave_no_gap(
-    shape: tuple[int, int, int, int], dataflow: str, overlap: bool, unit: Lanes | Rerun,
+    shape: tuple[int, int, int, int], dataflow: str, overlap: bool, unit: Unit,
     dram: dict[str, float], recurrent: bool,
 ) -> None:  # fmt: skip
     m, k, n, repeats = shape

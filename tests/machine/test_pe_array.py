@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from machines import machine, trace
-from pe_array import (
-    HazardError,
-    Matrix,
-    Pace,
-    input_stationary,
-    output_stationary,
-    weight_stationary,
-)
+from pe_array import ARRAYS, HazardError, Pace
 
 from accelsim.machine import lower
 
-Multiply = Callable[[Matrix, Matrix, int, int, bool, Pace, int], tuple[Matrix, int]]
-ARRAYS: dict[str, Multiply] = {
-    "os": output_stationary,
-    "ws": weight_stationary,
-    "is": input_stationary,
-}
 SHAPES = list(itertools.product(range(1, 7), repeat=2))
 EDGES = [(1, 1, 1), (9, 9, 9), (1, 9, 1), (9, 1, 9), (1, 1, 9), (9, 1, 1)]
 PACES = [Pace(), Pace(latency=3), Pace(mac=2), Pace(mac=2, latency=3), Pace(mac=3, latency=2)]

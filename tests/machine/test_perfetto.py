@@ -129,7 +129,7 @@ def test_the_file_has_the_structure_that_viewers_read(
         else:
             assert event["ph"] == "M"
     assert sorted(tracks.values()) == sorted(
-        ["layer", "array", "vector", "stalls", "recompute", "dram"]
+        ["layer", "array", "vector", "stalls", "gather", "recompute", "dram"]
     )
     assert set(busy) <= set(tracks)
     for track in busy.values():  # no unit does two things at once

@@ -6,12 +6,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import lanes, machine, random_mask, trace
+from machines import UNITS, Unit, machine, random_mask, trace
 
 from accelsim.machine import (
+    Dual,
     Hardware,
-    Lanes,
-    Rerun,
     lower,
     lower_layer,
     simulate,
@@ -59,13 +58,13 @@ def test_a_step_begins_when_the_one_before_is_stored() -> None:
 @given(
     st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)),
     st.sampled_from(["os", "ws", "is"]),
-    st.sampled_from([Rerun(unit="array"), lanes(2, 3)]),
+    UNITS,
     st.floats(0.0, 1.0),
     st.booleans(),
     st.integers(0, 99),
 )
 def test_steps_are_products_one_after_the_other(
-    shape: tuple[int, int, int, int], dataflow: str, unit: Lanes | Rerun, rate: float,
+    shape: tuple[int, int, int, int], dataflow: str, unit: Unit, rate: float,
     fits: bool, seed: int,
 ) -> None:  # fmt: skip
     m, k, n, repeats = shape
@@ -83,8 +82,12 @@ def test_steps_are_products_one_after_the_other(
     stalls = simulation.stall_cycles
     assert stalls == {cause: sum(s.stall_cycles[cause] for s in simulations) for cause in stalls}
     assert simulation.total_cycles == simulation.compute_cycles + sum(stalls.values())
-    flagged = [visit.flagged for step in lowered.steps for visit in step.visits]
-    assert sum(flagged) == layer.recomputed_outputs
+    redone = sum(part.redone_outputs for part in parts)
+    assert lowered.redone_outputs == redone
+    if not isinstance(unit, Dual):
+        assert redone >= layer.recomputed_outputs
+    deferred = [step.deferred_cycles for step in simulations]
+    assert simulation.deferred_cycles == sum(deferred)
     timeline = simulation.timeline
     assert timeline.total_cycles == simulation.total_cycles
     assert timeline.busy_cycles("dram") <= simulation.total_cycles

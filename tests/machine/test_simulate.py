@@ -198,7 +198,7 @@ def test_without_stalls_the_closed_form_is_exact(
 @given(ANY_MACHINE, LAYERS)
 def test_no_unit_does_two_things_at_once(hardware: Hardware, layer: LayerTrace) -> None:
     intervals = run(layer, hardware).timeline.intervals
-    for unit in ("array", "dram", "recompute"):
+    for unit in ("array", "dram", "gather", "recompute"):
         spans = sorted((i.start_cycles, i.end_cycles) for i in intervals if i.unit == unit)
         assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
@@ -226,3 +226,8 @@ def test_every_output_is_loaded_for_computed_and_stored(
         assert labels[f"fetch again for tile {number}"] == again
         for key, size_bytes in visit.loads.items():
             assert labels[f"load {key} of tile {number}"] == (size_bytes > 0)
+    for number, visit in enumerate(found.deferred.visits if found.deferred else []):
+        assert labels[f"deferred redo {number}"] in range(1, 4)
+        assert labels[f"store deferred redo {number}"] == (visit.store_bytes > 0)
+        for key, size_bytes in visit.loads.items():
+            assert labels[f"load {key} of deferred redo {number}"] == (size_bytes > 0)

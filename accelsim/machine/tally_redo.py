@@ -1,0 +1,64 @@
+"""What redoing outputs does, counted: arithmetic, and bytes at every memory."""
+
+from __future__ import annotations
+
+from accelsim.machine.counts import Action, Counts, DramAccess, Sram, arithmetic
+from accelsim.machine.redo import ENTRY_BYTES, Work
+from accelsim.machine.tally import FP32, additions
+from accelsim.machine.tiling import Nest, Tiling, bytes_of
+
+QUEUE_SRAM_BYTES = 8192
+"""A queue or list is charged as a memory of its own, and at least as the smallest the tables know.
+"""
+
+
+def tally_redo(nest: Nest, tiling: Tiling, work: Work) -> Counts:
+    """Return all actions that `work` adds to those of the first pass."""
+    trace, again = nest.trace, nest.trace.recompute_accumulator
+    if again is None or not work.outputs:
+        return Counts()
+    macs = work.outputs * trace.k
+    entries: list[tuple[str, Action, int]] = [
+        ("recompute", arithmetic("multiply", trace.operand_format), macs),
+        ("vector", arithmetic("add", FP32), work.outputs),  # the bias once more
+    ]
+    entries += additions("recompute", again, work.outputs, trace.k)
+    queue = max(QUEUE_SRAM_BYTES, work.list_bytes)
+    passed = work.entries * ENTRY_BYTES
+    entries += [
+        ("queue", Sram("write", queue), passed),
+        ("queue", Sram("read", queue), passed),
+    ]
+    return Counts(entries) + _operands(nest, work) + _outputs(nest, tiling, work)
+
+
+def _operands(nest: Nest, work: Work) -> Counts:
+    """Return what is fetched again, copied into dense order, and read."""
+    entries: list[tuple[str, Action, int]] = []
+    for index, key in enumerate("ab"):
+        capacity = getattr(nest.hardware.scratchpads, key).capacity_bytes
+        fetched, copied = work.fetched_bytes[index], work.copied_bytes[index]
+        words = bytes_of(work.words[index], nest.trace.operand_format.bits)
+        entries += [
+            ("dram", DramAccess("read", nest.hardware.dram.type), fetched),
+            (f"scratchpad_{key}", Sram("write", capacity), fetched + copied),
+            (f"scratchpad_{key}", Sram("read", capacity), words + copied),
+        ]
+    return Counts(entries)
+
+
+def _outputs(nest: Nest, tiling: Tiling, work: Work) -> Counts:
+    """Return what goes to scratchpad c, comes back, and goes to DRAM a second time."""
+    capacity = nest.hardware.scratchpads.c.capacity_bytes
+    partial = 0
+    if nest.redo_sum_bits is not None:
+        times = nest.redo_folds_over_terms(tiling.extents) - 1
+        partial = bytes_of(work.outputs * times, nest.redo_sum_bits)
+    results = work.stored_bytes or bytes_of(work.outputs, nest.trace.output_format.bits)
+    return Counts(
+        [
+            ("scratchpad_c", Sram("write", capacity), results + partial),
+            ("scratchpad_c", Sram("read", capacity), work.stored_bytes + partial),
+            ("dram", DramAccess("write", nest.hardware.dram.type), work.stored_bytes),
+        ]
+    )
