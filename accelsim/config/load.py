@@ -69,10 +69,11 @@ def load_hardware(path: str | Path) -> Hardware:
 
     Raises InputError with a line for every problem.
     """
-    return _hardware(read_document(find(path, "hwconfigs")))
+    return hardware_of(read_document(find(path, "hwconfigs")))
 
 
-def _hardware(document: Document) -> Hardware:
+def hardware_of(document: Document) -> Hardware:
+    """Return the machine that a document describes. Raises InputError for every problem."""
     extend(document)
     hardware = validate(document, Hardware)
     table = document.value.get("energy_table") if isinstance(document.value, dict) else None
@@ -166,9 +167,14 @@ def check_file(path: str | Path) -> str:
     document = read_document(path)
     match _kind_of(document):
         case "hardware":
-            return f"hardware {_hardware(document).name}"
+            return f"hardware {hardware_of(document).name}"
         case "workload":
             return f"workload {_workload(document).name}"
+        case "study":
+            from accelsim.config.study import load_study  # which loads all of the others
+
+            study = load_study(path)
+            return f"study {study.name}, {study.points} points"
     return f"energy table {_energy_table(document).name}"
 
 
@@ -177,6 +183,8 @@ def _kind_of(document: Document) -> str:
     keys = [str(key) for key in document.value] if isinstance(document.value, dict) else []
     if EXTENDS in keys:
         return "hardware"
+    if {"hardware", "policy", "sweep"} & {*keys}:
+        return "study"
 
     def score(model: type[BaseModel]) -> float:
         return sum(
