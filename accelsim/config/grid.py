@@ -58,16 +58,18 @@ def check_keys(
     policies: list[Policy],
 ) -> None:
     """Report keys that no machine or no policy has. Raises InputError if there are any."""
-    for number, axes in enumerate(grids):
+    for axes in grids:
         for axis in axes:
-            here = ("seeds",) if axis.places[0][0] == "seeds" else ("sweep", number, axis.key)
+            here = axis.location
             if axis.key == "name":
                 document.report(here, "is what tells machines apart, and cannot be swept")
             elif axis.parameter is not None and not any(applies(axis, to) for to in policies):
-                allowed = {f"{POLICY}{name}" for to in policies for name in type(to).model_fields}
+                allowed = {name for to in policies for name in type(to).model_fields}
                 names = ", ".join(type(to).name for to in policies)
-                hint = did_you_mean(axis.key, sorted(allowed))
-                document.report(here, f"no policy of this study ({names}) has it{hint}")
+                hint = did_you_mean(axis.parameter, sorted(allowed))
+                document.report(
+                    here, f"no policy of this study ({names}) has a {axis.parameter}{hint}"
+                )
             elif axis.parameter is None and not any(applies(axis, to) for to in machines):
                 allowed = {key for to in machines for key in keys_of(to)} - {"name"}
                 hint = did_you_mean(axis.key, sorted(allowed | {POLICY + "…"}))

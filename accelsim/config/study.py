@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +27,9 @@ from accelsim.config.validate import did_you_mean, validate
 from accelsim.errors import AccelsimError, InputError
 from accelsim.networks import Workload
 from accelsim.policies import POLICIES, Policy, parse_policy
+
+_LISTS = ("hardware", "workload", "policy", "sweep")
+"""One of these needs no list."""
 
 
 class StudySpec(BaseModel):
@@ -100,16 +103,12 @@ def _plain(value: Any) -> Any:
 
 
 def _study(document: Document, folder: Path, path: Path | None) -> StudyFile:
-    if isinstance(document.value, dict):
-        for key in ("hardware", "workload", "policy", "sweep"):
-            if key in document.value and not isinstance(document.value[key], list):
-                _as_list(document, key)
-    spec = validate(document, StudySpec)
+    spec = validate(_with_lists(document), StudySpec)
     if spec is None or document.problems:
         document.fail()
     machines = _files(document, "hardware", "hwconfigs", folder, load_hardware)
     workloads = _files(document, "workload", "workloads", folder, load_workload)
-    policies = _policies(document, spec)
+    policies = _policies(document)
     axes = _sweeps(document, spec)
     constraints, objectives = _constraints(document, spec), _objectives(document, spec)
     if document.problems:
@@ -130,12 +129,23 @@ def _study(document: Document, folder: Path, path: Path | None) -> StudyFile:
     )
 
 
-def _as_list(document: Document, key: str) -> None:
-    """Make a list of a value that stands alone, and move the lines of what is in it."""
-    document.value[key] = [document.value[key]]
-    for table in (document.lines, document.texts):
-        moved = {(key, 0, *at[1:]): value for at, value in table.items() if at[:1] == (key,)}
-        table.update(moved)  # type: ignore[arg-type]
+def _with_lists(document: Document) -> Document:
+    """Return a study with a list of one where something stands alone; problems go to both."""
+    value = document.value
+    if isinstance(value, dict):
+        alone = [key for key in _LISTS if key in value and not isinstance(value[key], list)]
+        value = value | {key: [value[key]] for key in alone}
+    return Document(document.path, value, document.lines, document.texts, document.problems)
+
+
+def _items(document: Document, key: str) -> Iterator[tuple[Location, Any]]:
+    """Yield what is in a list, or what stands alone in its place, and where."""
+    given = document.value.get(key, [])
+    if not isinstance(given, list):
+        yield (key,), given
+        return
+    for index, value in enumerate(given):
+        yield (key, index), value
 
 
 def _beside(folder: Path, name: str, kind: str) -> Path:
@@ -151,8 +161,7 @@ def _files(document: Document, key: str, kind: str, folder: Path, load: Any) -> 
     """Load the machines or the workloads, each once."""
     found: list[Any] = []
     seen: list[str] = []
-    for index, name in enumerate(document.value[key]):
-        here = (key, index)
+    for here, name in _items(document, key):
         if not isinstance(name, str) or not name:
             got = document.given(here)
             document.report(here, f"got {got}, expected a file beside the study, or a shipped name")
@@ -167,17 +176,16 @@ def _files(document: Document, key: str, kind: str, folder: Path, load: Any) -> 
             except InputError as error:
                 for problem in error.problems:
                     document.report(here, problem)
-    names = [thing.name for thing in found]
-    for index, name in enumerate(names):
-        if name in names[:index] and len(names) == len(document.value[key]):
-            document.report((key, index), f"its name, {shown(name)}, is that of another one")
+            else:
+                if any(found[-1].name == other.name for other in found[:-1]):
+                    what = f"its name, {shown(found[-1].name)}, is that of another one"
+                    document.report(here, what)
     return found
 
 
-def _policies(document: Document, spec: StudySpec) -> list[Policy]:
+def _policies(document: Document) -> list[Policy]:
     found: list[Policy] = []
-    for index, given in enumerate(spec.policy):
-        here = ("policy", index)
+    for here, given in _items(document, "policy"):
         before = len(document.problems)
         if isinstance(given, dict):
             text = _policy_mapping(document, here, given)
@@ -223,8 +231,7 @@ def _policy_mapping(document: Document, here: Location, given: dict[str, Any]) -
 def _sweeps(document: Document, spec: StudySpec) -> list[list[Axis]]:
     """Return the axes of every grid; without a sweep there is one grid without axes."""
     grids: list[list[Axis]] = []
-    for number, sweep in enumerate(spec.sweep):
-        here = ("sweep", number)
+    for here, sweep in _items(document, "sweep"):
         if not isinstance(sweep, dict):
             got = document.given(here)
             document.report(here, f"got {got}, expected a mapping from keys to values")
@@ -242,7 +249,7 @@ def _sweeps(document: Document, spec: StudySpec) -> list[list[Axis]]:
     grids = grids or [[]]
     if spec.seeds:
         places = tuple(("seeds", index) for index in range(len(spec.seeds)))
-        seeds = Axis(f"{POLICY}seed", tuple(spec.seeds), places)
+        seeds = Axis(f"{POLICY}seed", ("seeds",), tuple(spec.seeds), places)
         grids = [[*axes, seeds] for axes in grids]
     return grids
 

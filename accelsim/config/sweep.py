@@ -15,6 +15,7 @@ from accelsim.machine import Hardware
 from accelsim.policies import Policy, parse_policy
 
 MAX_POINTS = 1_000_000
+MAX_VALUES = 100_000
 POLICY = "policy."
 _SCALES = ("linear", "log")
 _KEYS = "a list of values, or a mapping with linear or log: [from, to], n, and round if wanted"
@@ -24,9 +25,10 @@ Setting = tuple[str, Any]
 
 @dataclass(frozen=True)
 class Axis:
-    """One key and the values it takes; `places` say where in the file each is written."""
+    """One key and the values it takes; `location` and `places` are where in the file each is."""
 
     key: str
+    location: Location
     values: tuple[Any, ...]
     places: tuple[Location, ...]
 
@@ -45,7 +47,7 @@ def read_axis(document: Document, location: Location) -> Axis | None:
         values = _ranged(document, location, given)
         if values is None:
             return None
-        return Axis(key, values, (location,) * len(values))
+        return Axis(key, location, values, (location,) * len(values))
     document.report(location, f"got {document.given(location)}, expected {_KEYS}")
     return None
 
@@ -64,7 +66,8 @@ def _listed(document: Document, location: Location, key: str, given: list[Any]) 
         seen.append(value)
     if len(document.problems) > before:
         return None
-    return Axis(key, tuple(given), tuple((*location, index) for index in range(len(given))))
+    places = tuple((*location, index) for index in range(len(given)))
+    return Axis(key, location, tuple(given), places)
 
 
 def is_parameter(value: object) -> bool:
@@ -99,9 +102,9 @@ def _ranged(
                 document.report(here, f"got {document.given(here)}, expected {least}")
     if "n" not in given:
         document.report((*location, "n"), "key is missing, expected how many values")
-    elif type(number) is not int or not 2 <= number <= MAX_POINTS:
+    elif type(number) is not int or not 2 <= number <= MAX_VALUES:
         got = document.given((*location, "n"))
-        document.report((*location, "n"), f"got {got}, expected an integer from 2 to {MAX_POINTS}")
+        document.report((*location, "n"), f"got {got}, expected an integer from 2 to {MAX_VALUES}")
     if not isinstance(whole, bool):
         got = document.given((*location, "round"))
         document.report((*location, "round"), f"got {got}, expected true or false")
