@@ -73,10 +73,16 @@ def main() -> None:
     print(f"{POINTS} machines, digits-relu, selective:tau=8; {cpu()}")
     for jobs, taken in ((1, one), (2, two)):
         print(f"-j {jobs}: {taken.wall_s:.1f} s on the clock, {taken.cpu_s:.1f} s of a core")
-    print(f"two processes do it in 1/{one.wall_s / two.wall_s:.2f} of the time of one")
+    # Other work on the machine makes processes wait, but not work more: what two cores would be
+    # worth if they were free follows from the time on cores.
+    free = 2 * one.cpu_s / two.cpu_s
+    print(
+        f"two cores: {one.wall_s / two.wall_s:.2f} times as fast, {free:.2f} times if both are free"
+    )
     print(f"all of it again, which is done: {again:.2f} s; the store has {size / POINTS:.0f} B")
     _growth(clock)
-    assert two.wall_s < BUDGET_S or two.cpu_s / 2 < BUDGET_S, f"the budget is {BUDGET_S} s"
+    assert two.cpu_s / 2 < BUDGET_S, f"the budget is {BUDGET_S} s on two free cores"
+    assert free > LEAST_SPEEDUP, f"to reach: {LEAST_SPEEDUP}"
 
 
 def run(folder: Path, jobs: int) -> tuple[Taken, Study, Clock]:
