@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import signal
 import sqlite3
 import subprocess
@@ -190,8 +189,8 @@ def test_an_interrupt_ends_it_at_once_and_says_what_is_kept(
         time.sleep(0.01)
     start = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-    out, err = process.communicate(timeout=60)
-    assert time.monotonic() - start < 5
+    out, err = process.communicate(timeout=300)
+    assert time.monotonic() - start < 15  # with all cores at other work
     assert (process.returncode, out) == (130, "")
     last = err.splitlines()[-1]
     number = len(kept(tmp_path / "grid"))
@@ -202,24 +201,22 @@ def test_an_interrupt_ends_it_at_once_and_says_what_is_kept(
     )
 
 
-def test_two_processes_on_one_study_do_no_harm(
-    tmp_path: Path, server: ForkServerContext, whole: list[tuple[Any, ...]]
-) -> None:
-    file = folder(tmp_path, LONG)
+def test_two_processes_on_one_study_do_no_harm(tmp_path: Path) -> None:
+    file = folder(tmp_path, LONG.replace("n: 5", "n: 400"))  # longer than it takes to begin
     first = command(file, "-j", "1")
     while not kept(tmp_path / "grid"):
         assert first.poll() is None
         time.sleep(0.01)
     second = command(file, "-j", "1")
-    out, err = second.communicate(timeout=60)
+    out, err = second.communicate(timeout=300)
     assert (second.returncode, out) == (2, "")
     said = f"process {first.pid} is working on this study; wait for it, or end it"
     assert err == f"{tmp_path / 'grid'}: {said}\n"
-    assert first.wait(60) == 0
-    assert contents(tmp_path / "grid") == whole
-    for stream in (first.stdout, first.stderr):
-        assert stream is not None
-        stream.close()
+    before = kept(tmp_path / "grid")
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=300)
+    assert first.returncode == 130
+    assert kept(tmp_path / "grid").items() >= before.items()
 
 
 def test_results_can_be_read_while_others_are_computed(tmp_path: Path) -> None:
@@ -249,10 +246,17 @@ def test_a_file_that_cannot_grow_loses_nothing_that_was_kept(
 ) -> None:
     file = folder(tmp_path, LONG)
     size = kilobytes * 1024
-    process = command(
-        file, "-j", "1", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", f"{limited}; from accelsim.cli import main; main()"),
+            *("study", str(file), "-j", "1"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (2, "")
     assert "cannot be " in err.splitlines()[-1]
     assert "Traceback" not in err
