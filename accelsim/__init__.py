@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     )
     from accelsim.point import run
     from accelsim.result import Run
+    from accelsim.study.engine import study
+    from accelsim.study.results import Study
 
 __version__ = "0.1.0"
 
@@ -32,6 +34,7 @@ _HOMES = {
     "AccelsimError": "accelsim.errors",
     "InputError": "accelsim.errors",
     "Run": "accelsim.result",
+    "Study": "accelsim.study.results",
     "run": "accelsim.point",
 }
 
@@ -42,6 +45,7 @@ __all__ = [
     "FloatFormat",
     "InputError",
     "Run",
+    "Study",
     "Sums",
     "conv2d",
     "dot",
@@ -51,6 +55,7 @@ __all__ = [
     "product_table",
     "round_to",
     "run",
+    "study",
 ]
 
 
@@ -58,6 +63,8 @@ def __getattr__(name: str) -> object:
     """Import a public name."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "study":  # a package that can be called
+        return import_module("accelsim.study")
     value: object = getattr(import_module(_HOMES.get(name, "accelsim.numerics")), name)
     globals()[name] = value
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from accelsim.policies import Policy, parse_policy
 from accelsim.progress import Progress, silent
 from accelsim.result import LayerRun, Run
 from accelsim.trace import LayerTrace, VectorTrace
+
+RunLayer = Callable[[LayerTrace | VectorTrace, Hardware], LayerRun]
 
 
 def run(
@@ -43,10 +46,13 @@ def measure(
     inference: Inference,
     energy_table: Estimator,
     progress: Progress = silent,
+    run_layer: RunLayer | None = None,
 ) -> Run:
     """Charge `hardware` for an inference that has been done.
 
     Layers that differ in name alone, and of which nothing is redone, are simulated once.
+    `run_layer` does one layer; one that remembers layers of other runs may take the place of
+    `time_layer`.
     """
     layers: list[LayerRun] = []
     done: dict[object, LayerRun] = {}
@@ -55,12 +61,19 @@ def measure(
         if alike in done:
             layers.append(done[alike].renamed(trace))
             continue
-        lowered = lower_layer(trace, hardware)
-        layer = LayerRun(lowered, simulate_layer(lowered, hardware, progress))
+        layer = run_layer(trace, hardware) if run_layer else time_layer(trace, hardware, progress)
         if alike is not None:
             done[alike] = layer
         layers.append(layer)
     return Run(hardware, workload_name, policy, inference, tuple(layers), energy_table)
+
+
+def time_layer(
+    trace: LayerTrace | VectorTrace, hardware: Hardware, progress: Progress = silent
+) -> LayerRun:
+    """Run one layer on an idle machine."""
+    lowered = lower_layer(trace, hardware)
+    return LayerRun(lowered, simulate_layer(lowered, hardware, progress))
 
 
 def _without_name(trace: LayerTrace | VectorTrace) -> object:

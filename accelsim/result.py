@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -312,6 +313,22 @@ class Run:
     def as_trace(self) -> dict[str, Any]:
         """Return the timelines of all layers as Chrome trace events, for Perfetto."""
         return chrome_trace((layer.simulation.timeline for layer in self.layers), self.hardware)
+
+    def __repr__(self) -> str:
+        return f"<Run: {self}>"
+
+    def _repr_html_(self) -> str:
+        """Show the run as a table in a notebook; everything in it is escaped."""
+        cells = (
+            (
+                html.escape(key),
+                html.escape(f"{value:.6g}" if isinstance(value, float) else str(value)),
+            )
+            for key, value in self.as_row().items()
+            if value is not None
+        )
+        body = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in cells)
+        return f"<table>{body}</table>"
 
     def __str__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.4f}"

@@ -1,7 +1,8 @@
 """Run every benchmark, one after the other."""
 
-from benchmarks import machine, numerics
+from benchmarks import machine, numerics, study
 
 if __name__ == "__main__":
     machine.main()
+    study.main()
     numerics.main()

@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "config": GROUND | LEFT | {"machine", "energy"},
     "result": GROUND | LEFT | {"trace", "machine", "energy"},
     "point": GROUND | LEFT | {"trace", "machine", "energy", "config", "result"},
-    "study": GROUND | LEFT | {"machine", "energy", "config", "result", "point"},
+    "study": GROUND | LEFT | {"trace", "machine", "energy", "config", "result", "point", ""},
     "report": GROUND | LEFT | {"machine", "energy", "result", "point", "study"},
     "demo": GROUND | LEFT | {"machine", "energy", "config", "result", "point", "study", "report"},
     "cli": {
@@ -42,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
         "demo",
         "",
     },
-    "": {"errors", "numerics", "result", "point"},
+    "": {"errors", "numerics", "result", "point", "study"},
 }
 DOORS = {
     "yaml": "config",

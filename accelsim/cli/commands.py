@@ -37,6 +37,8 @@ from accelsim.policies import POLICIES
 
 Item = TypeVar("Item")
 DEFAULT_TABLE = "45nm"
+MAX_FAILURES = 5
+"""Failed points that are named; all are in the table."""
 
 
 def main() -> None:
@@ -198,6 +200,73 @@ def _format(option: str, text: str) -> Format:
         return parse_format(text)
     except ValueError as error:
         raise AccelsimError(f"{option}: {error}") from None
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Processes that work at once; one a core unless given.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the results; beside FILE, called after its name, unless given.",
+)
+@click.option("--retry", is_flag=True, help="Try points again that failed.")
+@click.option("--plan", "only_plan", is_flag=True, help="Say what there is to do, and do nothing.")
+def study(file: Path, jobs: int | None, out: Path | None, retry: bool, only_plan: bool) -> None:
+    """Run a grid of points, and keep every result: FILE says which machines, workloads, policies.
+
+    What is done already is not done again, however the command ended that did it.
+    """
+    from accelsim.cli.watch import Terminal
+    from accelsim.study.engine import count_points
+    from accelsim.study.engine import study as run_study
+
+    if only_plan:
+        click.echo(one_line(count_points(file, out)))
+        return
+    terminal = Terminal()
+    try:
+        found = run_study(file, jobs=jobs, out=out, retry=retry, watch=terminal)
+    except KeyboardInterrupt:
+        _fail(terminal.interrupted, status=INTERRUPTED_STATUS)
+    for line in repr(found).splitlines():
+        click.echo(one_line(line))
+    for row in found.failed[:MAX_FAILURES]:
+        click.echo(one_line(f"  point {row['point']} failed: {row['error']}"))
+    if len(found.failed) > MAX_FAILURES:
+        click.echo(f"  and {len(found.failed) - MAX_FAILURES} more failed")
+
+
+@commands.command()
+@click.argument("before", type=click.Path(path_type=Path), metavar="A.json")
+@click.argument("after", type=click.Path(path_type=Path), metavar="B.json")
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Rows of a table; the rest is summed up in one.",
+)
+def compare(before: Path, after: Path, rows: int) -> None:
+    """Say what changed from one run to another (files that run --json wrote), and why."""
+    from accelsim.cli.comparison import comparison_table
+    from accelsim.study.compare import compare_runs, read_run
+
+    problems: list[str] = []
+    runs = []
+    for path in (before, after):
+        try:
+            runs.append(read_run(path))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    click.echo(comparison_table(compare_runs(*runs), rows))
 
 
 @commands.command("list")

@@ -50,8 +50,8 @@ def run_table(result: Run) -> str:
         energy = sum(row["energy_pj"].values())
         sizes = (f"{row['bytes'][name]}" for name in MEMORIES)
         moved.append((row["name"], *sizes, f"{energy:.6g}", _tiling(row["tiling"])))
-    first = _aligned(cycles, left=(0, len(cycles[0]) - 1))
-    second = _aligned(moved, left=(0, len(moved[0]) - 1))
+    first = aligned(cycles, left=(0, len(cycles[0]) - 1))
+    second = aligned(moved, left=(0, len(moved[0]) - 1))
     header = (str(result.hardware), str(result))
     return "\n".join([*header, "", *first, "", *second, "", *_causes(result), "", *_energy(result)])
 
@@ -89,7 +89,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _aligned(rows: Sequence[Sequence[str]], left: tuple[int, ...]) -> Iterable[str]:
+def aligned(rows: Sequence[Sequence[str]], left: tuple[int, ...]) -> Iterable[str]:
     """Yield lines of columns as wide as they need to be, numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:

@@ -108,6 +108,11 @@ class Document:
         return _bare(str(value) if text is None else text)
 
 
+def number_as_text(value: str) -> bool:
+    """Return whether this is a number that YAML 1.1 takes for a string, such as 1e-3."""
+    return bool(_NUMBER_AS_TEXT.fullmatch(value))
+
+
 def read_text(path: Path, what: str) -> str:
     """Read a file of text; `what` says what it should be. Raises InputError if it is not text."""
     try:

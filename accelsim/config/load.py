@@ -47,10 +47,11 @@ def load_hardware(path: str | Path) -> Hardware:
 
     Raises InputError with a line for every problem.
     """
-    return _hardware(read_document(find(path, "hwconfigs")))
+    return hardware_of(read_document(find(path, "hwconfigs")))
 
 
-def _hardware(document: Document) -> Hardware:
+def hardware_of(document: Document) -> Hardware:
+    """Return the machine that a document describes. Raises InputError for every problem."""
     resolve_table(document)
     extend(document)
     hardware = validate(document, Hardware)
@@ -141,9 +142,14 @@ def check_file(path: str | Path) -> str:
     document = read_document(path)
     match _kind_of(document):
         case "hardware":
-            return f"hardware {_hardware(document).name}"
+            return f"hardware {hardware_of(document).name}"
         case "workload":
             return f"workload {_workload(document).name}"
+        case "study":
+            from accelsim.config.study import load_study  # which loads all of the others
+
+            study = load_study(path)
+            return f"study {study.name}, {study.points} points"
     return f"energy table {energy_table(document).name}"
 
 
@@ -154,6 +160,8 @@ def _kind_of(document: Document) -> str:
         return "hardware"
     if SCALED in keys:
         return "energy table"
+    if {"hardware", "policy", "sweep"} & {*keys}:
+        return "study"
 
     def score(model: type[BaseModel]) -> float:
         return sum(

@@ -241,9 +241,11 @@ def dot(
 
 
 def _workers(threads: int | None) -> int:
-    if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return integer("threads", threads, 1)
+    if threads is not None:
+        return integer("threads", threads, 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    share = os.environ.get("ACCELSIM_THREADS", "")  # of a process that has others beside it
+    return min(cores, int(share)) if share.isdecimal() and int(share) else cores
 
 
 def _operands(

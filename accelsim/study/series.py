@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from accelsim.config import load_energy_table
 from accelsim.infer import Inference, Prepared, infer
 from accelsim.machine import Hardware
@@ -41,15 +38,3 @@ def measure_all(
         measure(machine, workload_name, policy, inference, load_energy_table(machine.energy_table))
         for machine, policy, inference in progress(points, f"simulate {workload_name}")
     ]
-
-
-def pareto_front(losses: ArrayLike) -> NDArray[np.bool_]:
-    """Return which rows of `losses` (points, objectives) no other row beats.
-
-    Smaller is better. A row is beaten by one that is nowhere larger and somewhere smaller, so
-    that equal rows are on the front together.
-    """
-    values = np.asarray(losses, np.float64)
-    no_worse = (values[:, None, :] <= values[None, :, :]).all(axis=2)
-    better = (values[:, None, :] < values[None, :, :]).any(axis=2)
-    return ~np.asarray((no_worse & better).any(axis=0))

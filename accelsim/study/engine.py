@@ -1,0 +1,163 @@
+"""Run a study: plan it, compute what is missing, and keep every result as it comes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from accelsim.config import Bounds, StudyFile, load_study
+from accelsim.errors import AccelsimError
+from accelsim.files import make_folder, write_whole
+from accelsim.study.execute import Executor, Setup, in_this_process
+from accelsim.study.keys import versions
+from accelsim.study.plan import Plan, folder_of, make_plan
+from accelsim.study.processes import cores, in_processes
+from accelsim.study.results import Study
+from accelsim.study.store import FILE, Result, Store, open_store, read_store
+from accelsim.study.table import Row, as_row, check_columns, to_csv
+
+CSV = "results.csv"
+
+
+class Watch(Protocol):
+    """Is told how a study goes, and may show it."""
+
+    def planned(self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path) -> None:
+        """`todo` points are to be computed; `failed` ones are not tried again."""
+
+    def finished(self, row: Row, seconds: float) -> None:
+        """A point was kept that took `seconds` of one core."""
+
+    def ended(self) -> None:
+        """Nothing more comes, whether or not all points were done."""
+
+
+class Unwatched:
+    """Shows nothing."""
+
+    def planned(self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path) -> None:
+        """Show nothing."""
+
+    def finished(self, row: Row, seconds: float) -> None:
+        """Show nothing."""
+
+    def ended(self) -> None:
+        """Show nothing."""
+
+
+def study(
+    source: str | Path | Mapping[str, Any],
+    *,
+    jobs: int | None = None,
+    out: str | Path | None = None,
+    retry: bool = False,
+    watch: Watch | None = None,
+    executor: Executor | None = None,
+) -> Study:
+    """Run what is missing of a study (a file, or a mapping with its keys), and return its results.
+
+    Results are kept in `out`, by default a folder beside the file, called after the study's name.
+    `jobs` processes work at once, by default one a core; with `retry`, points that failed are
+    tried again. `executor` computes points elsewhere. Raises InputError or AccelsimError.
+    """
+    if jobs is not None and (type(jobs) is not int or jobs < 1):
+        raise AccelsimError(f"jobs: got {jobs!r}, expected an integer of at least 1")
+    described = load_study(source)
+    folder = folder_of(described) if out is None else Path(out)
+    swept = _swept(described)
+    check_columns({"objectives": described.objectives, "constraints": described.constraints}, swept)
+    plan = make_plan(described)
+    make_folder(folder)
+    store = open_store(folder, described.name)
+    watch = watch or Unwatched()
+    try:
+        store.set_points(_meta(described, swept), ((k, plan.describe(i)) for i, k in _keys(plan)))
+        states = store.states()
+        failed = sum(states.get(key, False) for key in plan.keys)
+        todo = [i for i, key in _keys(plan) if key not in states or (retry and states[key])]
+        jobs = min(jobs or cores(), max(1, len(todo)))
+        watch.planned(plan, len(todo), 0 if retry else failed, jobs, folder)
+        if executor is None:
+            executor = in_this_process if jobs == 1 else in_processes(jobs)
+        try:
+            _compute(plan, todo, store, executor, watch)
+        finally:
+            watch.ended()
+        rows = [as_row(result, described.constraints) for result in store.results()]
+        write_whole(folder / CSV, to_csv(rows))
+    finally:
+        store.close()
+    return Study(folder)
+
+
+def count_points(source: str | Path, out: str | Path | None = None) -> str:
+    """Say how many points a study has, and how many of them are done. Writes nothing."""
+    described = load_study(source)
+    plan = make_plan(described)
+    folder = folder_of(described) if out is None else Path(out)
+    done = failed = 0
+    if (folder / FILE).exists():
+        store = read_store(folder)
+        try:
+            states = store.states()
+        finally:
+            store.close()
+        known = [states[key] for key in plan.keys if key in states]
+        failed, done = sum(known), len(known) - sum(known)
+    return (
+        f"{described.name}: {len(plan)} points, {done} done, {failed} failed,"
+        f" {len(plan) - done - failed} to do, in {folder}"
+    )
+
+
+def _keys(plan: Plan) -> enumerate[bytes]:
+    return enumerate(plan.keys)
+
+
+def _compute(plan: Plan, todo: list[int], store: Store, executor: Executor, watch: Watch) -> None:
+    """Compute points, and keep each batch before it is told of."""
+    setup = Setup(plan.study.workloads, tuple(plan.tables))
+    with contextlib.closing(executor(setup, plan.groups(todo), plan.point)) as batches:
+        for outcomes in batches:
+            store.add([(plan.keys[outcome.index], outcome) for outcome in outcomes])
+            for outcome in outcomes:
+                known = Result(
+                    outcome.index,
+                    plan.describe(outcome.index),
+                    outcome.row,
+                    outcome.error,
+                    outcome.seconds,
+                )
+                watch.finished(as_row(known, plan.study.constraints), outcome.seconds)
+
+
+def _swept(described: StudyFile) -> list[str]:
+    """Return every key that is set for some point, in the order of the file."""
+    keys: dict[str, None] = {}
+    for grid in described.grids:
+        for machine in grid.machines:
+            keys |= dict.fromkeys(key for key, _ in machine.settings)
+        for policy in grid.policies:
+            keys |= dict.fromkeys(key for key, _ in policy.settings)
+    return list(keys)
+
+
+def _meta(described: StudyFile, swept: list[str]) -> dict[str, Any]:
+    """Return what a reader of the results needs to know of the study."""
+    bounds: dict[str, Bounds] = described.constraints
+    return {
+        "name": described.name,
+        "objectives": described.objectives,
+        "constraints": {column: asdict(given) for column, given in bounds.items()},
+        "swept": swept,
+        "source": None if described.path is None else described.path.name,
+        "inputs_sha256": {
+            f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in described.files
+        },
+        "versions": versions(),
+    }

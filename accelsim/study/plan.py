@@ -1,0 +1,158 @@
+"""The points of a study: which machine, workload and policy each has, and its key."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accelsim.config import Grid, StudyFile, Variant, load_energy_table
+from accelsim.energy import EnergyTable
+from accelsim.errors import AccelsimError
+from accelsim.machine import Hardware
+from accelsim.policies import Policy
+from accelsim.study.keys import code_digest, digest
+from accelsim.study.work import UNTIMED, Group, Point
+
+MAX_SLUG = 60
+
+
+def slug(name: str) -> str:
+    """Return a name as that of a folder: lower-case letters, digits, `-` and `_`, at most 69.
+
+    Blanks become `-`. Where anything else is lost, eight digits of the name's SHA-256 follow, so
+    that names that differ have folders that differ, whatever the file system takes as equal.
+    """
+    plain = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:MAX_SLUG]
+    if plain and plain == name.replace(" ", "-"):
+        return plain
+    mark = hashlib.sha256(name.encode("utf-8")).hexdigest()[:8]
+    return f"{plain}-{mark}" if plain else f"study-{mark}"
+
+
+def folder_of(study: StudyFile) -> Path:
+    """Return the folder that a study writes to: beside its file, and never through a link."""
+    beside = Path() if study.path is None else study.path.parent
+    folder = beside / slug(study.name)
+    if folder.is_symlink():
+        raise AccelsimError(f"{folder}: is a link, expected a folder; name one with --out")
+    return folder
+
+
+class Member(NamedTuple):
+    """A point as three numbers: its machine's, its workload's and its policy's."""
+
+    machine: int
+    workload: int
+    policy: int
+
+
+@dataclass
+class _Machine:
+    """What is kept of a machine: all but the machine, which is made again when it is needed."""
+
+    variant: Variant[Hardware]
+    name: str
+    key: bytes
+    alike: int
+    table: int
+
+
+@dataclass
+class Plan:
+    """Every point of a study once, in the order of the file: machines, workloads, policies.
+
+    `keys` are the SHA-256 of all that determines a point: the fields of its machine, the costs of
+    its energy table, the layers, weights and data of its workload, its policy, and the code.
+    """
+
+    study: StudyFile
+    members: list[Member] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    tables: list[EnergyTable] = field(default_factory=list)
+    policies: list[Policy] = field(default_factory=list)
+    _machines: list[_Machine] = field(default_factory=list)
+    _settings: list[tuple[tuple[str, Any], ...]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def point(self, index: int) -> Point:
+        """Return a point with its machine."""
+        machine = self._machines[self.members[index].machine]
+        return Point(index, machine.variant.make(), machine.table)
+
+    def describe(self, index: int) -> dict[str, Any]:
+        """Return what tells a point from the others: names, and what was set."""
+        member = self.members[index]
+        machine = self._machines[member.machine]
+        return {
+            "hardware": machine.name,
+            "workload": self.study.workloads[member.workload].name,
+            "policy": str(self.policies[member.policy]),
+            "settings": dict((*machine.variant.settings, *self._settings[member.policy])),
+        }
+
+    def groups(self, indices: Sequence[int]) -> list[Group]:
+        """Return points by what they share: an inference, and next to each other, a machine."""
+        found: dict[tuple[int, int], list[int]] = {}
+        for index in indices:
+            member = self.members[index]
+            found.setdefault((member.workload, member.policy), []).append(index)
+        return [
+            Group(workload, self.policies[policy], sorted(points, key=self._alike))
+            for (workload, policy), points in found.items()
+        ]
+
+    def _alike(self, index: int) -> tuple[int, int]:
+        return self._machines[self.members[index].machine].alike, index
+
+
+def make_plan(study: StudyFile) -> Plan:
+    """Return the points of a study, each with its key, and those that are equal once."""
+    plan = Plan(study)
+    loads = [digest(workload) for workload in study.workloads]
+    tables: dict[str, int] = {}
+    table_keys: list[bytes] = []
+    alike: dict[bytes, int] = {}
+    seen: set[bytes] = set()
+    code = code_digest()
+    for grid in study.grids:
+        first_machine, first_policy = len(plan._machines), len(plan.policies)
+        for variant in grid.machines:
+            hardware = variant.make()
+            if hardware.energy_table not in tables:
+                tables[hardware.energy_table] = len(plan.tables)
+                plan.tables.append(load_energy_table(hardware.energy_table))
+                table_keys.append(digest(plan.tables[-1]))
+            table = tables[hardware.energy_table]
+            same = digest(hardware.model_copy(update=UNTIMED))
+            key = digest(same, hardware.name, hardware.energy_table, table_keys[table])
+            rank = alike.setdefault(same, len(alike))
+            plan._machines.append(_Machine(variant, hardware.name, key, rank, table))
+        policy_keys = []
+        for ruled in grid.policies:
+            plan.policies.append(ruled.make())
+            plan._settings.append(ruled.settings)
+            policy_keys.append(digest(plan.policies[-1]))
+        for machine, workload, policy in _product(grid, len(loads)):
+            made = plan._machines[first_machine + machine]
+            parts = code + made.key + loads[workload] + policy_keys[policy]
+            key = hashlib.sha256(parts).digest()
+            if key not in seen:
+                seen.add(key)
+                plan.keys.append(key)
+                plan.members.append(
+                    Member(first_machine + machine, workload, first_policy + policy)
+                )
+    return plan
+
+
+def _product(grid: Grid, workloads: int) -> Iterator[tuple[int, int, int]]:
+    for machine in range(len(grid.machines)):
+        for workload in range(workloads):
+            for policy in range(len(grid.policies)):
+                yield machine, workload, policy

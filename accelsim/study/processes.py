@@ -1,0 +1,218 @@
+"""Points on all cores: processes that are each given a batch, and what to do if one dies."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.process import parent_process
+
+from accelsim.errors import AccelsimError
+from accelsim.study.execute import Executor, Outcomes, Pace, Setup
+from accelsim.study.work import Batch, Group, Outcome, Point
+
+MAX_DEATHS = 2
+"""A point that was alone in a process when it died, this often, is not tried again."""
+MAX_STILLBORN = 3
+_THREADS = (
+    "ACCELSIM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+)
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_processes(jobs: int) -> Executor:
+    """Return the executor that keeps `jobs` processes busy, the cores divided among them.
+
+    A process that dies is replaced. What it was doing is done again point by point, and a point
+    that was alone in two processes that died has failed.
+    """
+
+    def run(setup: Setup, groups: Sequence[Group], point: Callable[[int], Point]) -> Outcomes:
+        with contextlib.closing(_Pool(jobs, setup, groups, point)) as pool:
+            yield from pool.run()
+
+    return run
+
+
+def _work(connection: Connection, setup: Setup) -> None:
+    """Do batches until there are no more, or until the process that gives them is gone."""
+    # An interrupt goes to all processes of a terminal, and is for the one that gives the work.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    bench = setup.bench()
+    with contextlib.suppress(EOFError, OSError):
+        connection.send(None)
+        while (batch := connection.recv()) is not None:
+            connection.send(bench.do(batch))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+class _Worker:
+    """One process, what it is doing, and the group whose inference it has."""
+
+    def __init__(self, setup: Setup, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: SpawnProcess = context.Process(
+            target=_work, args=(theirs, setup), daemon=True, name="accelsim-worker"
+        )
+        with _environment(dict.fromkeys(_THREADS, str(threads))):
+            self.process.start()
+        theirs.close()
+        self.begun = False
+        self.batch: Batch | None = None
+        self.group: _Queue | None = None
+
+    def stop(self) -> int:
+        """End the process now, and return its exit code."""
+        self.connection.close()
+        self.process.terminate()
+        self.process.join(5)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+        return self.process.exitcode or 0
+
+
+class _Queue:
+    """The points of a group that nobody has begun."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.left = deque(group.points)
+        self.taken = False
+
+
+class _Pool:
+    def __init__(
+        self, jobs: int, setup: Setup, groups: Sequence[Group], point: Callable[[int], Point]
+    ) -> None:
+        self.setup = setup
+        self.point = point
+        self.queues = [_Queue(group) for group in groups]
+        self.again: deque[Batch] = deque()
+        self.missing = sum(len(group.points) for group in groups)
+        self.jobs = min(jobs, self.missing)
+        self.threads = max(1, cores() // max(1, self.jobs))
+        self.workers: list[_Worker] = []
+        self.deaths: dict[int, int] = {}
+        self.stillborn = 0
+        self.pace = Pace()
+
+    def close(self) -> None:
+        """End all processes."""
+        for worker in self.workers:
+            worker.stop()
+        self.workers = []
+
+    def run(self) -> Iterator[list[Outcome]]:
+        """Yield outcomes until none is missing."""
+        while self.missing:
+            while len(self.workers) < min(self.jobs, self.missing):
+                self.workers.append(_Worker(self.setup, self.threads))
+            by_handle = {worker.connection: worker for worker in self.workers}
+            for worker in list(self.workers):
+                if worker.begun and worker.batch is None:
+                    self._feed(worker)
+            for handle in wait([worker.connection for worker in self.workers]):
+                outcomes = self._hear(by_handle[handle])  # type: ignore[index]
+                self.missing -= len(outcomes)
+                if outcomes:
+                    yield outcomes
+
+    def _feed(self, worker: _Worker) -> None:
+        """Give a worker something to do, if there is something that nobody has begun."""
+        worker.batch = self._next(worker)
+        if worker.batch is not None:
+            # If the process is gone, its end of the connection tells so when it is next heard.
+            with contextlib.suppress(OSError):
+                worker.connection.send(worker.batch)
+
+    def _hear(self, worker: _Worker) -> list[Outcome]:
+        """Take what a worker sent: that it is there, outcomes, or its end."""
+        try:
+            outcomes: list[Outcome] | None = worker.connection.recv()
+        except (EOFError, OSError):
+            return self._bury(worker)
+        worker.begun, worker.batch = True, None
+        if outcomes:
+            self.pace.saw(outcomes)
+        return outcomes or []
+
+    def _bury(self, worker: _Worker) -> list[Outcome]:
+        """Have done again what a dead process was doing, unless it is what kills processes."""
+        self.workers.remove(worker)
+        code, batch = worker.stop(), worker.batch
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        if not worker.begun:
+            self.stillborn += 1
+            if self.stillborn == MAX_STILLBORN:
+                raise AccelsimError(
+                    f"processes end when they begin ({how}): a script that runs a study needs"
+                    " `if __name__ == '__main__':` around it, or one job (-j 1)"
+                )
+        if batch is None:
+            return []
+        if len(batch.points) > 1:
+            self.again += [Batch(batch.workload, batch.policy, (p,)) for p in batch.points]
+            return []
+        index = batch.points[0].index
+        self.deaths[index] = self.deaths.get(index, 0) + 1
+        if self.deaths[index] == MAX_DEATHS:
+            return [Outcome(index, error=f"its process died {MAX_DEATHS} times ({how})")]
+        self.again.append(batch)
+        return []
+
+    def _next(self, worker: _Worker) -> Batch | None:
+        """Return points that a worker has the inference of, or else of a group to itself."""
+        if self.again:
+            return self.again.popleft()
+        queue = worker.group
+        if queue is None or not queue.left:
+            left = [queue for queue in self.queues if queue.left]
+            if not left:
+                return None
+            queue = next((q for q in left if not q.taken), None) or max(
+                left, key=lambda q: len(q.left)
+            )
+            queue.taken, worker.group = True, queue
+        points = [queue.left.popleft() for _ in range(min(self.pace.size, len(queue.left)))]
+        made = tuple(self.point(index) for index in points)
+        return Batch(queue.group.workload, queue.group.policy, made)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,163 @@
+"""Results as a table: a row a point, its columns, and the same as CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accelsim.config import Bounds, did_you_mean
+from accelsim.errors import AccelsimError, InputError
+from accelsim.files import write_whole
+from accelsim.machine import Hardware
+from accelsim.networks import Gemm, Workload
+from accelsim.numerics import FloatFormat
+from accelsim.point import run
+from accelsim.study.front import pareto_front
+from accelsim.study.store import Result
+
+Row = dict[str, Any]
+USUAL = {"energy_per_inference_pj": -1, "latency_s": -1, "accuracy": 1}
+"""What is wanted of a point if the study does not say: -1 of what is to be small, 1 of the rest."""
+
+
+@functools.cache
+def result_columns() -> tuple[str, ...]:
+    """Return the columns that every result has, found by running the smallest point there is."""
+    hardware = Hardware.model_validate(
+        {
+            "name": "one",
+            "clock_mhz": 1.0,
+            "array": {"rows": 1, "cols": 1, "dataflow": "os", "overlap_folds": True},
+        }
+    )
+    workload = Workload("one", FloatFormat.parse("e4m3fn"), shapes=(Gemm("one", 1, 1, 1),))
+    return tuple(run(hardware, workload, "uniform-low").as_row())
+
+
+def as_row(result: Result, constraints: Mapping[str, Bounds]) -> Row:
+    """Return one flat record: what the point is, what was set for it, and what it gave.
+
+    `status` is `done`, `failed` (then `error` says why) or `missing`; `feasible` whether it is
+    within the constraints, and None if it is not known.
+    """
+    names = {key: result.description[key] for key in ("hardware", "workload", "policy")}
+    row: Row = {"point": result.number, "status": "missing", "feasible": None, **names}
+    for key, value in result.description["settings"].items():
+        row[key] = value
+    if result.error is not None:
+        row |= {"status": "failed", "error": result.error}
+    if result.row is not None:
+        row |= result.row | {"status": "done"}
+        row["feasible"] = all(
+            _within(row.get(column), bounds) for column, bounds in constraints.items()
+        )
+    return row
+
+
+def _within(value: object, bounds: Bounds) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    low = bounds.min is None or value >= bounds.min
+    return low and (bounds.max is None or value <= bounds.max)
+
+
+def columns_of(rows: Iterable[Row]) -> list[str]:
+    """Return every column of a table in order, and `error` last."""
+    columns = dict.fromkeys(key for row in rows for key in row)
+    if columns.pop("error", 0) is None:
+        columns["error"] = None
+    return list(columns)
+
+
+def check_columns(named: Mapping[str, Iterable[str]], settings: Iterable[str]) -> None:
+    """Raise InputError for a column of `named` (where it is said, which) that no result has."""
+    known = {*result_columns(), *settings}
+    problems = [
+        f"{where}: no result has the column {column!r}{did_you_mean(column, sorted(known))}"
+        for where, columns in named.items()
+        for column in columns
+        if column not in known
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def losses(rows: Sequence[Row], objectives: Mapping[str, int]) -> np.ndarray[Any, Any]:
+    """Return what is to be small (rows, objectives); NaN where a row has no number."""
+    table = np.full((len(rows), len(objectives)), np.nan)
+    for index, row in enumerate(rows):
+        for place, (column, sign) in enumerate(objectives.items()):
+            value = row.get(column)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                table[index, place] = -sign * value
+    return table
+
+
+def front_of(rows: Sequence[Row], objectives: Mapping[str, int]) -> list[Row]:
+    """Return the feasible rows that no other feasible row beats, in order.
+
+    A row without a number in one of the objectives takes no part.
+    """
+    able = [row for row in rows if row["feasible"]]
+    table = losses(able, objectives)
+    whole = ~np.isnan(table).any(axis=1)
+    kept = [row for row, there in zip(able, whole, strict=True) if there]
+    best = pareto_front(table[whole])
+    return [row for row, is_best in zip(kept, best, strict=True) if is_best]
+
+
+def best_so_far(
+    best: dict[str, float], row: Row, objectives: Mapping[str, int]
+) -> dict[str, float]:
+    """Return the best of each objective once a feasible row is known, too."""
+    found = dict(best)
+    for column, sign in objectives.items():
+        value = row.get(column)
+        if not row["feasible"] or isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if not math.isnan(value) and (column not in best or sign * value > sign * best[column]):
+            found[column] = value
+    return found
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return the table as comma-separated values, units in the names of the columns."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns_of(rows), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: as_text(value) for key, value in row.items()})
+    return stream.getvalue()
+
+
+def as_text(value: Any) -> Any:
+    """Return a section of a machine as JSON, and any other value as it is."""
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+
+
+def write_parquet(path: Path, rows: Sequence[Row]) -> None:
+    """Write the table as Parquet. Raises AccelsimError without pyarrow."""
+    try:
+        from pyarrow import BufferOutputStream, Table, parquet
+    except ImportError:
+        raise AccelsimError("Parquet needs pyarrow: pip install pyarrow") from None
+    columns = {name: _column([row.get(name) for row in rows]) for name in columns_of(rows)}
+    stream = BufferOutputStream()
+    parquet.write_table(Table.from_pydict(columns), stream)
+    write_whole(path, stream.getvalue().to_pybytes())
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Return values of one kind: a setting that is a section, or of several kinds, is text."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} or (len(kinds) == 1 and kinds <= {str, bool}):
+        return [float(v) if float in kinds and v is not None else v for v in values]
+    return [None if value is None else str(as_text(value)) for value in values]
