@@ -296,11 +296,8 @@ def test_every_shipped_workload_fits_every_shipped_machine(path: Path) -> None:
         if workload.network is None:
             layers = infer(prepare(workload), parse_policy("uniform-high")).trace.layers
             for layer in {str(layer).split(": ")[1]: layer for layer in layers}.values():
-                if (hardware.name, file.stem, layer.name) == (
-                    "edge-16x16",
-                    "lstm-ptb-large",
-                    "softmax",
-                ):
+                small = hardware.name.startswith("edge-16x16")
+                if small and (file.stem, layer.name) == ("lstm-ptb-large", "softmax"):
                     # Its rows of 10,000 values are longer than half of an 8 KiB scratchpad.
                     with pytest.raises(AccelsimError, match="of at least 20000 would fit"):
                         lower_layer(layer, hardware)
