@@ -76,7 +76,7 @@ class SameArray:
         start = watch.now
         if part.gather_cycles:
             yield board.env.timeout(part.gather_cycles)
-            watch.note("gather", start, f"tile {job.number}")
+            watch.note("gather", start, f"lines of tile {job.number}")
         redo = watch.now
         yield board.env.timeout(part.redo_cycles)
         watch.note("recompute", redo, f"redo tile {job.number}")

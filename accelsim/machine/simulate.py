@@ -189,7 +189,7 @@ class _Machine:
             yield from self.arrival("gather", number)
             cycles = board.visit(number).gather_cycles
             yield board.sleep(cycles, "gather", number)
-            watch.note("gather", watch.now - cycles, f"{board.work.name} {number}")
+            watch.note("gather", watch.now - cycles, f"lines of {board.work.name} {number}")
             board.tell("gathered", number)
             number += 1
 

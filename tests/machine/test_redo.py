@@ -107,12 +107,12 @@ def test_a_queue_holds_lines_to_pack_and_outputs_that_wait(unit: Unit, entries: 
 
 def test_a_gather_and_what_is_deferred_by_the_clock() -> None:
     inline = str(redo(array("row", gather=5.0)).timeline).splitlines()
-    assert "      66       72 gather    tile 0" in inline
+    assert "      66       72 gather    lines of tile 0" in inline
     assert "      72      104 recompute redo tile 0" in inline
     deferred = str(redo(array("row", "deferred", 5.0)).timeline).splitlines()
     assert deferred[-6:] == [
-        "      67       71 gather    deferred redo 0",
-        "      71       73 gather    deferred redo 1",
+        "      67       71 gather    lines of deferred redo 0",
+        "      71       73 gather    lines of deferred redo 1",
         "      71       87 recompute deferred redo 0",
         "      87       88 dram      store deferred redo 0",
         "      87      103 recompute deferred redo 1",
