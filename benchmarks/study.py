@@ -55,7 +55,7 @@ class Clock:
         self.kept.append(time.perf_counter())
         self.point_s.append(seconds)
 
-    def ended(self) -> None:
+    def ended(self, kept: int) -> None:
         """Do nothing."""
 
 

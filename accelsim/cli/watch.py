@@ -22,7 +22,7 @@ class Terminal:
     """Says what a study does: lines on stderr, and a bar if that is a terminal."""
 
     def __init__(self) -> None:
-        self.kept = self.failed = self.total = self.done_before = 0
+        self.kept = self.total = self._in_all = 0
         self.folder = Path()
         self._shown = sys.stderr is not None and sys.stderr.isatty()
         self._bar: Any = None
@@ -35,7 +35,7 @@ class Terminal:
     def planned(self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path) -> None:
         """Say how many points there are."""
         self.folder, self.total, self._todo = folder, len(plan), todo
-        self.done_before = self.total - todo
+        self._in_all = self.total - todo
         self._objectives = plan.study.objectives or USUAL
         parts = [f"{_points(self.total)}, {self.total - todo - failed} done"]
         if failed:
@@ -45,13 +45,16 @@ class Terminal:
         _say(f"{plan.study.name}: {', '.join(parts)}")
         if todo and self._shown:
             self._bar = tqdm(
-                total=self.total, initial=self.done_before, unit="point", leave=False, smoothing=0.1
+                total=self.total,
+                initial=self._in_all,
+                unit="point",
+                leave=False,
+                smoothing=0.1,
             )
 
     def finished(self, row: Row, seconds: float) -> None:
         """Count a point, and show the best so far."""
         self.kept += 1
-        self.failed += row["status"] == "failed"
         self._best = best_so_far(self._best, row, self._objectives)
         now = time.perf_counter()
         if self.kept == 1:
@@ -66,8 +69,9 @@ class Terminal:
             self._bar.set_postfix_str(one_line(best), refresh=False)
             self._bar.update()
 
-    def ended(self) -> None:
+    def ended(self, kept: int) -> None:
         """Take the bar away."""
+        self._in_all = kept
         if self._bar is not None:
             self._bar.close()
 
@@ -76,10 +80,9 @@ class Terminal:
         """What to say when it is interrupted."""
         if not self.total:
             return "interrupted; nothing was begun"
-        kept = self.done_before + self.kept
         return (
-            f"interrupted; {kept} of {_points(self.total)} are kept in {self.folder}, and the same"
-            " command does the rest"
+            f"interrupted; {self._in_all} of {_points(self.total)} are kept in {self.folder}, and"
+            " the same command does the rest"
         )
 
     def _write(self, line: str) -> None:

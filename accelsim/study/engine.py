@@ -32,8 +32,8 @@ class Watch(Protocol):
     def finished(self, row: Row, seconds: float) -> None:
         """A point was kept that took `seconds` of one core."""
 
-    def ended(self) -> None:
-        """Nothing more comes, whether or not all points were done."""
+    def ended(self, kept: int) -> None:
+        """Nothing more comes; `kept` of all points are, whether or not they were done now."""
 
 
 class Unwatched:
@@ -45,7 +45,7 @@ class Unwatched:
     def finished(self, row: Row, seconds: float) -> None:
         """Show nothing."""
 
-    def ended(self) -> None:
+    def ended(self, kept: int) -> None:
         """Show nothing."""
 
 
@@ -86,7 +86,8 @@ def study(
         try:
             _compute(plan, todo, store, executor, watch)
         finally:
-            watch.ended()
+            states = store.states()
+            watch.ended(sum(key in states for key in plan.keys))
         rows = [as_row(result, described.constraints) for result in store.results()]
         write_whole(folder / CSV, to_csv(rows))
     finally:
