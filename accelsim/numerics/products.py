@@ -28,7 +28,7 @@ _ORDERS = {
     "sorted": sums.Sorted(),
     "spill": sums.Spill(),
 }
-_PACKED_ROWS, _PACKED_COLUMNS = 2**16, 2**19
+_PACKED_ROWS, _PACKED_COLUMNS = 2**16, 2**18
 """Numbers of the operands that are packed at a time: what a cache of the second level, and one
 of the third, have room for."""
 _LINE = 64
@@ -235,16 +235,18 @@ def _scratch(
     random = _seed(acc) is not None
     keys = np.zeros((3, depth if random else 1), np.uint32)
     outputs = np.zeros((2, size), np.uint32)
+    packed = _aligned((high + wide) * depth, kind)  # the columns are whole vectors: so first
+    sums, others = np.empty(size, kind), np.empty((2, size), np.float64)
     scratch = product.Scratch(
-        left=_aligned(high * depth, kind),
-        right=_aligned(wide * depth, kind),
+        left=packed[wide * depth :],
+        right=packed[: wide * depth],
         keys=(outputs[0], outputs[1], keys[0], keys[1]),
         outer_keys=keys[2],
         notes=np.empty(4 * size if noted else 0, np.float64),
         watch=np.empty(spec.width, kind),
-        sums=np.empty(size, kind),
-        totals=np.empty(size, np.float64),
-        partial=np.empty(size, np.float64),
+        sums=sums,
+        partial=others[0],
+        results=sums if acc.chunk is None else others[1],
     )
     if random:
         product.set_rounding_keys(np.uint64(acc.seed), *keys)

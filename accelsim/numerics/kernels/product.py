@@ -48,8 +48,9 @@ class Scratch(NamedTuple):
     notes: np.ndarray
     watch: np.ndarray
     sums: np.ndarray
-    totals: np.ndarray
     partial: np.ndarray
+    results: np.ndarray
+    """The sums, or, with chunks, binary64 numbers of their own."""
 
 
 @kernel
@@ -63,11 +64,10 @@ def set_rounding_keys(seed, sum_keys, product_keys, outer_keys):
 
 @helper
 def _accumulate(spec, fold_spec, job, zeros, a, first, b, depth, scratch):
-    """Accumulate one tile into `scratch.totals`; without a fold_spec there are no chunks."""
-    sums, totals, partial = scratch.sums, scratch.totals, scratch.partial
+    """Accumulate one tile into `scratch.results`; without a fold_spec there are no chunks."""
+    sums, partial = scratch.sums, scratch.partial
     for t in range(sums.size):
         sums[t] = 0
-        totals[t] = 0.0
     for j in range(scratch.watch.size):
         scratch.watch[j] = 0
     for t in range(scratch.notes.size):
@@ -85,9 +85,10 @@ def _accumulate(spec, fold_spec, job, zeros, a, first, b, depth, scratch):
                 scratch.keys, scratch.notes, scratch.watch, sums,
             )  # fmt: skip
             start, stop = stop, depth
-        for t in range(sums.size):
-            totals[t] = sums[t]
     else:
+        totals = scratch.results
+        for t in range(sums.size):
+            totals[t] = 0.0
         for start in range(0, depth, job.chunk):
             stop = min(start + job.chunk, depth)
             advance(
@@ -118,7 +119,11 @@ def _sign_zeros(totals, partial, width, rows, columns, a, a_place, b, b_place, c
     column_step) for first + r·row_step + c·column_step. The sign is that of the exact sum; where
     that is 0 of terms that are not, it is positive. A fold keeps signs.
     """
-    doubtful = False
+    some = doubtful = False
+    for total in totals:
+        some |= total == 0.0
+    if not some:
+        return False
     for r in range(rows):
         for c in range(columns):
             t = r * width + c
@@ -221,6 +226,7 @@ def multiply(
     depth = b.shape[0]
     width = scratch.watch.size
     left, right = scratch.left, scratch.right
+    results = scratch.results
     high, wide = left.size // depth, right.size // depth
     done, doubted = 0, 0
     for j0 in range(column_range[0], column_range[1], wide):
@@ -251,10 +257,10 @@ def multiply(
                         beside = ((depth - 1) * width, 0, 1)
                         chunked = fold_spec is not None
                         doubt |= _sign_zeros(
-                            scratch.totals, scratch.partial, width, rows, columns, left, last,
-                            panel, beside, chunked,
+                            results, scratch.partial, width, rows, columns, left, last, panel,
+                            beside, chunked,
                         )  # fmt: skip
-                    _put(scratch.totals, width, i, rows, j, columns, out)
+                    _put(results, width, i, rows, j, columns, out)
                     if stats is not None:
                         _put_notes(scratch.notes, width, i, rows, j, columns, stats)
                     doubts[i // ROWS, j // width] = doubt
@@ -285,6 +291,7 @@ def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch
     depth = a.shape[1]
     size = scratch.sums.size
     left, right = scratch.left, scratch.right
+    results = scratch.results
     for t0 in range(0, row.size, size):
         count = min(size, row.size - t0)
         _pack_pairs(a, row, t0, count, left)
@@ -299,9 +306,8 @@ def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch
             width, chunked = scratch.watch.size, fold_spec is not None
             last = ((depth - 1) * size, width, 1)
             doubt |= _sign_zeros(
-                scratch.totals, scratch.partial, width, ROWS, width, left, last, right, last,
-                chunked,
+                results, scratch.partial, width, ROWS, width, left, last, right, last, chunked,
             )  # fmt: skip
         for t in range(count):
-            out[t0 + t] = scratch.totals[t]
+            out[t0 + t] = results[t]
             doubts[t0 + t] = doubt
