@@ -25,7 +25,9 @@ e ≥ L + w; and e ≤ H - 1, and e ≤ emax unless all of z, t and μ overflow 
 
 L. A sum that starts at 0 stays a multiple of the last bit of all products: rounding to a finer
 grid changes nothing, and a coarser grid consists of such multiples. It is a multiple of F's finest
-spacing too. So 2^L is the larger of the two.
+spacing too. So 2^L is the larger of the two. The last bit of all products is first taken from the
+spans of the operands, as if the smallest of both met; where that leads to the slowest lane, from
+the smallest in each column of the one and row of the other, which do meet.
 
 Overflow. If |p| ≤ 2^H and rounding is to nearest, |s| never passes 2^c with c = H + m + 2: in the
 binade above, half a spacing is 2^(c-m-1) = 2^(H+1), so that 2^c + p goes back to 2^c. Where
@@ -63,7 +65,7 @@ from accelsim.numerics.formats import FixedFormat, FloatFormat, Format
 from accelsim.numerics.kernels import spec as specs
 from accelsim.numerics.kernels.spec import Spec
 from accelsim.numerics.rounding import ROUNDINGS
-from accelsim.numerics.spans import Span, span
+from accelsim.numerics.spans import Span, lowest_product, span
 
 _SINGLE_BITS, _DOUBLE_BITS = 24, 53
 _SINGLE_MAX_EXPONENT = 127
@@ -102,7 +104,13 @@ def plan(
     left, right = span(a), span(b)
     if left is None or right is None:
         return None
-    return _plan(acc, left, right, paired, noted)
+    exact = left.times(right)
+    chosen = _plan(acc, left, right, exact, paired, noted)
+    if chosen is None or not isinstance((chosen.hasty or chosen.careful).lane, specs.Odd):
+        return chosen
+    if not paired:  # the slowest lane: a sharper look at the operands may avoid it
+        exact = exact._replace(lowest=max(exact.lowest, lowest_product(a, b, left, right)))
+    return _plan(acc, left, right, exact, paired, noted)
 
 
 def _has_tiles(acc: Accumulator) -> bool:
@@ -116,9 +124,10 @@ def _has_tiles(acc: Accumulator) -> bool:
 
 
 @lru_cache(1024)
-def _plan(acc: Accumulator, left: Span, right: Span, paired: bool, noted: bool) -> Plan | None:
+def _plan(
+    acc: Accumulator, left: Span, right: Span, exact: Span, paired: bool, noted: bool
+) -> Plan | None:
     formats = [fmt for fmt in (acc.format, acc.product, acc.outer) if fmt is not None]
-    exact = left.times(right)
     terms = exact
     if acc.product is not None:
         if acc.overflow == "inf" and exact.highest > _exponent(acc.product):

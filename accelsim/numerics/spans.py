@@ -12,6 +12,7 @@ from accelsim.numerics.formats import FixedFormat, Format
 from accelsim.numerics.kernels.scan import scan
 
 _SINGLE_LOWEST_BIT = -149
+_MAX_EXPONENT = 128
 _SINGLE_MIN_NORMAL = 2.0**-126
 
 
@@ -58,6 +59,15 @@ class Span(NamedTuple):
         if self.smallest < least or self.significant_bits > bits or not fmt.signed:
             return False
         return self.lowest >= fmt.lowest_bit and self.largest <= fmt.max
+
+
+def lowest_product(a: NDArray[np.float32], b: NDArray[np.float32], left: Span, right: Span) -> int:
+    """Return an L such that a_ik·b_kj is a multiple of 2^L, for all i, j, k."""
+    smallest = [np.where(x == 0, np.inf, abs(x)).min(axis) for x, axis in ((a, 0), (b, 1))]
+    meet = np.isfinite(smallest[0]) & np.isfinite(smallest[1])
+    exponents = np.frexp(smallest[0][meet])[1] + np.frexp(smallest[1][meet])[1]
+    bits = left.significant_bits + right.significant_bits
+    return int(exponents.min(initial=2 * _MAX_EXPONENT)) - bits
 
 
 def span(values: NDArray[np.float32]) -> Span | None:

@@ -15,7 +15,7 @@ from accelsim.numerics.formats import FloatFormat, parse_format
 from accelsim.numerics.kernels import product, spec
 from accelsim.numerics.lanes import Plan, _limit, plan
 from accelsim.numerics.orders import accumulate_exact
-from accelsim.numerics.spans import span
+from accelsim.numerics.spans import lowest_product, span
 
 F32 = NDArray[np.float32]
 SHAPE = (19, 70, 37)  # no tile divides any of these
@@ -371,6 +371,35 @@ def test_a_span_holds_every_value() -> None:
             assert odd.bit_length() <= found.significant_bits
     assert span(np.array([1.0, np.inf], np.float32)) is None
     assert span(np.array([np.nan], np.float32)) is None
+
+
+def test_products_are_multiples_of_their_lowest_bit() -> None:
+    rng = np.random.default_rng(19)
+    for _ in range(100):
+        a, b = (
+            np.ldexp(rng.integers(-9, 10, shape), rng.integers(-60, 60, shape)).astype(np.float32)
+            for shape in ((3, 4), (4, 2))
+        )
+        left, right = span(a), span(b)
+        assert left is not None
+        assert right is not None
+        lowest = lowest_product(a, b, left, right)
+        products_of_k = np.ldexp(a.T.astype(np.float64)[:, :, None] * b[:, None, :], -lowest)
+        assert (products_of_k == np.rint(products_of_k)).all()
+        assert lowest_product(a * 0, b, left, right) > 200  # there is no product but zero
+
+
+def test_small_operands_that_do_not_meet_need_no_odd_lane() -> None:
+    acc = Accumulator("bf16")
+    rng = np.random.default_rng(23)
+    a, b = (round_to("bf16", rng.standard_normal(s).astype(np.float32)) for s in ((40, 9), (9, 40)))
+    small = (1 + 2.0**-7) * 2.0**-20
+    a[3, 5], b[6, 7] = small, small
+    assert lane(acc, a, b) == "Double"
+    assert same(matmul(a, b, acc), general(a, b, acc)[0])
+    b[5, 7] = small  # meets a[3, 5]
+    assert lane(acc, a, b) == "Odd"
+    assert same(matmul(a, b, acc), general(a, b, acc)[0])
 
 
 @pytest.mark.parametrize("name", ["e4m3fn", "e5m2", "e2m1fn", "e4m7b10ftz", "bf16", "int8"])
