@@ -269,9 +269,13 @@ def _formats(acc: Accumulator) -> tuple[Format, ...]:
 def _batched(
     left: NDArray[np.float32], right: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Broadcast the leading dimensions, without a copy."""
+    """Broadcast the leading dimensions to read-only views, without a copy."""
     if left.ndim < 2 or right.ndim < 2 or left.shape[-1] != right.shape[-2]:
         raise _shape_error(left, right)
+    if left.ndim == right.ndim == 2:
+        left, right = left.view(), right.view()
+        left.flags.writeable = right.flags.writeable = False
+        return left, right
     try:
         batches = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     except ValueError:

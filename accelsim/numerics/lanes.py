@@ -25,7 +25,9 @@ e ≥ L + w; and e ≤ H - 1, and e ≤ emax unless all of z, t and μ overflow 
 
 L. A sum that starts at 0 stays a multiple of the last bit of all products: rounding to a finer
 grid changes nothing, and a coarser grid consists of such multiples. It is a multiple of F's finest
-spacing too. So 2^L is the larger of the two.
+spacing too. So 2^L is the larger of the two. The last bit of all products is first taken from the
+spans of the operands, as if the smallest of both met; where that leads to the slowest lane, from
+the smallest in each column of the one and row of the other, which do meet.
 
 Overflow. If |p| ≤ 2^H and rounding is to nearest, |s| never passes 2^c with c = H + m + 2: in the
 binade above, half a spacing is 2^(c-m-1) = 2^(H+1), so that 2^c + p goes back to 2^c. Where
@@ -36,8 +38,8 @@ Haste. Some sums are first computed as if there were no largest value and zeros 
 again with care where that may have been wrong. If |s| ≤ g for a value g of F, then after a term
 of magnitude P with g + P ≤ h for another value h, the rounded sum is at most h, as rounding is
 monotone and leaves h alone. `_limit` goes back from the largest value in as many such steps as
-there are terms between two looks at the sum. Zeros of either sign lead to the same sums until the
-last; `kernels.product` finds the sign of that.
+there are terms between two looks at the sum, a block. Zeros of either sign lead to the same sums
+until the last; `kernels.product` finds the sign of that.
 
 Direction. If G and H are grids, and G holds every value of H, then rounding in a direction to G
 and on to H is rounding to H, since no value of H lies strictly between a number and its rounding
@@ -52,7 +54,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,60 +63,22 @@ from numpy.typing import NDArray
 from accelsim.numerics.accumulator import Accumulator
 from accelsim.numerics.formats import FixedFormat, FloatFormat, Format
 from accelsim.numerics.kernels import spec as specs
-from accelsim.numerics.kernels.scan import scan
 from accelsim.numerics.kernels.spec import Spec
 from accelsim.numerics.rounding import ROUNDINGS
+from accelsim.numerics.spans import Span, lowest_product, span
 
 _SINGLE_BITS, _DOUBLE_BITS = 24, 53
 _SINGLE_MAX_EXPONENT = 127
 _SINGLE_LOWEST_BIT = -149
-_SINGLE_MIN_NORMAL = 2.0**-126
 _NEAREST = ("nearest-even", "nearest-away")
 _BINARY32 = FloatFormat.parse("fp32")
-
-
-class Span(NamedTuple):
-    """What values have in common: multiples of 2^lowest, of magnitude largest or less."""
-
-    significant_bits: int
-    lowest: int
-    largest: float
-    smallest: float
-    """Smallest magnitude that is not zero, inf where there is none."""
-
-    @property
-    def highest(self) -> int:
-        """The H with magnitudes below 2^H."""
-        return math.frexp(self.largest)[1]
-
-    def times(self, other: Span) -> Span:
-        """Return the span of products."""
-        bits = self.significant_bits + other.significant_bits
-        if 1 in (self.significant_bits, other.significant_bits):
-            bits -= 1  # a power of two adds none
-        return Span(
-            bits,
-            self.lowest + other.lowest,
-            self.largest * other.largest,
-            self.smallest * other.smallest,
-        )
-
-    def rounded_to(self, fmt: Format) -> Span:
-        """Return the span after rounding to a format, where that does not overflow."""
-        bits = fmt.total_bits if isinstance(fmt, FixedFormat) else fmt.mantissa_bits + 1
-        lowest = max(self.lowest, fmt.lowest_bit)
-        # A number may be rounded up to the next power of two, or to the finest spacing.
-        largest = max(2.0**self.highest, 2.0**fmt.lowest_bit)
-        outermost = max(fmt.max, -fmt.lowest)
-        significant = min(self.significant_bits, bits)
-        return Span(significant, lowest, min(largest, outermost), fmt.min_subnormal)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What the tile kernel is to compile.
 
-    Where there is a `hasty` spec, its sums are right if after every block of terms they are no
+    Where there is a `hasty` spec, its sums are right if after every `block` terms they are no
     larger than `limit`, and if they are not zeros where `zeros` says that their sign is lost.
     """
 
@@ -122,21 +87,7 @@ class Plan:
     fold: Spec | None
     limit: float = math.inf
     zeros: bool = False
-
-
-def span(values: NDArray[np.float32]) -> Span | None:
-    """Return the span of binary32 values, None if one is not finite."""
-    fractions, last, smallest, largest = scan(values.ravel())
-    if not math.isfinite(largest):
-        return None
-    if largest == 0.0:
-        return Span(1, 0, 0.0, math.inf)
-    trailing = (int(fractions) & -int(fractions)).bit_length() - 1 if fractions else 23
-    bits = 24 - trailing
-    if smallest < _SINGLE_MIN_NORMAL:
-        return Span(24, _SINGLE_LOWEST_BIT, largest, smallest)
-    lowest = max(math.frexp(smallest)[1] - bits, math.frexp(last)[1] - 1)
-    return Span(bits, lowest, largest, smallest)
+    block: int = 0
 
 
 def plan(
@@ -148,17 +99,35 @@ def plan(
     noted: bool = False,
 ) -> Plan | None:
     """Choose the tile kernel for sums from zero, or None if only the general one serves."""
-    formats = [fmt for fmt in (acc.format, acc.product, acc.outer) if fmt is not None]
-    if acc.order != "sequential" or acc.multiplier is not None or acc.overflow == "wrap":
+    if not _has_tiles(acc):
         return None
-    if any(isinstance(fmt, FloatFormat) and not fmt.signed for fmt in formats):
-        return None
-    if len({isinstance(fmt, FixedFormat) for fmt in formats}) > 1:
-        return None  # only one of the two kinds has a negative zero
     left, right = span(a), span(b)
     if left is None or right is None:
         return None
     exact = left.times(right)
+    chosen = _plan(acc, left, right, exact, paired, noted)
+    if chosen is None or not isinstance((chosen.hasty or chosen.careful).lane, specs.Odd):
+        return chosen
+    if not paired:  # the slowest lane: a sharper look at the operands may avoid it
+        exact = exact._replace(lowest=max(exact.lowest, lowest_product(a, b, left, right)))
+    return _plan(acc, left, right, exact, paired, noted)
+
+
+def _has_tiles(acc: Accumulator) -> bool:
+    formats = [fmt for fmt in (acc.format, acc.product, acc.outer) if fmt is not None]
+    if acc.order != "sequential" or acc.multiplier is not None or acc.overflow == "wrap":
+        return False
+    if any(isinstance(fmt, FloatFormat) and not fmt.signed for fmt in formats):
+        return False
+    # Only one of the two kinds has a negative zero.
+    return len({isinstance(fmt, FixedFormat) for fmt in formats}) == 1
+
+
+@lru_cache(1024)
+def _plan(
+    acc: Accumulator, left: Span, right: Span, exact: Span, paired: bool, noted: bool
+) -> Plan | None:
+    formats = [fmt for fmt in (acc.format, acc.product, acc.outer) if fmt is not None]
     terms = exact
     if acc.product is not None:
         if acc.overflow == "inf" and exact.highest > _exponent(acc.product):
@@ -234,10 +203,14 @@ def _hasten(acc: Accumulator, careful: Spec, fold: Spec | None, terms: Span) -> 
         hasty = hasty._replace(small=specs.Unsigned(0))
     if isinstance(hasty.overflow, specs.Bounded):
         return Plan(hasty, careful, fold, zeros=zeros) if zeros else Plan(None, careful, fold)
-    limit = _limit(fmt, top, terms.largest)
+    # The longer a block, the faster; but the smaller the sums that are doubted.
+    limits = [(_limit(fmt, top, terms.largest, block), block) for block in specs.BLOCKS]
+    limit, block = max(
+        (pair for pair in limits if 3 * pair[0] >= top), key=lambda p: p[1], default=limits[0]
+    )
     if limit < 0:
         return Plan(None, careful, fold)
-    return Plan(hasty._replace(overflow=specs.Watched(0)), careful, fold, limit, zeros)
+    return Plan(hasty._replace(overflow=specs.Watched(0)), careful, fold, limit, zeros, block)
 
 
 def _directed_in_single(acc: Accumulator) -> bool:
@@ -257,14 +230,14 @@ def _directed_in_single(acc: Accumulator) -> bool:
     )
 
 
-def _limit(fmt: FloatFormat, top: float, term: float) -> float:
+def _limit(fmt: FloatFormat, top: float, term: float, block: int) -> float:
     """Return the magnitude from which a block of terms cannot lead above `top`, else -1.
 
     As `top` is a value of the format and rounding is monotone, |s| + term ≤ top is enough for
     one step, in any direction of rounding.
     """
     limit = top
-    for _ in range(specs.BLOCK):
+    for _ in range(block):
         limit = (limit - term) * (1 - 2.0**-50)  # no larger than the exact difference
         if limit <= 0:
             return -1.0

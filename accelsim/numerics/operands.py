@@ -13,6 +13,7 @@ from accelsim.numerics.formats import FixedFormat, Format
 from accelsim.numerics.kernels import scalar
 from accelsim.numerics.rounding import ROUNDINGS as _ROUNDINGS
 from accelsim.numerics.rounding import infinity_value, overflow_value
+from accelsim.numerics.spans import span
 
 _FIXED_BITS = 50
 _BLOCK = 2**16
@@ -76,6 +77,10 @@ def operand(
             raise ValueError("round_operands needs an accumulator that states its operands")
         return as_float(argument, array, np.float32)
     given = array.reshape(-1)
+    if array.dtype == np.float32 and not round_operands:
+        found = span(given)
+        if found is not None and found.within(fmt):
+            return np.asarray(array, order="C")
     values = np.empty(array.size if round_operands else 0, np.float32)
     overflow = "inf" if fmt.has_infinity or fmt.has_nan else "saturate"
     for block in _blocks(array.size):

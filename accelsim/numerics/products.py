@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from accelsim.numerics.accumulator import Accumulator
 from accelsim.numerics.formats import FloatFormat
 from accelsim.numerics.kernels import product, sums
-from accelsim.numerics.kernels.spec import ROWS, Noted, Spec
+from accelsim.numerics.kernels.spec import ROWS, Noted, Rounded, Spec
 from accelsim.numerics.lanes import plan
 from accelsim.numerics.multipliers import offset
 from accelsim.numerics.operands import target
@@ -28,9 +28,11 @@ _ORDERS = {
     "sorted": sums.Sorted(),
     "spill": sums.Spill(),
 }
-_PACKED_ROWS, _PACKED_COLUMNS = 2**16, 2**19
+_PACKED_ROWS, _PACKED_COLUMNS = 2**16, 2**18
 """Numbers of the operands that are packed at a time: what a cache of the second level, and one
 of the third, have room for."""
+_LINE = 64
+"""Bytes of a line of the cache."""
 _PAIRS = 64
 """Outputs one at a time are given to threads in multiples of this."""
 _SMALL = 200_000
@@ -89,7 +91,7 @@ def multiply(
     spec = chosen.hasty or chosen.careful
     whole = _blocks(rows, columns, spec.width, workers)
     zeros = True if chosen.zeros else None
-    doubts = sweep(spec, _job(acc, spec, depth, chosen.limit), zeros, whole)
+    doubts = sweep(spec, _job(acc, spec, depth, chosen.limit, chosen.block), zeros, whole)
     if doubts.any():
         job = _job(acc, chosen.careful, depth)
         if 2 * np.count_nonzero(doubts) < doubts.size:
@@ -136,7 +138,7 @@ def multiply_pairs(
     seed = _seed(acc)
     spec = chosen.hasty or chosen.careful
     zeros = True if chosen.zeros else None
-    doubts = sweep(spec, _job(acc, spec, depth, chosen.limit), zeros, slice(None))
+    doubts = sweep(spec, _job(acc, spec, depth, chosen.limit, chosen.block), zeros, slice(None))
     if doubts.any():
         sweep(chosen.careful, _job(acc, chosen.careful, depth), None, doubts)
 
@@ -198,6 +200,7 @@ def _parts(size: int, block: int, count: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(ends))
 
 
+@functools.lru_cache(1024)
 def _blocks(rows: int, columns: int, width: int, workers: int) -> list[Part]:
     """Cut a product for so many workers, each with as nearly as many tiles as can be."""
     high, wide = -(-rows // ROWS), -(-columns // width)
@@ -232,20 +235,29 @@ def _scratch(
     random = _seed(acc) is not None
     keys = np.zeros((3, depth if random else 1), np.uint32)
     outputs = np.zeros((2, size), np.uint32)
+    packed = _aligned((high + wide) * depth, kind)  # the columns are whole vectors: so first
+    sums, others = np.empty(size, kind), np.empty((2, size), np.float64)
     scratch = product.Scratch(
-        left=np.empty(high * depth, kind),
-        right=np.empty(wide * depth, kind),
+        left=packed[wide * depth :],
+        right=packed[: wide * depth],
         keys=(outputs[0], outputs[1], keys[0], keys[1]),
         outer_keys=keys[2],
         notes=np.empty(4 * size if noted else 0, np.float64),
         watch=np.empty(spec.width, kind),
-        sums=np.empty(size, kind),
-        totals=np.empty(size, np.float64),
-        partial=np.empty(size, np.float64),
+        sums=sums,
+        partial=others[0],
+        results=sums if acc.chunk is None else others[1],
     )
     if random:
-        product.set_rounding_keys(np.uint64(acc.seed), scratch)
+        product.set_rounding_keys(np.uint64(acc.seed), *keys)
     return scratch
+
+
+def _aligned(size: int, kind: type[np.floating[Any]]) -> Floats:
+    """Allocate a vector that begins with a line of the cache, so that no load needs two."""
+    room: Floats = np.empty(size + _LINE // np.dtype(kind).itemsize, kind)
+    skipped = -room.ctypes.data % _LINE // room.itemsize
+    return room[skipped : skipped + size]
 
 
 def _packed_together(size: int, step: int, depth: int, numbers: int) -> int:
@@ -258,18 +270,20 @@ def _seed(acc: Accumulator) -> np.uint64 | None:
     return np.uint64(acc.seed) if random else None
 
 
-def _job(acc: Accumulator, spec: Spec, depth: int, limit: float = math.inf) -> product.Job:
-    """Return the numbers for a spec."""
+def _job(
+    acc: Accumulator, spec: Spec, depth: int, limit: float = math.inf, block: int = 0
+) -> product.Job:
+    """Return the numbers for a spec, which looks at sums once a block."""
     setting = _setting(acc, depth, 24 if spec.single else 53)
     term = setting.product
     if acc.group is not None:
         term = term._replace(least=setting.least_operand)
     return product.Job(
         inner=setting.inner,
-        product=term,
-        outer=setting.outer,
+        product=term if isinstance(spec.product, Rounded) else None,
+        outer=None if acc.chunk is None else setting.outer,
         chunk=setting.chunk,
-        group=setting.group,
+        step=block or setting.group,
         align=setting.align,
         limit=limit,
     )

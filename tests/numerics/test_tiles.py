@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from cases import same
 from numpy.typing import NDArray
 
 from accelsim.numerics import Accumulator, matmul, matmul_at, matmul_sums, products, round_to
+from accelsim.numerics.formats import FloatFormat, parse_format
 from accelsim.numerics.kernels import product, spec
-from accelsim.numerics.lanes import Plan, plan, span
+from accelsim.numerics.lanes import Plan, _limit, plan
 from accelsim.numerics.orders import accumulate_exact
+from accelsim.numerics.spans import lowest_product, span
 
 F32 = NDArray[np.float32]
 SHAPE = (19, 70, 37)  # no tile divides any of these
@@ -166,10 +169,10 @@ def swept(
     a: F32, b: F32, acc: Accumulator, compiled: Any, chosen: Plan | None
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Compute by one spec alone; return the outputs, and which tiles are doubtful."""
-    limit = np.inf if chosen is None else chosen.limit
+    limit, block = (np.inf, 0) if chosen is None else (chosen.limit, chosen.block)
     zeros = True if chosen is not None and chosen.zeros else None
     (rows, depth), columns = a.shape, b.shape[1]
-    job = products._job(acc, compiled, depth, limit)
+    job = products._job(acc, compiled, depth, limit, block)
     out = np.empty((rows, columns), np.float64)
     doubts = np.zeros((-(-rows // spec.ROWS), -(-columns // compiled.width)), np.bool_)
     scratch = products._scratch(compiled, acc, depth, rows, columns)
@@ -294,7 +297,7 @@ def test_binary32_is_its_own_lane() -> None:
 def test_a_block_that_may_have_overflowed_is_doubted(overflow: str) -> None:
     # The sum climbs to 448, the largest e4m3fn, and comes back, within a block and across two.
     acc = Accumulator("e4m3fn", overflow=overflow)
-    for lead in range(2 * spec.BLOCK):
+    for lead in range(2 * spec.BLOCKS[0]):
         terms = [0.0] * lead + [240.0, 208.0, 32.0, -200.0] + [0.0] * 5
         a = np.tile(np.array(terms, np.float32), (40, 1))
         b = np.ones((len(terms), 40), np.float32)
@@ -308,12 +311,32 @@ def test_a_block_that_may_have_overflowed_is_doubted(overflow: str) -> None:
     chosen = plan(acc, a, b)
     assert chosen is not None
     assert chosen.hasty is not None
-    assert chosen.limit == 448 - 4 * 32
+    # From 448 to 192 in eight terms; sixteen would leave less than a third of the range.
+    assert (chosen.block, chosen.limit) == (8, 192)
     assert swept(a, b, acc, chosen.hasty, chosen)[1].all()
     assert same(matmul(a, b, acc), general(a, b, acc)[0])
-    few = a[:, :10] / np.float32(1.0)
-    assert not swept(few, b[:10], acc, chosen.hasty, chosen)[1].any()
-    assert same(matmul(few, b[:10], acc), general(few, b[:10], acc)[0])
+    few = np.ascontiguousarray(a[:, :6])
+    assert not swept(few, b[:6], acc, chosen.hasty, chosen)[1].any()
+    assert same(matmul(few, b[:6], acc), general(few, b[:6], acc)[0])
+
+
+@pytest.mark.parametrize("block", spec.BLOCKS)
+def test_what_overflows_between_two_looks_was_above_the_limit(block: int) -> None:
+    acc, fmt = Accumulator("fp16"), FloatFormat.parse("fp16")
+    there_and_back = [2000.0] * (block // 2) + [-2000.0] * (block // 2) + [0.0]
+    for climb, overflows in (([], False), ([2000.0] * 32, True)):  # to 64000, of 65504
+        terms = [*climb, *there_and_back]
+        a, b = np.tile(np.array(terms, np.float32), (40, 1)), np.ones((len(terms), 40), np.float32)
+        chosen = plan(acc, a, b)
+        assert chosen is not None
+        assert chosen.hasty is not None
+        limited = replace(chosen, block=block, limit=_limit(fmt, fmt.max, 2000.0, block))
+        expected = general(a, b, acc)[0]
+        out, doubts = swept(a, b, acc, chosen.hasty, limited)
+        assert doubts.all() if overflows else not doubts.any()
+        assert same(out, expected) is not overflows
+        careless = replace(limited, limit=fmt.max)
+        assert not swept(a, b, acc, chosen.hasty, careless)[1].any()
 
 
 @pytest.mark.parametrize("rounding", ["nearest-even", *DIRECTED])
@@ -348,6 +371,54 @@ def test_a_span_holds_every_value() -> None:
             assert odd.bit_length() <= found.significant_bits
     assert span(np.array([1.0, np.inf], np.float32)) is None
     assert span(np.array([np.nan], np.float32)) is None
+
+
+def test_products_are_multiples_of_their_lowest_bit() -> None:
+    rng = np.random.default_rng(19)
+    for _ in range(100):
+        a, b = (
+            np.ldexp(rng.integers(-9, 10, shape), rng.integers(-60, 60, shape)).astype(np.float32)
+            for shape in ((3, 4), (4, 2))
+        )
+        left, right = span(a), span(b)
+        assert left is not None
+        assert right is not None
+        lowest = lowest_product(a, b, left, right)
+        products_of_k = np.ldexp(a.T.astype(np.float64)[:, :, None] * b[:, None, :], -lowest)
+        assert (products_of_k == np.rint(products_of_k)).all()
+        assert lowest_product(a * 0, b, left, right) > 200  # there is no product but zero
+
+
+def test_small_operands_that_do_not_meet_need_no_odd_lane() -> None:
+    acc = Accumulator("bf16")
+    rng = np.random.default_rng(23)
+    a, b = (round_to("bf16", rng.standard_normal(s).astype(np.float32)) for s in ((40, 9), (9, 40)))
+    small = (1 + 2.0**-7) * 2.0**-20
+    a[3, 5], b[6, 7] = small, small
+    assert lane(acc, a, b) == "Double"
+    assert same(matmul(a, b, acc), general(a, b, acc)[0])
+    b[5, 7] = small  # meets a[3, 5]
+    assert lane(acc, a, b) == "Odd"
+    assert same(matmul(a, b, acc), general(a, b, acc)[0])
+
+
+@pytest.mark.parametrize("name", ["e4m3fn", "e5m2", "e2m1fn", "e4m7b10ftz", "bf16", "int8"])
+def test_a_span_within_a_format_holds_only_its_values(name: str) -> None:
+    fmt = parse_format(name)
+    rng = np.random.default_rng(17)
+    surely = 0
+    for _ in range(300):
+        x = np.ldexp(rng.integers(-20, 21, 3), rng.integers(-20, 9)).astype(np.float32)
+        found = span(x)
+        assert found is not None
+        held = bool((round_to(fmt, x, overflow="saturate") == x).all())
+        surely += found.within(fmt)
+        assert held or not found.within(fmt)
+    assert surely > 0
+    values = np.asarray(round_to(fmt, rng.standard_normal(999), overflow="saturate"), np.float32)
+    all_of_them = span(values)
+    assert all_of_them is not None
+    assert all_of_them.within(fmt)
 
 
 def test_threads_must_be_a_number() -> None:

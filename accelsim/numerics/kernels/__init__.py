@@ -26,8 +26,18 @@ config.CACHE_DIR = str(
     / f"kernels-{hashlib.sha256(_CONTENT).hexdigest()[:16]}"
 )
 try:
-    from accelsim.numerics.kernels import lane, product, scalar, scan, spec, sums, tile, vector
+    from accelsim.numerics.kernels import (
+        compiled,
+        lane,
+        product,
+        scalar,
+        scan,
+        spec,
+        sums,
+        tile,
+        vector,
+    )
 finally:
     config.CACHE_DIR = _given
 
-__all__ = ["lane", "product", "scalar", "scan", "spec", "sums", "tile", "vector"]
+__all__ = ["compiled", "lane", "product", "scalar", "scan", "spec", "sums", "tile", "vector"]

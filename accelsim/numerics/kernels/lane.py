@@ -9,6 +9,7 @@ rounding is toward zero after a random part of the quantum is added away from it
 from __future__ import annotations
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 
 from accelsim.numerics.kernels.spec import (
@@ -60,7 +61,9 @@ class Lane:
         self.lanes = SINGLE_LANES if bits == 32 else DOUBLE_LANES
 
     def target(self, kind, value):
-        """Return a Target's numbers as vectors; `random_bits` stays an integer."""
+        """Return a Target's numbers as vectors; `random_bits` stays an integer; None of None."""
+        if isinstance(kind, types.NoneType):
+            return None
         numbers = cgutils.unpack_tuple(self.builder, value, len(kind.fields))
         named = dict(zip(kind.fields, numbers, strict=True))
         return {

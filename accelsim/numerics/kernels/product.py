@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from accelsim.numerics.kernels.compiled import helper, kernel
 from accelsim.numerics.kernels.scalar import Target, output_keys, rounding_key
 from accelsim.numerics.kernels.spec import DOUBLE_WIDTH, ROWS, SINGLE_WIDTH
 from accelsim.numerics.kernels.tile import advance, fold
@@ -21,13 +21,15 @@ class Job(NamedTuple):
     """The settings that are numbers."""
 
     inner: Target
-    product: Target
-    outer: Target
+    product: Target | None
+    """None where the spec says that nothing reads it, as for `outer`."""
+    outer: Target | None
     chunk: int
-    group: int
+    step: int
+    """Terms in a group, or between two looks at a watched sum."""
     align: float
     limit: float
-    """Sums no larger than this at the ends of blocks never overflowed between them."""
+    """Sums that were no larger than this whenever they were looked at never overflowed."""
 
 
 class Scratch(NamedTuple):
@@ -46,26 +48,26 @@ class Scratch(NamedTuple):
     notes: np.ndarray
     watch: np.ndarray
     sums: np.ndarray
-    totals: np.ndarray
     partial: np.ndarray
+    results: np.ndarray
+    """The sums, or, with chunks, binary64 numbers of their own."""
 
 
-@njit(cache=True, nogil=True)
-def set_rounding_keys(seed, scratch):
+@kernel
+def set_rounding_keys(seed, sum_keys, product_keys, outer_keys):
     """Write the keys of the roundings of every term."""
-    for k in range(scratch.outer_keys.size):
-        scratch.keys[2][k] = rounding_key(seed, 8 * k + _SUM)
-        scratch.keys[3][k] = rounding_key(seed, 8 * k + _PRODUCT)
-        scratch.outer_keys[k] = rounding_key(seed, 8 * k + _OUTER)
+    for k in range(outer_keys.size):
+        sum_keys[k] = rounding_key(seed, 8 * k + _SUM)
+        product_keys[k] = rounding_key(seed, 8 * k + _PRODUCT)
+        outer_keys[k] = rounding_key(seed, 8 * k + _OUTER)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _accumulate(spec, fold_spec, job, zeros, a, first, b, depth, scratch):
-    """Accumulate one tile into `scratch.totals`; without a fold_spec there are no chunks."""
-    sums, totals, partial = scratch.sums, scratch.totals, scratch.partial
+    """Accumulate one tile into `scratch.results`; without a fold_spec there are no chunks."""
+    sums, partial = scratch.sums, scratch.partial
     for t in range(sums.size):
         sums[t] = 0
-        totals[t] = 0.0
     for j in range(scratch.watch.size):
         scratch.watch[j] = 0
     for t in range(scratch.notes.size):
@@ -79,17 +81,18 @@ def _accumulate(spec, fold_spec, job, zeros, a, first, b, depth, scratch):
             for t in range(sums.size):
                 partial[t] = sums[t]
             advance(
-                spec, job.inner, job.product, a, first, b, start, stop, job.group, job.align,
+                spec, job.inner, job.product, a, first, b, start, stop, job.step, job.align,
                 scratch.keys, scratch.notes, scratch.watch, sums,
             )  # fmt: skip
             start, stop = stop, depth
-        for t in range(sums.size):
-            totals[t] = sums[t]
     else:
+        totals = scratch.results
+        for t in range(sums.size):
+            totals[t] = 0.0
         for start in range(0, depth, job.chunk):
             stop = min(start + job.chunk, depth)
             advance(
-                spec, job.inner, job.product, a, first, b, start, stop, job.group, job.align,
+                spec, job.inner, job.product, a, first, b, start, stop, job.step, job.align,
                 scratch.keys, scratch.notes, scratch.watch, sums,
             )  # fmt: skip
             for t in range(sums.size):
@@ -99,62 +102,68 @@ def _accumulate(spec, fold_spec, job, zeros, a, first, b, depth, scratch):
             fold(fold_spec, job.outer, partial, key, scratch.keys, scratch.notes, totals)
 
 
-@njit(cache=True, nogil=True)
-def _overflowed(job, scratch):
+@helper
+def _overflowed(watch, limit):
     """Whether a sum may have been out of range."""
     beyond = False
-    for j in range(scratch.watch.size):
-        beyond |= not scratch.watch[j] <= job.limit  # a NaN is beyond too
+    for seen in watch:
+        beyond |= not seen <= limit  # a NaN is beyond too
     return beyond
 
 
-@njit(cache=True, nogil=True)
-def _sign_zeros(scratch, rows, columns, a, first, a_step, b, b_first, chunked):
+@helper
+def _sign_zeros(totals, partial, width, rows, columns, a, a_place, b, b_place, chunked):
     """Give zeros their sign; return whether one of them is a sum of nothing but zeros.
 
-    The operands of the last term of output (r, c) are a[first + r] and b[b_first + c] if a_step
-    is 0, else the ones at r·a_step + c from there. The sign is that of the exact sum; where that
-    is 0 of terms that are not, it is positive. A fold keeps signs.
+    A place says where the operand of the last term of output (r, c) is: (first, row_step,
+    column_step) for first + r·row_step + c·column_step. The sign is that of the exact sum; where
+    that is 0 of terms that are not, it is positive. A fold keeps signs.
     """
-    doubtful = False
-    totals, partial = scratch.totals, scratch.partial
-    width = scratch.watch.size
+    some = doubtful = False
+    for total in totals:
+        some |= total == 0.0
+    if not some:
+        return False
     for r in range(rows):
         for c in range(columns):
             t = r * width + c
             if totals[t] == 0.0:
                 exact = partial[t]
                 if not chunked:
-                    i, j = (r, c) if a_step == 0 else (r * a_step + c, r * a_step + c)
-                    exact += np.float64(a[first + i]) * np.float64(b[b_first + j])
+                    x = a[a_place[0] + r * a_place[1] + c * a_place[2]]
+                    y = b[b_place[0] + r * b_place[1] + c * b_place[2]]
+                    exact += np.float64(x) * np.float64(y)
                     totals[t] = -0.0 if exact < 0.0 else 0.0
                 doubtful |= exact == 0.0 and partial[t] == 0.0
     return doubtful
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _pack_rows(a, start, stop, packed):
     """Copy rows, ROWS beside each other for each term, with rows of zeros at the end."""
-    depth = a.shape[1]
+    depth = np.uint64(a.shape[1])
     for i in range(start, stop, ROWS):
-        base = (i - start) * depth
+        # Unsigned: an index that may be negative is looked at, every time.
+        place, row = np.uint64(i - start) * depth, np.uint64(i)
         if i + ROWS <= stop:
             for k in range(depth):
-                for r in range(ROWS):
-                    packed[base + k * ROWS + r] = a[i + r, k]
+                for r in range(np.uint64(ROWS)):
+                    packed[place + k * np.uint64(ROWS) + r] = a[row + r, k]
         else:
+            rows = np.uint64(stop - i)
             for k in range(depth):
-                for r in range(ROWS):
-                    packed[base + k * ROWS + r] = a[i + r, k] if i + r < stop else a.dtype.type(0)
+                for r in range(np.uint64(ROWS)):
+                    number = a[row + r, k] if r < rows else a.dtype.type(0)
+                    packed[place + k * np.uint64(ROWS) + r] = number
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _width(numbers):
     """Return the columns of a tile; LLVM knows it, as it depends on the type alone."""
     return SINGLE_WIDTH if numbers.itemsize == 4 else DOUBLE_WIDTH
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _pack_columns(b, start, stop, packed):
     """Copy columns in panels as wide as a tile, with columns of zeros at the end."""
     width = _width(packed)
@@ -176,32 +185,33 @@ def _pack_columns(b, start, stop, packed):
                 packed[(whole * depth + k) * width + j] = number
 
 
-@njit(cache=True, nogil=True)
-def _put(scratch, i, rows, j, columns, out, stats):
-    width = scratch.watch.size
+@helper
+def _put(totals, width, i, rows, j, columns, out):
     for r in range(rows):
         row, column = np.uint64(i + r), np.uint64(j)
         place = np.uint64(r * width)
         for c in range(np.uint64(columns)):
-            out[row, column + c] = scratch.totals[place + c]
-    if stats is not None:
-        size = scratch.sums.size
-        for r in range(rows):
-            for c in range(columns):
-                for n in range(4):
-                    stats[i + r, j + c, n] = scratch.notes[n * size + r * width + c]
+            out[row, column + c] = totals[place + c]
 
 
-@njit(cache=True, nogil=True)
-def _set_keys(seed, scratch, row, rows, column, columns):
-    width = scratch.watch.size
+@helper
+def _put_notes(notes, width, i, rows, j, columns, stats):
+    size = ROWS * width
     for r in range(rows):
         for c in range(columns):
-            both = output_keys(seed, row + r, column + c)
-            scratch.keys[0][r * width + c], scratch.keys[1][r * width + c] = both
+            for n in range(4):
+                stats[i + r, j + c, n] = notes[n * size + r * width + c]
 
 
-@njit(cache=True, nogil=True)
+@helper
+def _set_keys(seed, first, second, width, row, rows, column, columns):
+    for r in range(rows):
+        for c in range(columns):
+            t = r * width + c
+            first[t], second[t] = output_keys(seed, row + r, column + c)
+
+
+@kernel
 def multiply(
     a, b, row_range, column_range, first_row, spec, fold_spec, job, seed, zeros, scratch, out,
     stats, doubts,
@@ -216,6 +226,7 @@ def multiply(
     depth = b.shape[0]
     width = scratch.watch.size
     left, right = scratch.left, scratch.right
+    results = scratch.results
     high, wide = left.size // depth, right.size // depth
     done, doubted = 0, 0
     for j0 in range(column_range[0], column_range[1], wide):
@@ -234,23 +245,30 @@ def multiply(
                         continue
                     rows = min(ROWS, i1 - i)
                     if seed is not None:
-                        _set_keys(seed, scratch, first_row + i, rows, j, columns)
+                        _set_keys(
+                            seed, scratch.keys[0], scratch.keys[1], width, first_row + i, rows, j,
+                            columns,
+                        )  # fmt: skip
                     first = (i - i0) * depth
                     _accumulate(spec, fold_spec, job, zeros, left, first, panel, depth, scratch)
-                    doubt = _overflowed(job, scratch)
+                    doubt = _overflowed(scratch.watch, job.limit)
                     if zeros is not None:
-                        last, beside = first + (depth - 1) * ROWS, (depth - 1) * width
+                        last = (first + (depth - 1) * ROWS, 1, 0)
+                        beside = ((depth - 1) * width, 0, 1)
                         chunked = fold_spec is not None
                         doubt |= _sign_zeros(
-                            scratch, rows, columns, left, last, 0, panel, beside, chunked
-                        )
-                    _put(scratch, i, rows, j, columns, out, stats)
+                            results, scratch.partial, width, rows, columns, left, last, panel,
+                            beside, chunked,
+                        )  # fmt: skip
+                    _put(results, width, i, rows, j, columns, out)
+                    if stats is not None:
+                        _put_notes(scratch.notes, width, i, rows, j, columns, stats)
                     doubts[i // ROWS, j // width] = doubt
                     doubted += doubt
                     done += 1
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _pack_pairs(a, row, first, count, packed):
     """Copy `count` rows of a, one beside the other for each term, and the last of them again."""
     depth = a.shape[1]
@@ -263,7 +281,7 @@ def _pack_pairs(a, row, first, count, packed):
                 packed[k * np.uint64(size) + place] = a[i, k]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch, out, doubts):
     """Accumulate row[t] of a (M,K) times row column[t] of b (N,K), binary32, into out[t].
 
@@ -273,6 +291,7 @@ def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch
     depth = a.shape[1]
     size = scratch.sums.size
     left, right = scratch.left, scratch.right
+    results = scratch.results
     for t0 in range(0, row.size, size):
         count = min(size, row.size - t0)
         _pack_pairs(a, row, t0, count, left)
@@ -282,11 +301,13 @@ def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch
                 both = output_keys(seed, row[t0 + t], column[t0 + t])
                 scratch.keys[0][t], scratch.keys[1][t] = both
         _accumulate(spec, fold_spec, job, zeros, left, 0, right, depth, scratch)
-        doubt = _overflowed(job, scratch)
+        doubt = _overflowed(scratch.watch, job.limit)
         if zeros is not None:
-            last, width = (depth - 1) * size, scratch.watch.size
-            chunked = fold_spec is not None
-            doubt |= _sign_zeros(scratch, ROWS, width, left, last, width, right, last, chunked)
+            width, chunked = scratch.watch.size, fold_spec is not None
+            last = ((depth - 1) * size, width, 1)
+            doubt |= _sign_zeros(
+                results, scratch.partial, width, ROWS, width, left, last, right, last, chunked,
+            )  # fmt: skip
         for t in range(count):
-            out[t0 + t] = scratch.totals[t]
+            out[t0 + t] = results[t]
             doubts[t0 + t] = doubt

@@ -21,7 +21,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from accelsim.numerics.kernels.compiled import helper, kernel
 
 NEAREST_EVEN, NEAREST_AWAY, TOWARD_ZERO, UPWARD, DOWNWARD, STOCHASTIC = range(6)
 
@@ -59,14 +60,14 @@ class Target(NamedTuple):
     random_bits: int
 
 
-@njit(cache=True, nogil=True)
+@helper
 def power_of_two(x):
     """Return 2^⌊log₂|x|⌋ of a normal binary64 number, 0 of a zero, inf of anything infinite."""
     bits = np.float64(x).view(np.int64) & _EXPONENT_MASK
     return np.int64(bits).view(np.float64)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def round_to_grid(x, target, bits):
     """Round the finite x to a multiple of the target's quantum at x, unless it is out of range."""
     if abs(x) >= target.beyond:
@@ -95,13 +96,13 @@ def round_to_grid(x, target, bits):
     return cut + away if fraction + draw >= scale else cut
 
 
-@njit(cache=True, nogil=True)
+@helper
 def in_range(grid, target):
     """Whether a rounded finite number is one of the format's."""
     return target.lowest <= grid <= target.max
 
 
-@njit(cache=True, nogil=True)
+@helper
 def into_range(x, grid, target):
     """Finish the rounding of the finite x to `grid`: overflow, flushing, the sign of zero."""
     if grid > target.max or grid < target.lowest:
@@ -116,7 +117,7 @@ def into_range(x, grid, target):
     return grid
 
 
-@njit(cache=True, nogil=True)
+@helper
 def round_one(x, target, bits):
     """Round any binary64 number."""
     if not (abs(x) < np.inf):
@@ -128,7 +129,7 @@ def round_one(x, target, bits):
     return into_range(x, round_to_grid(x, target, bits), target)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def wrapped(x, target):
     """Take multiples of the modulus from a large x, and keep it larger than any small one.
 
@@ -142,7 +143,7 @@ def wrapped(x, target):
     return np.fmod(x, target.modulus) + np.copysign(limit, x)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def sum_to_odd(s, p):
     """Return s + p, exact or rounded to odd."""
     hi = s + p
@@ -156,7 +157,7 @@ def sum_to_odd(s, p):
     return hi
 
 
-@njit(cache=True, nogil=True)
+@helper
 def exact_sum(s, p, target):
     """Return s + p such that rounding it to the target gives what the exact sum gives."""
     if target.modulus > 0.0:
@@ -164,13 +165,13 @@ def exact_sum(s, p, target):
     return sum_to_odd(s, p)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def add(s, p, target, bits):
     """Return s + p, computed exactly and rounded once."""
     return round_one(exact_sum(s, p, target), target, bits)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def approximate_product(x, y, offset, carries):
     """Multiply by adding fractions: see `accelsim.numerics.multipliers`."""
     product = x * y
@@ -184,13 +185,13 @@ def approximate_product(x, y, offset, carries):
     return np.copysign(power * significand, product)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _significand(x):
     bits = (np.float64(x).view(np.int64) & _FRACTION_MASK) | _ONE_BITS
     return np.int64(bits).view(np.float64)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def splitmix(x):
     """Return 64 mixed bits: see `accelsim.numerics.draws`, which defines all that follows."""
     x = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15)
@@ -199,21 +200,21 @@ def splitmix(x):
     return x ^ (x >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
+@helper
 def output_keys(seed, row, column):
     """Return the two keys of an output."""
     mixed = splitmix(splitmix(splitmix(seed) ^ np.uint64(row)) ^ np.uint64(column))
     return np.uint32(mixed & np.uint64(0xFFFFFFFF)), np.uint32(mixed >> np.uint64(32))
 
 
-@njit(cache=True, nogil=True)
+@helper
 def rounding_key(seed, number):
     """Return the key of a rounding."""
     mixed = splitmix(splitmix(~np.uint64(seed)) ^ np.uint64(number))
     return np.uint32(mixed & np.uint64(0xFFFFFFFF))
 
 
-@njit(cache=True, nogil=True)
+@helper
 def mix(first, second, rounding):
     """Combine the keys into 32 random bits."""
     x = np.uint32(first ^ rounding)
@@ -225,7 +226,7 @@ def mix(first, second, rounding):
     return np.uint32(x ^ (x >> np.uint32(16)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def round_array(x, target, seed, out):
     """Round the binary64 vector `x` into `out`; element t is output (t, 0), rounding 0."""
     bits = np.uint32(0)

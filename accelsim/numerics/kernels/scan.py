@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from accelsim.numerics.kernels.compiled import kernel
 
 _MAGNITUDE = np.uint32(0x7FFFFFFF)
 _INFINITE = np.uint32(0x7F800000)
@@ -11,20 +12,20 @@ _FRACTION = np.uint32(0x007FFFFF)
 _ONE = np.uint32(1)
 
 
-@njit(cache=True, nogil=True)
-def scan(x):
+@kernel
+def scan(bits):
     """Return (fractions, last bit, smallest and largest magnitude of any number but zero).
 
-    `x` is a binary32 vector. `fractions` is the bitwise or of all significands without their
-    hidden bits. Last bit is the value of the lowest bit that is set in any number. Smallest is
-    inf where there is no number but zero, largest inf or NaN where one is not finite.
+    `bits` is a binary32 vector, read as integers. `fractions` is the bitwise or of all
+    significands without their hidden bits. Last bit is the value of the lowest bit that is set in
+    any number. Smallest is inf where there is no number but zero, largest inf or NaN where one is
+    not finite.
     """
-    bits = x.view(np.uint32)
     last = _INFINITE
     fractions = np.uint32(0)
     largest = np.uint32(0)
     below = _INFINITE
-    for i in range(x.size):
+    for i in range(bits.size):
         magnitude = np.uint32(bits[i] & _MAGNITUDE)
         # The number less the number without its lowest bit; a power of two is its own last bit.
         without = np.uint32(magnitude & np.uint32(magnitude - _ONE)).view(np.float32)

@@ -19,8 +19,8 @@ DOUBLE_LANES = SINGLE_LANES // 2
 ROWS, VECTORS = (8, 1) if WIDE else (6, 2)
 CELLS = ROWS * VECTORS
 SINGLE_WIDTH, DOUBLE_WIDTH = VECTORS * SINGLE_LANES, VECTORS * DOUBLE_LANES
-BLOCK = 4
-"""Terms after which a watched sum is looked at."""
+BLOCKS = (4, 8, 16, 32)
+"""Terms after which a watched sum may be looked at."""
 
 
 def _tag(name):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numba.extending import overload
 
+from accelsim.numerics.kernels.compiled import helper, kernel
 from accelsim.numerics.kernels.scalar import (
     STOCHASTIC,
     Target,
@@ -89,7 +89,7 @@ class Setting(NamedTuple):
     seed: np.uint64
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _bits(setting, keys, k, stage, random):
     if not random:
         return np.uint32(0)
@@ -97,7 +97,7 @@ def _bits(setting, keys, k, stage, random):
     return mix(keys[0], keys[1], rounding_key(setting.seed, number))
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _rounded(x, target, bits, stats):
     """Round, and note in `stats` an overflow or an underflow."""
     if not (abs(x) < np.inf):
@@ -113,7 +113,7 @@ def _rounded(x, target, bits, stats):
     return result
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _noted(s, p, target, bits, stats):
     """Add, round, and note in `stats` the size of the sum too."""
     result = _rounded(exact_sum(s, p, target), target, bits, stats)
@@ -121,21 +121,21 @@ def _noted(s, p, target, bits, stats):
     return result
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _add_inner(s, p, setting, keys, k, stage, stats):
     target = setting.inner
     bits = _bits(setting, keys, k, stage, target.rounding == STOCHASTIC)
     return _noted(s, p, target, bits, stats)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _add_outer(s, p, setting, keys, k, stage, stats):
     target = setting.outer
     bits = _bits(setting, keys, k, stage, target.rounding == STOCHASTIC)
     return _noted(s, p, target, bits, stats)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _products(a, b, start, stop, setting, keys, terms, stats):
     for k in range(start, stop):
         x, y = np.float64(a[k]), np.float64(b[k])
@@ -151,7 +151,7 @@ def _products(a, b, start, stop, setting, keys, terms, stats):
         terms[k - start] = p
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _sequential(terms, count, c, start, setting, keys, stats):
     total = c
     for i in range(count):
@@ -159,7 +159,7 @@ def _sequential(terms, count, c, start, setting, keys, stats):
     return total
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _pairwise(terms, count, c, start, setting, keys, stats):
     # At a stride, `terms[i]` holds the node whose first term is i.
     stride = 1
@@ -173,7 +173,7 @@ def _pairwise(terms, count, c, start, setting, keys, stats):
     return _add_inner(c, terms[0], setting, keys, start, _ADDEND, stats)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _kahan(terms, count, c, start, setting, keys, stats):
     total, lost = c, 0.0
     for i in range(count):
@@ -186,12 +186,12 @@ def _kahan(terms, count, c, start, setting, keys, stats):
     return total
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _fits(x, setting, bits):
     return abs(x) < np.inf and in_range(round_to_grid(x, setting.inner, bits), setting.inner)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _spilling(terms, count, c, start, setting, keys, stats):
     wide, narrow = c, 0.0
     inner = setting.inner
@@ -211,13 +211,13 @@ def _spilling(terms, count, c, start, setting, keys, stats):
     return _add_outer(wide, narrow, setting, keys, start, _ADDEND, stats)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _operand_power(x, setting):
     # A binary32 subnormal is normal here, so that its power of two can be read off.
     return max(power_of_two(x), setting.least_operand)
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _group(a, b, low, high, total, setting):
     """Return the exact sum of the terms, cut below the largest exponent."""
     special = 0.0 if abs(total) < np.inf else total
@@ -240,7 +240,7 @@ def _group(a, b, low, high, total, setting):
     return units * unit + 0.0
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _in_groups(a, b, c, start, stop, setting, keys, stats):
     total = c
     for k in range(start, stop):
@@ -252,7 +252,7 @@ def _in_groups(a, b, c, start, stop, setting, keys, stats):
     return total
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _ascending(terms, count):
     # A stable merge sort by magnitude, NaNs last: NumPy's takes seconds to compile.
     spare = np.empty(count, np.float64)
@@ -275,7 +275,7 @@ def _ascending(terms, count):
         width *= 2
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _sorted(terms, count, c, start, setting, keys, stats):
     _ascending(terms, count)
     return _sequential(terms, count, c, start, setting, keys, stats)
@@ -312,7 +312,7 @@ def _compiled_inner(order, a, b, c, start, stop, setting, keys, terms, stats):
     return ordered
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def accumulate(a, b, c, row, column, first_row, order, setting, out, stats):
     """Accumulate row[t] of a (M,K) times row column[t] of b (N,K) from c[t] into out[t].
 

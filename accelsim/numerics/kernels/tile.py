@@ -15,7 +15,6 @@ from numba.extending import intrinsic
 from accelsim.numerics.kernels import vector
 from accelsim.numerics.kernels.lane import Lane, kinds_of
 from accelsim.numerics.kernels.spec import (
-    BLOCK,
     CELLS,
     ROWS,
     VECTORS,
@@ -83,15 +82,15 @@ def _pointers(context, builder, kinds, values):
 
 @intrinsic
 def advance(
-    typing, spec, inner, product, a, first, b, start, stop, group, align, keys, notes, watch, sums
+    typing, spec, inner, product, a, first, b, start, stop, step, align, keys, notes, watch, sums
 ):
     """Let a tile of sums take in the terms start..stop-1.
 
     All floats are of the lane's type. sums: ROWS rows of VECTORS vectors. b: such a row a term.
     a: from `first` on ROWS numbers a term; where operands are paired, an array like sums a term.
-    watch: one row. group, align: terms in a group and 2^-align_bits. notes: 4 arrays like sums.
-    keys: uint32 arrays: two like sums with the keys of outputs, then those of the roundings of
-    sums and of products, one a term.
+    watch: one row. step: terms in a group, or between two looks at a watched sum. align:
+    2^-align_bits. notes: 4 arrays like sums. keys: uint32 arrays: two like sums with the keys of
+    outputs, then those of the roundings of sums and of products, one a term.
     """
     single = kinds_of(spec)["lane"] in (Single, SingleDirected)
 
@@ -111,18 +110,18 @@ def advance(
         lane.prepare_draws(targets[0]["random_bits"])
         mode = lane.set_mode()
         tile = _Tile(lane, pointers, targets, arguments[4])
-        start, stop, group, align = arguments[6:10]
+        start, stop, step, align = arguments[6:10]
         if lane.kinds["order"] is InGroups:
-            tile.in_groups(start, stop, group, align)
+            tile.in_groups(start, stop, step, align)
         elif lane.kinds["overflow"] is Watched:
-            tile.in_blocks(start, stop)
+            tile.in_blocks(start, stop, step)
         else:
             tile.in_turn(start, stop)
         tile.save()
         lane.reset_mode(mode)
         return context.get_dummy_value()
 
-    arguments = (spec, inner, product, a, first, b, start, stop, group, align, keys)
+    arguments = (spec, inner, product, a, first, b, start, stop, step, align, keys)
     return types.none(*arguments, notes, watch, sums), generate
 
 
@@ -217,11 +216,11 @@ class _Tile:
                 result = self.rounded(total, inner, draw, cell)
                 builder.store(result.value, self.sums[cell])
 
-    def in_blocks(self, start, stop):
+    def in_blocks(self, start, stop, size):
         """Take in the terms, and keep the largest magnitude of each column's sums."""
         lane, builder = self.lane, self.lane.builder
-        with cgutils.for_range_slice(builder, start, stop, _SIZE(BLOCK), _SIZE) as (low, _):
-            self.in_turn(low, self._end(low, _SIZE(BLOCK), stop))
+        with cgutils.for_range_slice(builder, start, stop, size, _SIZE) as (low, _):
+            self.in_turn(low, self._end(low, size, stop))
             for v in range(VECTORS):
                 place = _SIZE(v * lane.lanes)
                 seen = load(builder, self.pointers["watch"], place, lane.bits, lane.lanes)

@@ -1,0 +1,85 @@
+"""What the values of an array have in common: the bits between their first and their last."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.numerics.formats import FixedFormat, Format
+from accelsim.numerics.kernels.scan import scan
+
+_SINGLE_LOWEST_BIT = -149
+_MAX_EXPONENT = 128
+_SINGLE_MIN_NORMAL = 2.0**-126
+
+
+class Span(NamedTuple):
+    """What values have in common: multiples of 2^lowest, of magnitude largest or less."""
+
+    significant_bits: int
+    lowest: int
+    largest: float
+    smallest: float
+    """Smallest magnitude that is not zero, inf where there is none."""
+
+    @property
+    def highest(self) -> int:
+        """The H with magnitudes below 2^H."""
+        return math.frexp(self.largest)[1]
+
+    def times(self, other: Span) -> Span:
+        """Return the span of products."""
+        bits = self.significant_bits + other.significant_bits
+        if 1 in (self.significant_bits, other.significant_bits):
+            bits -= 1  # a power of two adds none
+        return Span(
+            bits,
+            self.lowest + other.lowest,
+            self.largest * other.largest,
+            self.smallest * other.smallest,
+        )
+
+    def rounded_to(self, fmt: Format) -> Span:
+        """Return the span after rounding to a format, where that does not overflow."""
+        bits = fmt.total_bits if isinstance(fmt, FixedFormat) else fmt.mantissa_bits + 1
+        lowest = max(self.lowest, fmt.lowest_bit)
+        # A number may be rounded up to the next power of two, or to the finest spacing.
+        largest = max(2.0**self.highest, 2.0**fmt.lowest_bit)
+        outermost = max(fmt.max, -fmt.lowest)
+        significant = min(self.significant_bits, bits)
+        return Span(significant, lowest, min(largest, outermost), fmt.min_subnormal)
+
+    def within(self, fmt: Format) -> bool:
+        """Whether all of such values are surely values of a format."""
+        bits = math.inf if isinstance(fmt, FixedFormat) else fmt.mantissa_bits + 1
+        least = fmt.min_subnormal
+        if self.smallest < least or self.significant_bits > bits or not fmt.signed:
+            return False
+        return self.lowest >= fmt.lowest_bit and self.largest <= fmt.max
+
+
+def lowest_product(a: NDArray[np.float32], b: NDArray[np.float32], left: Span, right: Span) -> int:
+    """Return an L such that a_ik·b_kj is a multiple of 2^L, for all i, j, k."""
+    smallest = [np.where(x == 0, np.inf, abs(x)).min(axis) for x, axis in ((a, 0), (b, 1))]
+    meet = np.isfinite(smallest[0]) & np.isfinite(smallest[1])
+    exponents = np.frexp(smallest[0][meet])[1] + np.frexp(smallest[1][meet])[1]
+    bits = left.significant_bits + right.significant_bits
+    return int(exponents.min(initial=2 * _MAX_EXPONENT)) - bits
+
+
+def span(values: NDArray[np.float32]) -> Span | None:
+    """Return the span of binary32 values, None if one is not finite."""
+    fractions, last, smallest, largest = scan(values.ravel().view(np.uint32))
+    if not math.isfinite(largest):
+        return None
+    if largest == 0.0:
+        return Span(1, 0, 0.0, math.inf)
+    trailing = (int(fractions) & -int(fractions)).bit_length() - 1 if fractions else 23
+    bits = 24 - trailing
+    if smallest < _SINGLE_MIN_NORMAL:
+        return Span(24, _SINGLE_LOWEST_BIT, largest, smallest)
+    lowest = max(math.frexp(smallest)[1] - bits, math.frexp(last)[1] - 1)
+    return Span(bits, lowest, largest, smallest)
