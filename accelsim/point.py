@@ -30,9 +30,8 @@ def run(
     names. Raises InputError, with a line for every problem in the files, or AccelsimError.
     """
     machine, load, rule, table = load_inputs(hardware, workload, policy, energy_table)
-    return measure(
-        machine, load.name, rule, infer(prepare(load), rule, progress=progress), table, progress
-    )
+    inference = infer(prepare(load, progress), rule, progress=progress)
+    return measure(machine, load.name, rule, inference, table, progress)
 
 
 def measure(
