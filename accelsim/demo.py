@@ -40,7 +40,7 @@ def run_demo(folder: Path, progress: Progress = silent) -> Demo:
     runs = []
     for name in WORKLOADS:
         workload = load_workload(shipped("workloads", name))
-        prepared = prepare(workload)
+        prepared = prepare(workload, progress)
         policies = [parse_policy(text) for text in WITHOUT_RECOMPUTATION]
         selective: list[Policy] = [
             parse_policy(f"selective:tau={tau},numerator={numerator}")

@@ -34,9 +34,8 @@ def run(
     the files, or AccelsimError.
     """
     machine, load, rule, table = load_inputs(hardware, workload, policy, energy_table)
-    return measure(
-        machine, load.name, rule, infer(prepare(load), rule, progress=progress), table, progress
-    )
+    inference = infer(prepare(load, progress), rule, progress=progress)
+    return measure(machine, load.name, rule, inference, table, progress)
 
 
 def measure(

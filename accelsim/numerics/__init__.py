@@ -12,11 +12,13 @@ from accelsim.numerics.multipliers import product_table
 if TYPE_CHECKING:
     from accelsim.numerics.accumulate import (
         Sums,
+        Watched,
         conv2d,
         dot,
         matmul,
         matmul_at,
         matmul_sums,
+        matmul_watched,
         round_to,
     )
 
@@ -25,11 +27,13 @@ __all__ = [
     "FixedFormat",
     "FloatFormat",
     "Sums",
+    "Watched",
     "conv2d",
     "dot",
     "matmul",
     "matmul_at",
     "matmul_sums",
+    "matmul_watched",
     "product_table",
     "round_to",
 ]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accelsim.numerics import products
+from accelsim.numerics import products, some
 from accelsim.numerics.accumulator import (
     Accumulator,
     check_choice,
@@ -29,7 +29,18 @@ from accelsim.numerics.operands import (
 )
 from accelsim.numerics.rounding import MAX_RANDOM_BITS, OVERFLOWS, ROUNDINGS
 
-__all__ = ["Accumulator", "Sums", "conv2d", "dot", "matmul", "matmul_at", "matmul_sums", "round_to"]
+__all__ = [
+    "Accumulator",
+    "Sums",
+    "Watched",
+    "conv2d",
+    "dot",
+    "matmul",
+    "matmul_at",
+    "matmul_sums",
+    "matmul_watched",
+    "round_to",
+]
 
 
 class Sums(NamedTuple):
@@ -50,6 +61,13 @@ class Sums(NamedTuple):
         """Outputs that are NaN."""
         nans: NDArray[np.bool_] = np.isnan(self.values)
         return nans
+
+
+class Watched(NamedTuple):
+    """A product, and which of its outputs overflowed on the way; arrays of one shape."""
+
+    values: NDArray[np.floating[Any]]
+    overflowed: NDArray[np.bool_]
 
 
 def round_to(
@@ -133,6 +151,31 @@ def matmul_sums(
     )
 
 
+def matmul_watched(
+    a: ArrayLike,
+    b: ArrayLike,
+    acc: Accumulator,
+    *,
+    round_operands: bool = False,
+    threads: int | None = None,
+) -> Watched:
+    """Multiply as `matmul` does, and tell which outputs overflowed on the way.
+
+    Those are the ones of which `matmul_sums` counts an overflow; where there are few, this takes
+    little longer than `matmul`.
+    """
+    left, right = _batched(*_operands(acc, round_operands, a=a, b=b))
+    rows, workers = left.shape[-2], _workers(threads)
+    out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
+    overflowed = np.empty(out.shape, np.bool_)
+    for t, batch in enumerate(np.ndindex(left.shape[:-2])):
+        noted = overflowed[batch]
+        products.multiply_watched(
+            left[batch], right[batch], acc, t * rows, out[batch], noted, workers
+        )
+    return Watched(out, overflowed)
+
+
 def matmul_at(
     a: ArrayLike,
     b: ArrayLike,
@@ -153,9 +196,8 @@ def matmul_at(
     row, column = index("rows", rows, left.shape[0]), index("columns", columns, right.shape[1])
     if row.shape != column.shape:
         raise ValueError(f"rows and columns have lengths {row.size} and {column.size}")
-    columns_first = np.ascontiguousarray(right.T)
     out = np.empty(row.size, _result_type(acc))
-    products.multiply_pairs(left, columns_first, row, column, acc, None, out, _workers(threads))
+    some.multiply_some(left, right, row, column, acc, out, _workers(threads))
     return out
 
 

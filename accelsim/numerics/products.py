@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from accelsim.numerics.accumulator import Accumulator
 from accelsim.numerics.formats import FloatFormat
 from accelsim.numerics.kernels import product, sums
-from accelsim.numerics.kernels.spec import ROWS, Noted, Rounded, Spec
-from accelsim.numerics.lanes import plan
+from accelsim.numerics.kernels.spec import ROWS, Bounded, Native, Noted, Rounded, Spec, Watched
+from accelsim.numerics.lanes import Plan, plan
 from accelsim.numerics.multipliers import offset
 from accelsim.numerics.operands import target
 
@@ -53,10 +53,11 @@ def multiply(
     out: Floats,
     stats: NDArray[np.float64] | None,
     threads: int,
+    overflowed: NDArray[np.bool_] | None = None,
 ) -> None:
     """Write a (M,K) times b (K,N) to out, and to stats (M,N,4) what `kernels.sums` notes.
 
-    Row i draws its random bits as row first_row + i.
+    Row i draws its random bits as row first_row + i. For `overflowed` see `multiply_watched`.
     """
     (rows, depth), columns = a.shape, b.shape[1]
     tiled = rows * columns * depth >= _TINY
@@ -92,11 +93,57 @@ def multiply(
     whole = _blocks(rows, columns, spec.width, workers)
     zeros = True if chosen.zeros else None
     doubts = sweep(spec, _job(acc, spec, depth, chosen.limit, chosen.block), zeros, whole)
+    careful = chosen.careful
+    if overflowed is not None:
+        overflowed[...] = False
     if doubts.any():
-        job = _job(acc, chosen.careful, depth)
+        if overflowed is not None:  # the other tiles have no overflows
+            careful = _noted_plan(acc, a, b).careful
+            stats = np.zeros((rows, columns, 4))
+        job = _job(acc, careful, depth)
         if 2 * np.count_nonzero(doubts) < doubts.size:
             whole = _tiles_of(doubts, rows, columns, spec.width)
-        sweep(chosen.careful, job, None, whole)
+        sweep(careful, job, None, whole)
+        if overflowed is not None and stats is not None:
+            overflowed[...] = stats[..., sums.OVERFLOWS] > 0
+
+
+def multiply_watched(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    acc: Accumulator,
+    first_row: int,
+    out: Floats,
+    overflowed: NDArray[np.bool_],
+    threads: int,
+) -> None:
+    """Write a product as `multiply` does, and to `overflowed` (M,N) where `stats` has overflows.
+
+    Where a first sweep watches the size of all sums, or none can overflow, only the tiles that are
+    doubtful have to be counted.
+    """
+    chosen = plan(acc, a, b) if a.size * b.shape[1] >= _TINY else None
+    if chosen is not None and _tells_overflows(chosen):
+        multiply(a, b, acc, first_row, out, None, threads, overflowed)
+        return
+    stats = np.empty((*out.shape, 4))
+    multiply(a, b, acc, first_row, out, stats, threads)
+    overflowed[...] = stats[..., sums.OVERFLOWS] > 0
+
+
+def _tells_overflows(chosen: Plan) -> bool:
+    if chosen.fold is not None:
+        return False  # nobody watches the outer sums
+    if chosen.hasty is not None and isinstance(chosen.hasty.overflow, Watched):
+        return True
+    bounded = isinstance(chosen.careful.overflow, Bounded)
+    return bounded and not isinstance(chosen.careful.rounding, Native)  # binary32 has infinities
+
+
+def _noted_plan(acc: Accumulator, a: NDArray[np.float32], b: NDArray[np.float32]) -> Plan:
+    chosen = plan(acc, a, b, noted=True)
+    assert chosen is not None
+    return chosen
 
 
 def multiply_pairs(

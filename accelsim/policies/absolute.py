@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from accelsim.numerics.conditioning import absolute_error
-from accelsim.policies.base import LayerView, Threshold
+from accelsim.policies.base import LayerView, Score, Threshold
 from accelsim.policies.numerators import Estimate, error_factor, source
-from accelsim.policies.threshold import Score, ThresholdPolicy
+from accelsim.policies.threshold import ThresholdPolicy
 from accelsim.trace import Detector
 
 

@@ -15,6 +15,7 @@ from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.trace import Detector, Mask
 
 Overflow = Literal["inf", "saturate"]
+Score = NDArray[np.float64]
 
 
 def _accumulates(fmt: FloatFormat) -> FloatFormat:
@@ -54,10 +55,11 @@ class LayerValues:
     pre_activation: NDArray[np.float32]
     """`sums` plus bias."""
     activation: str
-    mean_abs_sum: float
-    """Mean of S = |W||h| over the training set: known before the run."""
+    mean_abs_sum: float | None
+    """Mean of S = |W||h| over the training set, known before the run; only for a rule that
+    `needs_mean_abs_sum`."""
     running: NDArray[np.float64] | None = None
-    """Σ|ŝ| over every step of the first accumulator (m,n)."""
+    """Σ|ŝ| over every step of the first accumulator (m,n); only for a rule that `needs_running`."""
     next_column_norms: NDArray[np.float64] | None = None
     """What the next layer makes of an error in each output (n,): the 2-norm of the weights that
     it goes to; 1 for the last layer."""
@@ -74,11 +76,16 @@ class Calibration:
     """The score above which an output is recomputed."""
     columns: Mask | None = None
     """The outputs that are recomputed for every sample (n,)."""
+    outputs: Mask | None = None
+    """The very outputs that are recomputed (m,n), for a rule that `needs_exact`."""
 
 
 @dataclass(frozen=True)
 class LayerView:
-    """One layer as a rule sees it; `values` is None where only shapes are known."""
+    """One layer as a rule sees it, on m samples: a batch of them, or all.
+
+    `values` is None where only shapes are known, and where a rule selects beforehand.
+    """
 
     index: int
     m: int
@@ -108,7 +115,12 @@ class Policy(BaseModel):
     needs_values: ClassVar[bool] = False
     """Whether the rule looks at more than shapes."""
     needs_exact: ClassVar[bool] = False
-    """Whether the rule looks at what no machine knows."""
+    """Whether the rule looks at what no machine knows: it is calibrated on the test set itself."""
+    selects_by_values: ClassVar[bool] = False
+    """Whether `select` looks at values. It is then asked about a batch of samples at a time, and
+    each sample must be judged by itself; else about all samples of a layer, before the run."""
+    has_needs: ClassVar[bool] = False
+    """Whether the rule has an idea of what is `needed`."""
     always_shown: ClassVar[tuple[str, ...]] = ()
     by_layer: ClassVar[tuple[str, ...]] = ()
     """Parameters with a value for each matrix product."""
@@ -145,8 +157,22 @@ class Policy(BaseModel):
         """Whether the rule learns something from the training set."""
         return False
 
-    def calibrate(self, layer: LayerView) -> Calibration | None:
-        """Return what the rule learns of a layer; its values are those of the training set."""
+    @property
+    def needs_mean_abs_sum(self) -> bool:
+        """Whether the rule looks at the mean of S over the training set."""
+        return False
+
+    @property
+    def needs_running(self) -> bool:
+        """Whether the rule looks at the running error, which takes a slower first pass."""
+        return False
+
+    def scores(self, layer: LayerView) -> Score:
+        """Return the score of each output (m,n) of a batch, for a rule that learns."""
+        raise NotImplementedError
+
+    def calibrate(self, layer: LayerView, scores: Score) -> Calibration | None:
+        """Return what the rule learns from the scores (m,n) of all samples, and reorder them."""
         return None
 
     def detector(self, layer: LayerView) -> Detector | None:

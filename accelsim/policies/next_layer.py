@@ -7,9 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from accelsim.policies.absolute import Absolute
-from accelsim.policies.base import LayerView
+from accelsim.policies.base import LayerView, Score
 from accelsim.policies.numerators import Estimate
-from accelsim.policies.threshold import Score
 
 
 class NextLayer(Absolute):

@@ -36,6 +36,7 @@ def estimate(kind: Numerator, layer: LayerView, low: FloatFormat) -> Estimate:
         case "exact":
             return numerics.matmul(np.abs(values.inputs), np.abs(values.weight), _WIDE)
         case "constant":
+            assert values.mean_abs_sum is not None
             return np.full((1, 1), values.mean_abs_sum, np.float32)
         case "l2":
             squares = numerics.dot(values.inputs, values.inputs, _WIDE)
@@ -101,5 +102,5 @@ def source(kind: Numerator, low: FloatFormat) -> Detector:
 
 def _in_low(values: LayerValues, low: FloatFormat) -> NDArray[np.float32]:
     acc = Accumulator(low, overflow="saturate")
-    found = numerics.matmul_sums(np.abs(values.inputs), np.abs(values.weight), acc)
-    return np.where(found.overflows > 0, np.inf, found.values).astype(np.float32)
+    found = numerics.matmul_watched(np.abs(values.inputs), np.abs(values.weight), acc)
+    return np.where(found.overflowed, np.inf, found.values).astype(np.float32)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from accelsim.policies.base import THRESHOLD, LayerView, RatePolicy
+from accelsim.policies.base import THRESHOLD, Calibration, LayerView, RatePolicy, Score
 from accelsim.trace import Detector, Mask
 
 
@@ -27,14 +27,28 @@ class Oracle(RatePolicy):
         """One comparison an output."""
         return THRESHOLD
 
-    def select(self, layer: LayerView) -> Mask:
-        """Return a mask with round(rate·m·n) outputs set."""
+    def scores(self, layer: LayerView) -> Score:
+        """Return the error of each output, infinite where it is NaN."""
         values = layer.require_values()
         assert values.exact is not None
         with np.errstate(invalid="ignore"):
             error = np.abs(values.pre_activation.astype(np.float64) - values.exact)
         error[np.isnan(error)] = np.inf
-        order = np.argsort(-error, axis=None, kind="stable")
-        mask = np.zeros(error.size, np.bool_)
-        mask[order[: round(self.rate_of(layer.index) * error.size)]] = True
-        return mask.reshape(error.shape)
+        return error
+
+    def calibrate(self, layer: LayerView, scores: Score) -> Calibration:
+        """Return round(rate·m·n) outputs."""
+        number = round(self.rate_of(layer.index) * scores.size)
+        if number == 0:
+            return Calibration(outputs=np.zeros(scores.shape, np.bool_))
+        least = np.partition(scores, scores.size - number, axis=None)[scores.size - number]
+        outputs = scores > least
+        ties = np.flatnonzero(scores == least)
+        outputs.reshape(-1)[ties[: number - np.count_nonzero(outputs)]] = True
+        return Calibration(outputs=outputs)
+
+    def select(self, layer: LayerView) -> Mask:
+        """Return those outputs."""
+        if layer.calibration is None or layer.calibration.outputs is None:
+            raise TypeError("an oracle needs the test set first")
+        return layer.calibration.outputs

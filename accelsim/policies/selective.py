@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import ClassVar
 
 from accelsim.numerics.conditioning import condition_number
-from accelsim.policies.base import LayerView, Threshold
+from accelsim.policies.base import LayerView, Score, Threshold
 from accelsim.policies.numerators import Estimate, Numerator, error_factor, source
-from accelsim.policies.threshold import Score, ThresholdPolicy
+from accelsim.policies.threshold import ThresholdPolicy
 from accelsim.trace import Detector
 
 

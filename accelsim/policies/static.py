@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from accelsim.policies.base import Calibration, LayerView, RatePolicy, Threshold
+from accelsim.policies.base import Calibration, LayerView, RatePolicy, Score, Threshold
 from accelsim.policies.selective import Selective
 from accelsim.trace import Mask
 
@@ -23,6 +23,7 @@ class Static(RatePolicy):
     name: ClassVar[str] = "static"
     summary: ClassVar[str] = "low and, for the worst columns of the training set, high"
     needs_values: ClassVar[bool] = True
+    has_needs: ClassVar[bool] = True
     always_shown: ClassVar[tuple[str, ...]] = ("rate", "tau")
 
     tau: Threshold = 16.0
@@ -32,11 +33,15 @@ class Static(RatePolicy):
         """Always."""
         return True
 
-    def calibrate(self, layer: LayerView) -> Calibration:
+    def scores(self, layer: LayerView) -> Score:
+        """Return κ."""
+        return self._rule.scores(layer)
+
+    def calibrate(self, layer: LayerView, scores: Score) -> Calibration:
         """Return round(rate·n) columns."""
-        kappa = self._rule.scores(layer)
-        often, median = np.mean(kappa > self.tau, axis=0), np.median(kappa, axis=0)
-        worst = np.lexsort((-median, -often))
+        often = np.mean(scores > self.tau, axis=0)
+        median = [np.median(column) for column in scores.T]  # one at a time: each is copied
+        worst = np.lexsort((-np.array(median), -often))
         columns = np.zeros(layer.n, np.bool_)
         columns[worst[: round(self.rate_of(layer.index) * layer.n)]] = True
         return Calibration(columns=columns)

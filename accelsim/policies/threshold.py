@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from accelsim.policies.base import (
@@ -14,12 +13,11 @@ from accelsim.policies.base import (
     LayerView,
     Rate,
     RecomputingPolicy,
+    Score,
     Threshold,
 )
 from accelsim.policies.numerators import Estimate, Numerator, error_bound, estimate
 from accelsim.trace import Mask
-
-Score = NDArray[np.float64]
 
 
 class ThresholdPolicy(RecomputingPolicy):
@@ -39,6 +37,8 @@ class ThresholdPolicy(RecomputingPolicy):
     one_of: ClassVar[tuple[str, ...]] = ("tau", "layer_taus", "rate")
     by_layer: ClassVar[tuple[str, ...]] = ("layer_taus",)
     needs_values: ClassVar[bool] = True
+    selects_by_values: ClassVar[bool] = True
+    has_needs: ClassVar[bool] = True
 
     tau: Threshold = 16.0
     layer_taus: Annotated[tuple[Threshold, ...] | None, ByLayer] = None
@@ -58,13 +58,19 @@ class ThresholdPolicy(RecomputingPolicy):
         """Whether thresholds are to be found on the training set."""
         return self.rate is not None
 
-    def calibrate(self, layer: LayerView) -> Calibration | None:
+    @property
+    def needs_mean_abs_sum(self) -> bool:
+        """Whether the numerator is that mean."""
+        return self.numerator == "constant"
+
+    @property
+    def needs_running(self) -> bool:
+        """Whether the numerator is the running error."""
+        return self.numerator == "running-error"
+
+    def calibrate(self, layer: LayerView, scores: Score) -> Calibration | None:
         """Return the least threshold above which no more than `rate` of the outputs are."""
-        return (
-            None
-            if self.rate is None
-            else Calibration(least_threshold(self.scores(layer), self.rate))
-        )
+        return None if self.rate is None else Calibration(least_threshold(scores, self.rate))
 
     def select(self, layer: LayerView) -> Mask:
         """Return where the score exceeds the threshold, or the sum overflowed."""
@@ -101,10 +107,12 @@ class ThresholdPolicy(RecomputingPolicy):
 def least_threshold(scores: Score, rate: float) -> float:
     """Return the least of the scores that no more than round(rate·size) scores exceed.
 
-    -1 for all of them.
+    -1 for all of them. Reorders the scores, which are too many for a copy.
     """
     allowed = round(rate * scores.size)
     if allowed == scores.size:
         return -1.0
     place = scores.size - allowed - 1
-    return float(np.partition(scores, place, axis=None)[place])
+    flat = scores.reshape(-1)
+    flat.partition(place)
+    return float(flat[place])

@@ -14,7 +14,7 @@ from views import layer
 from accelsim.config import load_workload
 from accelsim.infer import Prepared, infer, prepare
 from accelsim.numerics import Accumulator
-from accelsim.policies import Calibration, Selective, Static, parse_policy
+from accelsim.policies import Calibration, LayerView, Selective, Static, parse_policy
 from accelsim.policies.threshold import least_threshold
 
 WORKLOADS = Path(__file__).parents[2] / "workloads"
@@ -58,7 +58,7 @@ def test_a_budget_finds_the_tau_of_a_layer() -> None:
     taus = {}
     for rate in (0.0, 0.25, 0.5, 0.75, 1.0):
         policy = Selective(rate=rate)
-        calibration = policy.calibrate(view)
+        calibration = policy.calibrate(view, policy.scores(view))
         assert calibration is not None
         taus[rate] = calibration.threshold
         mask = policy.select(replace(view, calibration=calibration))
@@ -115,13 +115,17 @@ def test_a_calibration_never_sees_the_test_set(prepared: Prepared) -> None:
             np.testing.assert_array_equal(first.columns, second.columns)
 
 
+def calibrated(policy: Static, view: LayerView) -> Calibration:
+    return policy.calibrate(view, policy.scores(view))
+
+
 def test_a_static_mask_holds_the_columns_that_exceed_tau_most_often() -> None:
     # S = 1 everywhere: κ is 1/|v|. At τ = 4 columns exceed it in 0, 2, 1 and 2 of 2 rows.
     v = [[1.0, 0.2, 1.0, 0.1], [1.0, 0.2, 0.1, 0.2]]
     view = layer(v, inputs=[[1.0], [1.0]], weight=[[1.0] * 4])
     chosen = []
     for rate in (0.0, 0.25, 0.5, 0.75, 1.0):
-        calibration = Static(rate=rate, tau=4.0).calibrate(view)
+        calibration = calibrated(Static(rate=rate, tau=4.0), view)
         assert calibration.columns is not None
         chosen.append(np.flatnonzero(calibration.columns).tolist())
         mask = Static(rate=rate).select(replace(view, calibration=calibration))
@@ -132,8 +136,8 @@ def test_a_static_mask_holds_the_columns_that_exceed_tau_most_often() -> None:
 
 def test_a_static_mask_counts_what_overflows_as_worst() -> None:
     view = layer([[448.0, 1.0], [448.0, 1.0]], inputs=[[1.0], [1.0]], weight=[[1.0] * 2])
-    assert Static(rate=0.5, tau=4.0).calibrate(view).columns is not None
-    np.testing.assert_array_equal(Static(rate=0.5, tau=4.0).calibrate(view).columns, [True, False])
+    found = calibrated(Static(rate=0.5, tau=4.0), view).columns
+    np.testing.assert_array_equal(found, [True, False])
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.33, 1.0])
@@ -154,7 +158,7 @@ def test_the_rate_of_a_static_mask_is_what_was_calibrated(prepared: Prepared, ra
 @given(seed=st.integers(0, 2**32), rate=st.floats(0, 1), columns=st.integers(1, 30))
 def test_a_static_mask_is_half_a_column_from_its_rate(seed: int, rate: float, columns: int) -> None:
     view = layer(np.random.default_rng(seed).standard_normal((3, columns)))
-    found = Static(rate=rate).calibrate(view)
+    found = calibrated(Static(rate=rate), view)
     assert found.columns is not None
     assert abs(np.mean(found.columns) - rate) <= 0.5 / columns
 

@@ -1,0 +1,116 @@
+"""One batch of samples through one layer, as a rule has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import accelsim.numerics as numerics
+from accelsim.infer.prepared import FP32_ACCUMULATOR, Prepared, add_bias
+from accelsim.networks import activate
+from accelsim.policies import Calibration, LayerValues, LayerView, Policy
+from accelsim.trace import Mask
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A layer with its rule, and what is known before it runs.
+
+    `chosen` holds the outputs of all samples that will be redone, if the rule selects beforehand.
+    """
+
+    index: int
+    rule: Policy
+    calibration: Calibration | None = None
+    chosen: Mask | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of a batch: what the rule saw, what it selected, and the layer's outputs."""
+
+    view: LayerView
+    mask: Mask | None
+    outputs: NDArray[np.float32]
+
+
+def advance(prepared: Prepared, stage: Stage, h: NDArray[np.float32], rows: slice) -> Step:
+    """Take the samples `rows`, whose inputs are h, through a layer."""
+    rule = stage.rule
+    view = first_pass(prepared, stage, prepared.operands(h), watched=rule.selects_by_values)
+    if rule.selects_by_values:
+        mask = rule.select(view)
+    else:
+        mask = None if stage.chosen is None else stage.chosen[rows]
+    layer, values = prepared.layers[stage.index], view.require_values()
+    v = values.pre_activation
+    if mask is not None and rule.second is not None:
+        redone, columns = np.nonzero(mask)
+        again = numerics.matmul_at(values.inputs, values.weight, redone, columns, rule.second)
+        v = v.copy()
+        v[redone, columns] = add_bias(again, layer.bias[columns])
+    return Step(view, mask, activate(layer.activation, v))
+
+
+def first_pass(
+    prepared: Prepared, stage: Stage, inputs: NDArray[np.float32], *, watched: bool
+) -> LayerView:
+    """Return what a rule sees after the first pass over a layer.
+
+    Overflows are looked for if it is `watched`, and what else the rule asks for comes with them.
+    """
+    rule, weight, running = stage.rule, prepared.weights[stage.index], None
+    overflowed: Mask
+    if watched and rule.needs_running:
+        counted = numerics.matmul_sums(inputs, weight, rule.first)
+        sums, overflowed, running = counted.values, counted.overflows > 0, counted.running
+    elif watched:
+        sums, overflowed = numerics.matmul_watched(inputs, weight, rule.first)
+    else:
+        sums = numerics.matmul(inputs, weight, rule.first)
+        overflowed = np.zeros(sums.shape, np.bool_)
+    exact = None
+    if watched and rule.needs_exact and rule.second is not None:
+        bias = prepared.layers[stage.index].bias
+        exact = add_bias(numerics.matmul(inputs, weight, rule.second), bias)
+    sums = sums.astype(np.float32, copy=False)
+    return _view(prepared, stage, inputs, (sums, overflowed, running), exact)
+
+
+def exact_view(prepared: Prepared, stage: Stage, inputs: NDArray[np.float32]) -> LayerView:
+    """Return the layer as a rule would see it after a pass in fp32."""
+    weight, running = prepared.weights[stage.index], None
+    if stage.rule.needs_running:
+        counted = numerics.matmul_sums(inputs, weight, FP32_ACCUMULATOR)
+        sums, running = counted.values, counted.running
+    else:
+        sums = numerics.matmul(inputs, weight, FP32_ACCUMULATOR)
+    found = (sums.astype(np.float32, copy=False), np.zeros(sums.shape, np.bool_), running)
+    return _view(prepared, stage, inputs, found, None)
+
+
+def _view(
+    prepared: Prepared,
+    stage: Stage,
+    inputs: NDArray[np.float32],
+    found: tuple[NDArray[np.float32], Mask, NDArray[np.float64] | None],
+    exact: NDArray[np.float32] | None,
+) -> LayerView:
+    index = stage.index
+    layer = prepared.layers[index]
+    sums, overflowed, running = found
+    values = LayerValues(
+        inputs=inputs,
+        weight=prepared.weights[index],
+        sums=sums,
+        overflowed=overflowed,
+        pre_activation=add_bias(sums, layer.bias),
+        activation=layer.activation,
+        mean_abs_sum=prepared.mean_abs_sums[index] if stage.rule.needs_mean_abs_sum else None,
+        running=running,
+        next_column_norms=prepared.next_column_norms[index],
+        exact=exact,
+    )
+    return LayerView(index, len(inputs), layer.inputs, layer.outputs, values, stage.calibration)

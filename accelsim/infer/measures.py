@@ -1,0 +1,30 @@
+"""How good outputs are, by themselves and beside those of the float32 network."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def accuracy(outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Return the fraction of rows whose largest output is at the label; a NaN row is wrong."""
+    predicted = np.argmax(outputs, axis=1)
+    correct = (predicted == labels) & ~np.isnan(outputs).any(axis=1)
+    return float(np.mean(correct))
+
+
+def kl_divergence(reference: NDArray[np.float32], outputs: NDArray[np.float32]) -> float:
+    """Return the mean over rows of KL(softmax(reference) ‖ softmax(outputs)), in nats.
+
+    Infinite if an output is not finite.
+    """
+    if not np.isfinite(outputs).all():
+        return float("inf")
+    log_p, log_q = _log_softmax(reference), _log_softmax(outputs)
+    # Rounding may leave the divergence of equal rows a hair below zero.
+    return max(0.0, float(np.mean(np.sum(np.exp(log_p) * (log_p - log_q), axis=1))))
+
+
+def _log_softmax(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    shifted = x.astype(np.float64) - x.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True)))
