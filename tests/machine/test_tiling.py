@@ -71,7 +71,8 @@ def walk(found: LoweredLayer, hardware: Hardware) -> Counter[str]:
             block, elements = blocks[key][at], extent[x] * extent[y]
             before = blocks[key][at - 1] if at else None
             mine = [other for other in held if other[0] == key]
-            if block not in held:
+            # What is not kept and only lies beside the block in use has to come again.
+            if block not in held or (key not in tiling.keeps and block != before):
                 if key != "c":
                     moved[f"read {key}"] += of(elements, widths.operand)
                 elif index["k"]:
