@@ -180,22 +180,33 @@ class Gather:
         trace = self.grid.nest.trace
         return np.asarray(bytes_of(blocks.lines * trace.k, trace.operand_format.bits))
 
+    def _breadths(self, tile: Integers) -> Integers:
+        """Return the breadth of the lines of a full unit in each tile."""
+        nest, trips = self.grid.nest, self.grid.trips
+        size, step, number = (
+            (nest.shape.n, self.grid.tiling.n, trips.n)
+            if self.by_rows
+            else (nest.shape.m, self.grid.tiling.m, trips.m)
+        )
+        left = size - tile % number * step
+        unit = self.grid.cols if self.by_rows else self.grid.rows
+        return np.asarray(np.minimum(unit, np.minimum(step, left)))
+
     def _cycles(self, blocks: _Blocks, where: Integers) -> Integers:
         """Return the time of the packed folds of every tile; `where` numbers the tiles of blocks.
 
-        Units of a tile are dealt to the arrays in turn. A wave takes the time of its longest.
+        Units of a tile are dealt to the arrays in turn. A wave takes the time of its longest, and
+        every one, as in the first pass, that of as many full units as there ever are.
         """
         units = -(-blocks.lines // self.unit_lines)
         of = np.repeat(np.arange(units.size), units)
-        within = np.arange(of.size) - (np.cumsum(units) - units)[of]
-        lines = np.minimum(self.unit_lines, blocks.lines[of] - within * self.unit_lines)
-        tile = where[of]
+        tile, count = where[of], self.grid.nest.hardware.array.count
         first = np.flatnonzero(np.diff(tile, prepend=-1))
         place = np.arange(of.size) - first[tile]
-        waves = np.flatnonzero(place % self.grid.nest.hardware.array.count == 0)
-        together = np.diff(waves, append=of.size)
-        lines = np.maximum.reduceat(lines, waves)
-        breadth = np.maximum.reduceat(blocks.breadth[of], waves)
+        waves = np.flatnonzero(place % count == 0)
+        together = np.minimum(count, np.bincount(tile))[tile[waves]]
+        lines = np.maximum.reduceat(np.minimum(self.unit_lines, blocks.lines[of]), waves)
+        breadth = self._breadths(blocks.tile[of][waves])
         total = np.zeros(waves.size, np.int64)
         drain = total
         for terms, times in self.grid.terms():

@@ -288,9 +288,9 @@ def test_two_accumulators_take_the_time_of_the_slower(
     layer = replace(layer, detector=None)
     everything = replace(layer, recomputed=np.ones_like(layer.recomputed))
     ruled = replace(layer, detector=THRESHOLD)
-    cycles = [
-        lowered(each, hardware).compute_cycles for each in (unflagged(layer), layer, everything)
-    ]
+    found = [lowered(each, hardware) for each in (unflagged(layer), layer, everything)]
+    assume(len({each.tiling for each in found}) == 1)  # wider sums may not fit as they were
+    cycles = [each.compute_cycles for each in found]
     assert cycles == sorted(cycles)
     if lowered(ruled, hardware).tiling == lowered(everything, hardware).tiling:
         pads = hardware.scratchpads

@@ -71,9 +71,8 @@ def walk(found: LoweredLayer, hardware: Hardware) -> Counter[str]:
             block, elements = blocks[key][at], extent[x] * extent[y]
             before = blocks[key][at - 1] if at else None
             mine = [other for other in held if other[0] == key]
-            # What is not kept is fetched whenever another block was there before: two buffers take
-            # turns, and nobody looks whether what one of them had is wanted again.
-            if block not in held or not (key in tiling.keeps or block == before):
+            # What is not kept and only lies beside the block in use has to come again.
+            if block not in held or (key not in tiling.keeps and block != before):
                 if key != "c":
                     moved[f"read {key}"] += of(elements, widths.operand)
                 elif index["k"]:
