@@ -243,6 +243,18 @@ def study(file: Path, jobs: int | None, out: Path | None, retry: bool, only_plan
 
 
 @commands.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+def report(folder: Path) -> None:
+    """Write a report of the study in DIR, beside its results: which recompute unit pays, up to
+    which rate. Nothing is simulated.
+    """
+    from accelsim.report.units import write_units_report  # figures take a second to import
+    from accelsim.study import Study
+
+    click.echo(f"The report is {write_units_report(Study(folder), folder)}")
+
+
+@commands.command()
 @click.argument("before", type=click.Path(path_type=Path), metavar="A.json")
 @click.argument("after", type=click.Path(path_type=Path), metavar="B.json")
 @click.option(

@@ -54,7 +54,7 @@ def recompute_rate(demo: Demo) -> bytes:
         axes[0, column].set_title(workload)
         axes[1, column].set_yscale("log")
     axes[0, 0].legend(fontsize=8, loc="lower right")
-    return _png(figure)
+    return png(figure)
 
 
 def energy_front(demo: Demo, workload: str) -> bytes:
@@ -75,7 +75,7 @@ def energy_front(demo: Demo, workload: str) -> bytes:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=4, loc="outside lower center", fontsize=9)
     figure.suptitle(workload)
-    return _png(figure)
+    return png(figure)
 
 
 def energy_by_component(demo: Demo, workload: str) -> bytes:
@@ -115,7 +115,7 @@ def energy_by_component(demo: Demo, workload: str) -> bytes:
     ]
     figure.legend(handles=handles, ncols=len(handles), loc="outside lower center", fontsize=8)
     figure.suptitle(f"{workload}; dotted: uniform-high")
-    return _png(figure)
+    return png(figure)
 
 
 def tornado(demo: Demo, workload: str) -> bytes:
@@ -154,7 +154,7 @@ def tornado(demo: Demo, workload: str) -> bytes:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=2, loc="outside lower center", fontsize=8)
     figure.suptitle(f"{workload}; dotted: neither saves nor takes more")
-    return _png(figure)
+    return png(figure)
 
 
 def gantt(picked: Sequence[tuple[Run, LayerRun]], folds: int) -> bytes:
@@ -174,7 +174,7 @@ def gantt(picked: Sequence[tuple[Run, LayerRun]], folds: int) -> bytes:
     ]
     handles += [_stall_patch(cause) for cause in causes]
     figure.legend(handles=handles, ncols=len(handles), loc="outside lower center", fontsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def _gantt_panel(axis: Axes, run: Run, layer: LayerRun, folds: int) -> list[str]:
@@ -324,7 +324,8 @@ def _kl(run: Run) -> float:
     return run.kl_divergence if run.kl_divergence is not None else float("nan")
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a file, the same for the same figure."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": "accelsim"})
     return stream.getvalue()

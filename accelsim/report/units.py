@@ -1,0 +1,253 @@
+"""The report of a study over recompute units: where each stops paying, and what decides it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from accelsim.files import make_folder, write_whole
+from accelsim.report import unit_figures
+from accelsim.report.break_even import HIGH, LOOKED_AT, MEASURES, Curve, curves, value
+from accelsim.study import Study
+
+CHEAP = "chunked"
+
+
+def write_units_report(study: Study, folder: Path) -> Path:
+    """Write `report.md` and its figures into `folder`; return the file's path.
+
+    Raises AccelsimError if the study does not compare units at several rates.
+    """
+    found = curves(study.rows, study.meta["swept"])
+    make_folder(folder / "figures")
+    for name, png in unit_figures.draw(found).items():
+        write_whole(folder / "figures" / f"{name}.png", png)
+    study.to_csv(folder / "results.csv")
+    path = folder / "report.md"
+    write_whole(path, _text(study, found))
+    return path
+
+
+def _text(study: Study, found: list[Curve]) -> str:
+    first = found[0]
+    title = f"# At which recompute rate does a unit stop paying? ({study.rows[0]['workload']})"
+    lines = [title, "", *_introduction(study, found), "", "## What was found", ""]
+    lines += [f"* {sentence}" for sentence in findings(found)]
+    for measure in MEASURES:
+        lines += ["", f"## {measure.capitalize()}", ""]
+        lines += [
+            f"![{measure} against recompute rate](figures/{measure}.png)",
+            "",
+            f"*{measure.capitalize()} as a multiple of {HIGH}'s, flags drawn output by output,"
+            f" {first.table} table; horizontal lines: what redoes nothing.*",
+            "",
+            *_table(found, measure),
+        ]
+    lines += ["", f"## What recomputation adds at a rate of {LOOKED_AT:.0%}", ""]
+    lines += ["![Added energy](figures/added.png)", "", *_added(found)]
+    lines += ["", "## To repeat this", ""]
+    lines += [
+        f"`accelsim study {study.meta['source']}`, then `accelsim report {study.folder.name}`."
+        " All points are in [results.csv](results.csv), units in the header."
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _introduction(study: Study, found: list[Curve]) -> list[str]:
+    machines = sorted({curve.hardware for curve in found})
+    tables = sorted({curve.table for curve in found})
+    plain = sorted(found[0].against)
+    return [
+        f"{len(study.rows)} points: {study.rows[0]['workload']} on {' and '.join(machines)}, each"
+        f" unit at {len(found[0].rows)} recompute rates, under the energy tables"
+        f" {', '.join(tables)}. All outputs are accumulated in e4m3fn first, and the flagged ones"
+        f" again in fp32. Compared with {', '.join(plain)}, which redo nothing. Energy includes"
+        " what leaks in the time that a run takes. There are no weights and so no accuracies here:"
+        " whether a rate is enough is for other studies to say; which rate is too much is said"
+        " here.",
+    ]
+
+
+def findings(found: list[Curve]) -> list[str]:
+    """Return what the curves say, in sentences whose numbers are computed."""
+    sentences = []
+    for (machine, setting), group in _grouped(found):
+        lot = [curve for curve in group if curve.cluster == found[0].cluster]
+        where = f"**{machine}**" + (f" ({setting})" if setting else "")
+        for measure in MEASURES:
+            sentences.append(f"{where}, {measure}: {_order(lot, measure)}.")
+        sentences.append(f"{where}: {_cheap(lot)}")
+    sentences += [_survival(found), _clusters(found), _decides(found)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _order(group: list[Curve], measure: str) -> str:
+    """Say up to which rate each unit takes less than all in high, over the tables."""
+    parts = []
+    for unit, mine in _by_unit(group):
+        rates = [curve.break_even(measure, HIGH) for curve in mine]
+        parts.append(f"{unit} {_range(rates)}")
+    return f"less than {HIGH} up to a rate of: " + "; ".join(parts)
+
+
+def _range(rates: Sequence[float | None]) -> str:
+    texts = sorted({_rate(rate) for rate in rates}, key=lambda text: (len(text), text))
+    known = [rate for rate in rates if rate is not None and math.isfinite(rate)]
+    if len(known) == len(rates) and len(texts) > 1:
+        return f"{min(known):.1%} to {max(known):.1%}"
+    return " or ".join(texts)
+
+
+def _rate(rate: float | None) -> str:
+    if rate is None:
+        return "never"
+    return "100 %" if math.isinf(rate) else f"{rate:.1%}"
+
+
+def _cheap(group: list[Curve]) -> str:
+    """Say whether anything that redoes outputs beats a cheap accumulator that redoes none."""
+    policy = _policy(group[0], CHEAP)
+    if policy is None:
+        return ""
+    ratios = [ratio for curve in group for ratio in curve.ratios("energy", policy)[1:]]
+    least = min(ratios)
+    if least >= 1.0:
+        return (
+            f"at none of the rates above 0 does any unit take less energy than {policy}, under any"
+            f" table (at best {least:.3f} times as much)."
+        )
+    best = max(rate for curve in group if (rate := curve.break_even("energy", policy)) is not None)
+    return (
+        f"some unit takes less energy than {policy} up to a rate of {_rate(best)} under one of the"
+        f" tables (at best {least:.3f} times as much)."
+    )
+
+
+def _survival(found: list[Curve]) -> str:
+    """Say whether the order of the units is that of every table."""
+    same = total = 0
+    for _, group in _grouped(found):
+        lot = [curve for curve in group if curve.cluster == found[0].cluster]
+        orders = set()
+        for table in {curve.table for curve in lot}:
+            mine = [curve for curve in lot if curve.table == table]
+            mine.sort(key=lambda curve: value(curve.rows[len(curve.rows) // 2], "energy"))
+            orders.add(tuple(curve.unit for curve in mine))
+        total += 1
+        same += len(orders) == 1
+    return (
+        f"The order of the units by energy (at the middle one of the rates) is the same under every"
+        f" table in {same} of {total} cases; the rates at which they stop paying are not, as given"
+        " above."
+    )
+
+
+def _clusters(found: list[Curve]) -> str:
+    """Say what it changes if flags come in whole rows."""
+    kinds = list(dict.fromkeys(curve.cluster for curve in found))
+    if len(kinds) < 2:
+        return ""
+    changes = []
+    by_place = {(c.hardware, c.setting, c.table, c.unit, c.cluster): c for c in found}
+    for curve in found:
+        if curve.cluster != kinds[0]:
+            continue
+        place = (curve.hardware, curve.setting, curve.table, curve.unit)
+        other = by_place.get((*place, kinds[1]))
+        if other is None or len(other.rows) != len(curve.rows):
+            continue
+        at = min(range(len(curve.rows)), key=lambda i: abs(curve.rates[i] - LOOKED_AT))
+        change = value(other.rows[at], "energy") / value(curve.rows[at], "energy") - 1.0
+        changes.append((change, curve))
+    low, high = min(changes, key=lambda c: c[0]), max(changes, key=lambda c: c[0])
+    return (
+        f"Flags that come in clusters of {kinds[1]} and not of {kinds[0]} change the energy at a"
+        f" rate of {LOOKED_AT:.0%} by {low[0]:+.1%} ({low[1].unit} on {low[1].hardware}) to"
+        f" {high[0]:+.1%} ({high[1].unit} on {high[1].hardware})."
+    )
+
+
+def _decides(found: list[Curve]) -> str:
+    """Say which part of the machine makes up most of what recomputation adds."""
+    firsts: dict[str, list[str]] = {}
+    for curve in found:
+        if curve.cluster == found[0].cluster and (parts := curve.what_grows(LOOKED_AT)):
+            firsts.setdefault(parts[0][0], []).append(curve.unit)
+    total = sum(len(units) for units in firsts.values())
+    parts_said = [
+        f"{name} in {len(units)} ({', '.join(dict.fromkeys(units))})"
+        for name, units in sorted(firsts.items(), key=lambda item: -len(item[1]))
+    ]
+    return (
+        f"What decides it: of the energy that a rate of {LOOKED_AT:.0%} adds, the largest part is"
+        f" spent in {'; '.join(parts_said)}, of {total} cases. A unit stops paying where this has"
+        f" eaten what the narrow accumulator saves to begin with, " + _saved(found) + "."
+    )
+
+
+def _saved(found: list[Curve]) -> str:
+    saved = {
+        (curve.hardware, curve.table): 1.0 - curve.ratios("energy", HIGH)[0]
+        for curve in found
+        if curve.unit != "dual accumulators"
+    }
+    return "; ".join(f"{share:.0%} on {m} under {t}" for (m, t), share in saved.items())
+
+
+def _table(found: list[Curve], measure: str) -> list[str]:
+    plain = sorted(found[0].against)
+    lines = [
+        "| machine | | table | unit | flags | "
+        + " | ".join(f"pays against {p}" for p in plain)
+        + " |",
+        "|---|---|---|---|---|" + "--:|" * len(plain),
+    ]
+    for curve in found:
+        cells = [_rate(curve.break_even(measure, policy)) for policy in plain]
+        lines.append(
+            f"| {curve.hardware} | {curve.setting} | {curve.table} | {curve.unit} |"
+            f" {curve.cluster.replace('*', '∗')} | {' | '.join(cells)} |"
+        )
+    if measure == "time":  # no table says how long anything takes
+        seen: set[str] = set()
+        tables = {f"| {curve.table} |" for curve in found}
+        kept = []
+        for line in lines:
+            short = line
+            for table in tables:
+                short = short.replace(table, "| any |")
+            if short not in seen:
+                seen.add(short)
+                kept.append(short)
+        return kept
+    return lines
+
+
+def _added(found: list[Curve]) -> list[str]:
+    lines = ["| machine | | table | unit | added energy, by part |", "|---|---|---|---|---|"]
+    for curve in found:
+        if curve.cluster == found[0].cluster:
+            shares = curve.what_grows(LOOKED_AT)
+            text = ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.005)
+            lines.append(
+                f"| {curve.hardware} | {curve.setting} | {curve.table} | {curve.unit} |"
+                f" {text or 'none'} |"
+            )
+    return lines
+
+
+def _policy(curve: Curve, start: str) -> str | None:
+    return next((name for name in curve.against if name.startswith(start)), None)
+
+
+def _by_unit(group: list[Curve]) -> list[tuple[str, list[Curve]]]:
+    names = dict.fromkeys(curve.unit for curve in group)
+    return [(name, [curve for curve in group if curve.unit == name]) for name in names]
+
+
+def _grouped(found: list[Curve]) -> list[tuple[tuple[str, str], list[Curve]]]:
+    ordered = sorted(found, key=lambda curve: (curve.hardware, curve.setting))
+    groups = itertools.groupby(ordered, key=lambda curve: (curve.hardware, curve.setting))
+    return [(key, list(group)) for key, group in groups]

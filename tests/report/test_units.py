@@ -1,0 +1,113 @@
+"""A study over recompute units says at which rate each stops paying."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import accelsim
+from accelsim.errors import AccelsimError
+from accelsim.report.break_even import Curve, curves, unit_name
+from accelsim.report.units import findings, write_units_report
+
+SWEPT = ["recompute", "policy.rate"]
+
+
+def row(policy: str, rate: float, nj: float, **parts: float) -> dict[str, Any]:
+    return {
+        "status": "done", "hardware": "m", "energy_table": "45nm", "policy": policy, "point": 0,
+        "recompute": {"unit": "array"}, "recompute_rate": rate, "total_energy_nj": nj,
+        "latency_s": nj, **parts,
+    }  # fmt: skip
+
+
+def curve(*energies: float, high: float = 10.0) -> Curve:
+    """One unit at the rates 0, 0.25, 0.5, ..."""
+    rows = [row("random", index / 4, nj) for index, nj in enumerate(energies)]
+    (found,) = curves([row("uniform-high", 0.0, high), *rows], SWEPT)
+    return found
+
+
+def test_a_unit_stops_paying_where_a_straight_line_reaches_the_others_energy() -> None:
+    assert curve(6.0, 9.0, 13.0).break_even("energy", "uniform-high") == 0.25 + 0.25 * 1.0 / 4.0
+    assert curve(6.0, 9.0, 10.0).break_even("energy", "uniform-high") == 0.5
+    assert curve(10.0, 12.0).break_even("energy", "uniform-high") is None
+    assert curve(6.0, 7.0, 8.0).break_even("time", "uniform-high") == math.inf
+
+
+def test_points_are_ordered_by_rate_and_failed_ones_left_out() -> None:
+    rows = [row("random", 0.5, 13.0), row("random", 0.0, 6.0), row("uniform-high", 0.0, 10.0)]
+    failed = row("random", 0.25, 1.0) | {"status": "failed"}
+    (found,) = curves([*rows, failed], SWEPT)
+    assert found.rates == [0.0, 0.5]
+    assert found.ratios("energy", "uniform-high") == [0.6, 1.3]
+
+
+def test_what_grows_is_taken_apart_by_part_of_the_machine() -> None:
+    parts = {"dram_pj": 5.0, "scratchpad_a_pj": 1.0, "scratchpad_b_pj": 2.0, "recompute_pj": 0.0}
+    more = {"dram_pj": 5.0, "scratchpad_a_pj": 2.0, "scratchpad_b_pj": 3.0, "recompute_pj": 6.0}
+    rest = dict.fromkeys(
+        ("array_pj", "queue_pj", "detector_pj", "scratchpad_c_pj", "vector_pj"), 0.0
+    )
+    first = row("random", 0.0, 1.0, **parts, **rest)
+    second = row("random", 0.1, 1.0, **more, **rest)
+    (found,) = curves([row("uniform-high", 0.0, 1.0), first, second], SWEPT)
+    assert found.what_grows(0.1) == [("the recompute unit", 0.75), ("scratchpads", 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"),
+    [
+        ({"unit": "array"}, "array, flagged PEs"),
+        ({"unit": "array", "granularity": "tile"}, "array, whole waves"),
+        (
+            {"unit": "array", "granularity": "row", "schedule": "deferred"},
+            "array, gathered rows, deferred",
+        ),
+        ({"unit": "lanes", "lanes": 8}, "8 lanes"),
+        ({"unit": "dual"}, "dual accumulators"),
+    ],
+)
+def test_units_have_names(unit: dict[str, Any], name: str) -> None:
+    assert unit_name(unit) == name
+
+
+def test_a_study_that_compares_no_units_is_refused() -> None:
+    with pytest.raises(AccelsimError, match=r"does not sweep recompute and policy\.rate"):
+        curves([row("random", 0.0, 1.0)], ["array.rows"])
+    with pytest.raises(AccelsimError, match="both with and without recomputation"):
+        curves([row("random", 0.0, 1.0)], SWEPT)
+
+
+def test_the_report_is_written_from_what_is_kept_twice_the_same(tmp_path: Path) -> None:
+    (tmp_path / "shapes.yaml").write_text(
+        "name: shapes\nlayers:\n  - {name: only, kind: gemm, m: 64, k: 32, n: 48}\n"
+    )
+    (tmp_path / "units.yaml").write_text(
+        "name: units\nhardware: mid-32x32\nworkload: shapes.yaml\n"
+        "policy: [uniform-high, 'chunked:chunk=32', 'random:rate=0.1']\n"
+        "sweep:\n"
+        "  recompute:\n"
+        "    - {unit: array}\n"
+        "    - {unit: lanes, lanes: 8, queue_capacity: 16}\n"
+        "  energy_table: [45nm, 7nm]\n"
+        "  policy.rate: [0.0, 0.1, 0.5]\n"
+        "  policy.cluster: [1x1, '1x*']\n"
+    )
+    found = accelsim.study(tmp_path / "units.yaml", jobs=1)
+    assert not found.failed
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        write_units_report(found, folder)
+    names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*.*"))
+    assert [str(name) for name in names] == [
+        "figures/added.png", "figures/energy.png", "figures/time.png", "report.md", "results.csv",
+    ]  # fmt: skip
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    text = (folders[0] / "report.md").read_text(encoding="utf-8")
+    for sentence in findings(curves(found.rows, found.meta["swept"])):
+        assert sentence in text
