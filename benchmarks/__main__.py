@@ -4,5 +4,5 @@ from benchmarks import machine, numerics, study
 
 if __name__ == "__main__":
     machine.main()
-    study.main()
     numerics.main()
+    study.main()

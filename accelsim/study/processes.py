@@ -50,14 +50,17 @@ def in_processes(jobs: int) -> Executor:
     return run
 
 
-def _work(connection: Connection, setup: Setup) -> None:
-    """Do batches until there are no more, or until the process that gives them is gone."""
+def _work(connection: Connection) -> None:
+    """Say that it is there, take what all points need, and do batches until there are no more.
+
+    It ends as well when the process that gives them is gone.
+    """
     # An interrupt goes to all processes of a terminal, and is for the one that gives the work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    bench = setup.bench()
     with contextlib.suppress(EOFError, OSError):
         connection.send(None)
+        bench = connection.recv().bench()
         while (batch := connection.recv()) is not None:
             connection.send(bench.do(batch))
 
@@ -72,11 +75,11 @@ def _end_with_parent() -> None:
 class _Worker:
     """One process, what it is doing, and the group whose inference it has."""
 
-    def __init__(self, setup: Setup, threads: int) -> None:
+    def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(
-            target=_work, args=(theirs, setup), daemon=True, name="accelsim-worker"
+            target=_work, args=(theirs,), daemon=True, name="accelsim-worker"
         )
         with _environment(dict.fromkeys(_THREADS, str(threads))):
             self.process.start()
@@ -131,7 +134,7 @@ class _Pool:
         """Yield outcomes until none is missing."""
         while self.missing:
             while len(self.workers) < min(self.jobs, self.missing):
-                self.workers.append(_Worker(self.setup, self.threads))
+                self.workers.append(_Worker(self.threads))
             by_handle = {worker.connection: worker for worker in self.workers}
             for worker in list(self.workers):
                 if worker.begun and worker.batch is None:
@@ -156,6 +159,11 @@ class _Pool:
             outcomes: list[Outcome] | None = worker.connection.recv()
         except (EOFError, OSError):
             return self._bury(worker)
+        if not worker.begun:
+            # Not when it is started: a process that ends before it reads all of this would leave
+            # the one that starts it waiting forever.
+            with contextlib.suppress(OSError):
+                worker.connection.send(self.setup)
         worker.begun, worker.batch = True, None
         if outcomes:
             self.pace.saw(outcomes)

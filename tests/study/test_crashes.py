@@ -171,6 +171,20 @@ def test_processes_that_cannot_begin_are_told(
         accelsim.study(folder(tmp_path), jobs=2)
 
 
+def test_a_script_that_processes_cannot_import_is_told_so_and_does_not_wait(
+    tmp_path: Path,
+) -> None:
+    text = LONG.replace("shapes.yaml", "digits-relu")  # more than a pipe holds
+    script = f"import accelsim\naccelsim.study({str(folder(tmp_path, text))!r}, jobs=2)\n"
+    done = subprocess.run(
+        [sys.executable, "-"], input=script, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "AccelsimError: processes end when they begin (exit status 1): a script that" in last
+    assert kept(tmp_path / "grid") == {}
+
+
 def command(file: Path, *more: str, **given: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "accelsim.cli", "study", str(file), *more],
