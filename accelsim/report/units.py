@@ -33,7 +33,8 @@ def write_units_report(study: Study, folder: Path) -> Path:
 def _text(study: Study, found: list[Curve]) -> str:
     first = found[0]
     title = f"# At which recompute rate does a unit stop paying? ({study.rows[0]['workload']})"
-    lines = [title, "", *_introduction(study, found), "", "## What was found", ""]
+    lines = [title, "", answer(found), "", *_introduction(study, found), ""]
+    lines += ["## What was found", ""]
     lines += [f"* {sentence}" for sentence in findings(found)]
     for measure in MEASURES:
         lines += ["", f"## {measure.capitalize()}", ""]
@@ -70,6 +71,33 @@ def _introduction(study: Study, found: list[Curve]) -> list[str]:
     ]
 
 
+def answer(found: list[Curve]) -> str:
+    """Return the question's answer in short, over all machines, settings and tables."""
+    lot = [curve for curve in found if curve.cluster == found[0].cluster]
+    spans = []
+    for unit, mine in _by_unit(lot):
+        rates = [curve.break_even("energy", HIGH) for curve in mine]
+        spans.append((max(rate or 0.0 for rate in rates), f"{_range(rates)} ({unit})"))
+    spans.sort(key=lambda span: -span[0])
+    quick = [curve for curve in lot if (curve.break_even("time", HIGH) or 0.0) > 0.001]
+    parts = [
+        "**In short**, of flags drawn by lot, over all machines and tables: recomputation takes"
+        f" less energy than {HIGH} up to a rate of {'; '.join(text for _, text in spans)}."
+    ]
+    if (policy := _policy(lot[0], CHEAP)) is not None:
+        rates = [curve.break_even("energy", policy) for curve in lot]
+        parts.append(
+            f"Against {policy}, which redoes nothing, the best unit pays up to"
+            f" {_rate(max(rates, key=lambda rate: rate or 0.0))} under the kindest table."
+        )
+    places = sorted({f"{curve.unit} ({curve.setting})" for curve in quick})
+    parts.append(
+        f"It takes less time than {HIGH}, at a rate above 0.1%, "
+        + (f"only with {', '.join(places)}." if places else "with no unit.")
+    )
+    return " ".join(parts)
+
+
 def findings(found: list[Curve]) -> list[str]:
     """Return what the curves say, in sentences whose numbers are computed."""
     sentences = []
@@ -88,22 +116,21 @@ def _order(group: list[Curve], measure: str) -> str:
     parts = []
     for unit, mine in _by_unit(group):
         rates = [curve.break_even(measure, HIGH) for curve in mine]
-        parts.append(f"{unit} {_range(rates)}")
-    return f"less than {HIGH} up to a rate of: " + "; ".join(parts)
+        parts.append(f"{_range(rates)} ({unit})")
+    return f"less than {HIGH} up to a rate of " + "; ".join(parts)
 
 
 def _range(rates: Sequence[float | None]) -> str:
-    texts = sorted({_rate(rate) for rate in rates}, key=lambda text: (len(text), text))
-    known = [rate for rate in rates if rate is not None and math.isfinite(rate)]
-    if len(known) == len(rates) and len(texts) > 1:
-        return f"{min(known):.1%} to {max(known):.1%}"
-    return " or ".join(texts)
+    """Return the least and the greatest of some rates."""
+    ordered = sorted(rates, key=lambda rate: -1.0 if rate is None else rate)
+    low, high = _rate(ordered[0]), _rate(ordered[-1])
+    return low if low == high else f"{low} to {high}"
 
 
 def _rate(rate: float | None) -> str:
     if rate is None:
         return "never"
-    return "100 %" if math.isinf(rate) else f"{rate:.1%}"
+    return "100%" if math.isinf(rate) else f"{100 * rate:.2g}%"
 
 
 def _cheap(group: list[Curve]) -> str:
@@ -173,16 +200,18 @@ def _decides(found: list[Curve]) -> str:
     """Say which part of the machine makes up most of what recomputation adds."""
     firsts: dict[str, list[str]] = {}
     for curve in found:
-        if curve.cluster == found[0].cluster and (parts := curve.what_grows(LOOKED_AT)):
+        parts = curve.what_grows(LOOKED_AT)
+        # Of dual accumulators nothing grows but the additions of the bias to the other sum.
+        if curve.cluster == found[0].cluster and parts and parts[0][0] != "the vector unit":
             firsts.setdefault(parts[0][0], []).append(curve.unit)
     total = sum(len(units) for units in firsts.values())
     parts_said = [
-        f"{name} in {len(units)} ({', '.join(dict.fromkeys(units))})"
+        f"{name} in {len(units)} ({'; '.join(dict.fromkeys(units))})"
         for name, units in sorted(firsts.items(), key=lambda item: -len(item[1]))
     ]
     return (
         f"What decides it: of the energy that a rate of {LOOKED_AT:.0%} adds, the largest part is"
-        f" spent in {'; '.join(parts_said)}, of {total} cases. A unit stops paying where this has"
+        f" spent in {', '.join(parts_said)}, of {total} cases. A unit stops paying where this has"
         f" eaten what the narrow accumulator saves to begin with, " + _saved(found) + "."
     )
 
