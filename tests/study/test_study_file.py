@@ -172,11 +172,11 @@ def test_check_knows_a_study(tmp_path: Path) -> None:
         ]),
         (HEAD + "sweep:\n  policy.tau: [1]\n", [
             "grid.yaml:6: sweep.'policy.tau': no policy of this study (uniform-low) has a"
-            " tau; allowed: format, overflow",
+            " tau; allowed: format, last, overflow",
         ]),
         (HEAD + "seeds: [0, 1]\n", [
             "grid.yaml:5: seeds: no policy of this study (uniform-low) has a seed; allowed:"
-            " format, overflow",
+            " format, last, overflow",
         ]),
         (HEAD.replace("uniform-low", "random") + "sweep: {policy.rate: [0.1, 2]}\n", [
             "grid.yaml:5: sweep.'policy.rate'[1]: policy random: rate is '2', expected: less than"
@@ -206,7 +206,7 @@ def test_check_knows_a_study(tmp_path: Path) -> None:
             "grid.yaml:7: recompute.lanes: key is missing, expected an integer from 1 to"
             " 1099511627776, for tiny",
             "grid.yaml:7: recompute.lames: unknown key; did you mean 'lanes'? allowed: unit, lanes,"
-            " queue_capacity, for tiny",
+            " queue_capacity, granularity, schedule, formats, for tiny",
         ]),
         (HEAD + "sweep: {energy_table: [45nm, 46nm]}\n", [
             "grid.yaml:5: energy_table: unknown name '46nm'; did you mean '45nm'? allowed: ",
