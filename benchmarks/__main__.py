@@ -1,7 +1,8 @@
 """Run every benchmark, one after the other."""
 
-from benchmarks import machine, numerics
+from benchmarks import inference, machine, numerics
 
 if __name__ == "__main__":
     machine.main()
+    inference.main()
     numerics.main()
