@@ -55,7 +55,9 @@ def _redone(
     values: LayerValues, bias: NDArray[np.float32], mask: Mask, second: Accumulator
 ) -> NDArray[np.float32]:
     """Return v, with the outputs in `mask` from the second accumulator."""
-    if 2 * np.count_nonzero(mask) > mask.size:  # so many that it is quicker not to list them
+    touched = np.count_nonzero(mask.any(axis=1)) * np.count_nonzero(mask.any(axis=0))
+    if 8 * np.count_nonzero(mask) > mask.size and 2 * touched > mask.size:
+        # So many, and all over the place, that it is quicker not to list them.
         whole = numerics.matmul(values.inputs, values.weight, second)
         return np.where(mask, add_bias(whole, bias), values.pre_activation)
     rows, columns = np.nonzero(mask)
