@@ -1,8 +1,9 @@
 """Run every benchmark, one after the other."""
 
-from benchmarks import machine, numerics, study
+from benchmarks import inference, machine, numerics, study
 
 if __name__ == "__main__":
     machine.main()
+    inference.main()
     numerics.main()
     study.main()

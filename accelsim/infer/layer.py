@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import accelsim.numerics as numerics
 from accelsim.infer.prepared import FP32_ACCUMULATOR, Prepared, add_bias
 from accelsim.networks import activate
+from accelsim.numerics import Accumulator
 from accelsim.policies import Calibration, LayerValues, LayerView, Policy
 from accelsim.trace import Mask
 
@@ -44,14 +45,26 @@ def advance(prepared: Prepared, stage: Stage, h: NDArray[np.float32], rows: slic
         mask = rule.select(view)
     else:
         mask = None if stage.chosen is None else stage.chosen[rows]
-    layer, values = prepared.layers[stage.index], view.require_values()
-    v = values.pre_activation
+    layer, v = prepared.layers[stage.index], view.require_values().pre_activation
     if mask is not None and rule.second is not None:
-        redone, columns = np.nonzero(mask)
-        again = numerics.matmul_at(values.inputs, values.weight, redone, columns, rule.second)
-        v = v.copy()
-        v[redone, columns] = add_bias(again, layer.bias[columns])
+        v = _redone(view.require_values(), layer.bias, mask, rule.second)
     return Step(view, mask, activate(layer.activation, v))
+
+
+def _redone(
+    values: LayerValues, bias: NDArray[np.float32], mask: Mask, second: Accumulator
+) -> NDArray[np.float32]:
+    """Return v, with the outputs in `mask` from the second accumulator."""
+    touched = np.count_nonzero(mask.any(axis=1)) * np.count_nonzero(mask.any(axis=0))
+    if 8 * np.count_nonzero(mask) > mask.size and 2 * touched > mask.size:
+        # So many, and all over the place, that it is quicker not to list them.
+        whole = numerics.matmul(values.inputs, values.weight, second)
+        return np.where(mask, add_bias(whole, bias), values.pre_activation)
+    rows, columns = np.nonzero(mask)
+    again = numerics.matmul_at(values.inputs, values.weight, rows, columns, second)
+    v = values.pre_activation.copy()
+    v[rows, columns] = add_bias(again, bias[columns])
+    return v
 
 
 def first_pass(

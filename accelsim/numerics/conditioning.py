@@ -60,8 +60,10 @@ def condition_number(
             kappa = total / magnitude
         if activation == "relu":
             kappa = np.where(value < -np.asarray(sign_margin, np.float64), 0.0, kappa)
-    kappa = np.where(total == 0.0, 0.0, kappa)
-    return np.where(np.isfinite(value) & np.isfinite(total), kappa, np.inf)
+    if not np.all(numerator):
+        kappa = np.where(total == 0.0, 0.0, kappa)
+    finite = np.isfinite(value) & np.isfinite(numerator)
+    return np.asarray(kappa if finite.all() else np.where(finite, kappa, np.inf))
 
 
 def absolute_error(

@@ -73,39 +73,42 @@ def multiply(
     workers = threads if rows * columns * depth >= _SMALL else 1
 
     def sweep(
-        spec: Spec, job: product.Job, zeros: bool | None, parts: list[Part]
-    ) -> NDArray[np.bool_]:
-        """Compute parts of the product, and return which of its tiles are doubtful."""
-        doubts = np.zeros((-(-rows // ROWS), -(-columns // spec.width)), np.bool_)
+        spec: Spec, job: product.Job, zeros: bool | None, wanted: NDArray[np.bool_]
+    ) -> NDArray[np.uint8]:
+        """Compute tiles of the product, and return the doubts about them."""
+        doubts = np.zeros(wanted.shape, np.uint8)
 
         def block(part: Part) -> None:
             scratch = _scratch(spec, acc, depth, *(stop - start for start, stop in part))
             product.multiply(
                 a, b, *part, first_row, spec, chosen.fold, job, seed, zeros, scratch, out, stats,
-                doubts,
+                doubts, wanted,
             )  # fmt: skip
 
-        _run(block, parts, workers)
+        _run(block, _blocks(rows, columns, spec.width, workers), workers)
         return doubts
 
     seed = _seed(acc)
     spec = chosen.hasty or chosen.careful
-    whole = _blocks(rows, columns, spec.width, workers)
+    whole = np.ones((-(-rows // ROWS), -(-columns // spec.width)), np.bool_)
     zeros = True if chosen.zeros else None
-    doubts = sweep(spec, _job(acc, spec, depth, chosen.limit, chosen.block), zeros, whole)
+    job = _job(acc, spec, depth, chosen.limit, chosen.block)
+    if overflowed is not None:  # a tile left out would have to be counted
+        job = job._replace(gives_up=product.RANGE)
+    doubts = sweep(spec, job, zeros, whole)
     careful = chosen.careful
     if overflowed is not None:
         overflowed[...] = False
-    if doubts.any():
-        if overflowed is not None:  # the other tiles have no overflows
-            careful = _noted_plan(acc, a, b).careful
-            stats = np.zeros((rows, columns, 4))
-        job = _job(acc, careful, depth)
-        if 2 * np.count_nonzero(doubts) < doubts.size:
-            whole = _tiles_of(doubts, rows, columns, spec.width)
-        sweep(careful, job, None, whole)
-        if overflowed is not None and stats is not None:
+        counted = doubts >= product.RANGE  # the other tiles have no overflows
+        if counted.any():
+            noted, stats = _noted(acc, a, b), np.zeros((rows, columns, 4))
+            again = _retiled(counted, columns, spec.width, noted.width)
+            sweep(noted, _job(acc, noted, depth), None, again)
             overflowed[...] = stats[..., sums.OVERFLOWS] > 0
+            doubts[counted], stats = 0, None
+    if doubts.any():
+        again = _retiled(doubts > 0, columns, spec.width, careful.width)
+        sweep(careful, _job(acc, careful, depth), None, again)
 
 
 def multiply_watched(
@@ -140,10 +143,10 @@ def _tells_overflows(chosen: Plan) -> bool:
     return bounded and not isinstance(chosen.careful.rounding, Native)  # binary32 has infinities
 
 
-def _noted_plan(acc: Accumulator, a: NDArray[np.float32], b: NDArray[np.float32]) -> Plan:
+def _noted(acc: Accumulator, a: NDArray[np.float32], b: NDArray[np.float32]) -> Spec:
     chosen = plan(acc, a, b, noted=True)
     assert chosen is not None
-    return chosen
+    return chosen.careful
 
 
 def multiply_pairs(
@@ -257,15 +260,10 @@ def _blocks(rows: int, columns: int, width: int, workers: int) -> list[Part]:
     return list(itertools.product(row_parts, column_parts))
 
 
-def _tiles_of(doubts: NDArray[np.bool_], rows: int, columns: int, width: int) -> list[Part]:
-    """Return the parts that hold the doubtful tiles, side by side where they are."""
-    parts = []
-    for i, line in enumerate(doubts):
-        edges = np.flatnonzero(np.diff(line, prepend=False, append=False))
-        for start, stop in edges.reshape(-1, 2).tolist():
-            row_range = (i * ROWS, min((i + 1) * ROWS, rows))
-            parts.append((row_range, (start * width, min(stop * width, columns))))
-    return parts
+def _retiled(tiles: NDArray[np.bool_], columns: int, before: int, width: int) -> NDArray[np.bool_]:
+    """Return which tiles of a width share columns with those given, which are `before` wide."""
+    each = np.repeat(tiles, before, axis=1)[:, :columns]
+    return np.logical_or.reduceat(each, np.arange(0, columns, width), axis=1)
 
 
 def _scratch(
@@ -333,6 +331,7 @@ def _job(
         step=block or setting.group,
         align=setting.align,
         limit=limit,
+        gives_up=product.SIGN,
     )
 
 

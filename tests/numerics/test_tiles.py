@@ -272,13 +272,13 @@ def swept(
     (rows, depth), columns = a.shape, b.shape[1]
     job = products._job(acc, compiled, depth, limit, block)
     out = np.empty((rows, columns), np.float64)
-    doubts = np.zeros((-(-rows // spec.ROWS), -(-columns // compiled.width)), np.bool_)
+    doubts = np.zeros((-(-rows // spec.ROWS), -(-columns // compiled.width)), np.uint8)
     scratch = products._scratch(compiled, acc, depth, rows, columns)
     product.multiply(
         a, b, (0, rows), (0, columns), 0, compiled, None, job, products._seed(acc), zeros,
-        scratch, out, None, doubts,
+        scratch, out, None, doubts, np.ones(doubts.shape, np.bool_),
     )  # fmt: skip
-    return out, doubts
+    return out, doubts > 0
 
 
 def test_a_float32_lane_is_chosen_up_to_the_last_place_and_no_further() -> None:

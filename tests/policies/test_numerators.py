@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from views import layer, product, selected
 
@@ -99,6 +99,7 @@ def test_norms_are_no_less_than_what_they_estimate(seed: int, terms: int) -> Non
 
 
 @settings(deadline=None, max_examples=20)
+@example(seed=1572, tau=1.0)  # a sum of zero
 @given(seed=st.integers(0, 2**32), tau=st.floats(1, 100))
 def test_what_the_running_error_leaves_alone_has_no_larger_error_than_it_says(
     seed: int, tau: float
@@ -109,8 +110,8 @@ def test_what_the_running_error_leaves_alone_has_no_larger_error_than_it_says(
     policy = f"selective:tau={tau!r},numerator=running-error,low=fp16"
     left_alone = ~np.array(selected(policy, view))
     exact = left.astype(np.float64) @ right.astype(np.float64)
-    relative = np.abs(view.values.sums - exact) / np.abs(view.values.sums)
-    assert (relative[left_alone] <= tau * 2.0**-11).all()
+    error, allowed = np.abs(view.values.sums - exact), tau * 2.0**-11 * np.abs(view.values.sums)
+    assert (error[left_alone] <= allowed[left_alone]).all()
 
 
 @pytest.mark.parametrize("kind", NUMERATORS)

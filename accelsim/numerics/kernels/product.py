@@ -17,6 +17,10 @@ _TERMS, _PAIRED_TERMS = 16, 64
 in the cache."""
 
 
+# Why a tile is doubtful.
+SIGN, RANGE = 1, 2
+
+
 class Job(NamedTuple):
     """The settings that are numbers."""
 
@@ -30,6 +34,8 @@ class Job(NamedTuple):
     align: float
     limit: float
     """Sums that were no larger than this whenever they were looked at never overflowed."""
+    gives_up: int
+    """The least doubt of which many make the rest doubtful, and leave it out."""
 
 
 class Scratch(NamedTuple):
@@ -214,14 +220,15 @@ def _set_keys(seed, first, second, width, row, rows, column, columns):
 @kernel
 def multiply(
     a, b, row_range, column_range, first_row, spec, fold_spec, job, seed, zeros, scratch, out,
-    stats, doubts,
+    stats, doubts, wanted,
 ):  # fmt: skip
     """Write the rows and columns of a (M,K) times b (K,N) that are asked for to out.
 
     a and b are binary32. Not None are: fold_spec if there are chunks, seed if there are random
     bits, stats (M,N,4) if they are wanted, zeros if they may lose their sign. Row i draws its
-    random bits as row first_row + i. A one in doubts, of ⌈M/ROWS⌉ by ⌈N/width⌉, says that a tile
-    may be wrong. Both ranges begin with a tile.
+    random bits as row first_row + i. Of the tiles, ⌈M/ROWS⌉ by ⌈N/width⌉, those that are not
+    wanted are left out. Doubts are written for the others, SIGN and RANGE added up: zeros may lack
+    their sign, sums may have been out of range. Both ranges begin with a tile.
     """
     depth = b.shape[0]
     width = scratch.watch.size
@@ -239,9 +246,11 @@ def multiply(
                 columns = min(width, j1 - j)
                 panel = right[(j - j0) * depth :]
                 for i in range(i0, i1, ROWS):
+                    if not wanted[i // ROWS, j // width]:
+                        continue
                     if 4 * doubted > done + 8:
                         # So many that the rest is better left to the careful spec at once.
-                        doubts[i // ROWS, j // width] = True
+                        doubts[i // ROWS, j // width] = SIGN + RANGE
                         continue
                     rows = min(ROWS, i1 - i)
                     if seed is not None:
@@ -251,12 +260,12 @@ def multiply(
                         )  # fmt: skip
                     first = (i - i0) * depth
                     _accumulate(spec, fold_spec, job, zeros, left, first, panel, depth, scratch)
-                    doubt = _overflowed(scratch.watch, job.limit)
+                    doubt = RANGE * _overflowed(scratch.watch, job.limit)
                     if zeros is not None:
                         last = (first + (depth - 1) * ROWS, 1, 0)
                         beside = ((depth - 1) * width, 0, 1)
                         chunked = fold_spec is not None
-                        doubt |= _sign_zeros(
+                        doubt += SIGN * _sign_zeros(
                             results, scratch.partial, width, rows, columns, left, last, panel,
                             beside, chunked,
                         )  # fmt: skip
@@ -264,7 +273,7 @@ def multiply(
                     if stats is not None:
                         _put_notes(scratch.notes, width, i, rows, j, columns, stats)
                     doubts[i // ROWS, j // width] = doubt
-                    doubted += doubt
+                    doubted += doubt >= job.gives_up
                     done += 1
 
 
