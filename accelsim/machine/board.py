@@ -50,6 +50,7 @@ class Board:
         pads = hardware.scratchpads
         self.depth = {"a": pads.a.depth, "b": pads.b.depth, "c": pads.c.depth}
         self.jumped = 0
+        self.kinds: list[int] = work.sequence.tolist()
         self.signals: dict[tuple[str, int], simpy.Event] = {}
         self.waiting: dict[str, tuple[str, int]] = {}
         self.sleeping: list[tuple[int, str, int]] = []
@@ -57,12 +58,11 @@ class Board:
     @property
     def end(self) -> int:
         """One more than the number of the last visit."""
-        return len(self.work.sequence) - self.jumped
+        return len(self.kinds) - self.jumped
 
     def visit(self, number: int) -> Visit:
         """Return what visit `number` does."""
-        kind: int = self.work.sequence[number + self.jumped]
-        return self.work.kinds[kind]
+        return self.work.kinds[self.kinds[number + self.jumped]]
 
     def signal(self, name: str, number: int) -> simpy.Event:
         """Return a signal, whoever asks first; before visit 0 all of them have been told."""

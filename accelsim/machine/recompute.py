@@ -109,6 +109,7 @@ class WideLanes:
         self.rounds = simpy.Store(board.env)
         # What is foreseen: when each round in the queue begins, of how many, and the last one ends.
         self.begins: deque[tuple[int, int]] = deque()
+        self.held = 0
         self.free_at = 0
 
     def processes(self) -> list[Behaviour]:
@@ -137,29 +138,38 @@ class WideLanes:
         """Return when what is in the queue begins, and when the lanes are free."""
         if self.ledger.redoing and not self.foresees:
             return None
-        while self.begins and self.begins[0][0] <= now:
-            self.begins.popleft()
+        self._pass(now)
         queued = tuple((start - now, size) for start, size in self.begins)
         return queued, max(0, self.free_at - now)
 
     def _foresee(self, job: Job) -> Behaviour:
         """Do what `port` and `_run` do, in as many steps as others can notice."""
         board, enters, width = self.board, self.board.watch.now, self.lanes.width
-        for taken in range(0, job.part.flagged, width):
-            size = min(width, job.part.flagged - taken)
-            while self.begins and self.begins[0][0] <= enters:
-                self.begins.popleft()
-            held = sum(size for _, size in self.begins)
-            while held + size > self.lanes.queue_capacity:
-                enters, gone = self.begins.popleft()
-                held -= gone
-            start = max(enters, self.free_at)
-            self.begins.append((start, size))
-            self.free_at = start + job.part.redo_cycles
+        capacity, cycles, begins = self.lanes.queue_capacity, job.part.redo_cycles, self.begins
+        self._pass(enters)
+        start, left = max(enters, self.free_at), job.part.flagged
+        if left and start == enters:  # the lanes take these from the queue at once
+            start, left = start + cycles, left - min(width, left)
+        fit = min(left, capacity - self.held) // width
+        begins.extend((start + n * cycles, width) for n in range(fit))
+        start, left, self.held = start + fit * cycles, left - fit * width, self.held + fit * width
+        while left:
+            size = min(width, left)
+            while self.held + size > capacity:
+                enters, gone = begins.popleft()
+                self.held -= gone
+            begins.append((start, size))
+            start, left, self.held = start + cycles, left - size, self.held + size
+        self.free_at = start
         end = board.sleep(self.free_at - board.watch.now, "redo", job.number)
         end.callbacks.append(lambda _: self.ledger.redone(job.number))
         if enters > board.watch.now:
             yield board.sleep(enters - board.watch.now, "enqueue", job.number)
+
+    def _pass(self, now: int) -> None:
+        """Take rounds that have begun from the queue."""
+        while self.begins and self.begins[0][0] <= now:
+            self.held -= self.begins.popleft()[1]
 
     def _run(self) -> Behaviour:
         """Redo the outputs of one round side by side, each lane one MAC a cycle."""

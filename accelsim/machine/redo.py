@@ -198,7 +198,8 @@ class Again:
         together, row, col = self._rounds(unit)
         # Rounds are in order, and the rows in them too; columns are not.
         rows = 1 + np.count_nonzero((np.diff(together) != 0) | (np.diff(row) != 0))
-        return int(rows), int(np.unique(together * trace.n + col).size)
+        columns = np.sort(together * trace.n + col)
+        return int(rows), int(1 + np.count_nonzero(np.diff(columns)))
 
     def _rounds(self, unit: Lanes) -> tuple[Integers, Integers, Integers]:
         """Return the round, row and column of every flagged output, round by round.
