@@ -150,9 +150,12 @@ class WideLanes:
         start, left = max(enters, self.free_at), job.part.flagged
         if left and start == enters:  # the lanes take these from the queue at once
             start, left = start + cycles, left - min(width, left)
-        fit = min(left, capacity - self.held) // width
-        begins.extend((start + n * cycles, width) for n in range(fit))
-        start, left, self.held = start + fit * cycles, left - fit * width, self.held + fit * width
+        room, full = capacity // width, left // width
+        if full > room:  # the last of these enters when the queue holds nothing but such rounds
+            enters, self.held = start + (full - 1 - room) * cycles, room * width
+            begins.clear()
+            begins.extend((start + n * cycles, width) for n in range(full - room, full))
+            start, left = start + full * cycles, left - full * width
         while left:
             size = min(width, left)
             while self.held + size > capacity:

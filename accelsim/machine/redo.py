@@ -208,10 +208,12 @@ class Again:
         """
         grid, trace = self.grid, self.grid.nest.trace
         product, row, col = np.nonzero(self.flagged)
-        group = self.waves[product, row // grid.rows, col // grid.cols]
         if grid.nest.hardware.defers:
             tile = row // grid.tiling.m * trace.n + col // grid.tiling.n
             group = product * trace.m * trace.n + tile
+        else:
+            left = self.waves.repeat(grid.heights, axis=1).repeat(grid.widths, axis=2)
+            group = left[self.flagged]
         order = np.argsort(group, kind="stable")  # in a group the order stays row by row
         group, row, col = group[order], row[order], col[order]
         begins = np.append(True, np.diff(group) != 0)
