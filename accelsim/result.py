@@ -252,6 +252,7 @@ class Run:
             "samples": self.inference.trace.samples,
             "accuracy": self.accuracy,
             "kl_divergence_nats": self.kl_divergence,
+            "flip_rate": self.inference.flip_rate,
             "recompute_rate": self.recompute_rate,
             "false_negative_rate": self.inference.false_negative_rate,
             "total_cycles": self.total_cycles,
@@ -263,6 +264,8 @@ class Run:
             row[f"{component}_pj"] = energy.get(component, 0.0)
         # In nJ: the columns in pJ are the components, which add up to energy_pj.
         row |= {f"{cause}_nj": _nj(self.energy_by_cause_pj.get(cause)) for cause in CAUSES}
+        for name, cluster in self.inference.clusters.items():
+            row |= {f"flagged_{name}": cluster.flagged, f"flagged_{name}_by_lot": cluster.by_lot}
         return row | {
             "total_energy_nj": _nj(self.total_energy_pj),
             "energy_delay_product_pj_s": self.energy_delay_product_pj_s,

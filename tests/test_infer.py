@@ -13,10 +13,20 @@ from numpy.typing import NDArray
 
 from accelsim.config import load_workload
 from accelsim.errors import AccelsimError
-from accelsim.infer import Inference, Prepared, accuracy, infer, kl_divergence, prepare
+from accelsim.infer import (
+    Inference,
+    Prepared,
+    accuracy,
+    flip_rate,
+    infer,
+    kl_divergence,
+    prepare,
+)
+from accelsim.infer.clusters import Cluster, clusters
 from accelsim.networks import Dataset, DenseLayer, Gemm, Network, Workload
-from accelsim.numerics import FloatFormat, round_to
+from accelsim.numerics import Accumulator, FloatFormat, round_to
 from accelsim.policies import parse_policy
+from accelsim.trace import LayerTrace, Mask, Trace
 
 WORKLOADS = Path(__file__).parents[1] / "workloads"
 NAMES = ("digits-relu", "digits-tanh")
@@ -399,3 +409,47 @@ def test_false_negatives_are_what_exact_values_would_have_redone() -> None:
         assert found.trace.recompute_rate == rate
         assert infer(prepared, policy).false_negative_rate is None
     assert infer(prepared, parse_policy("uniform-low"), audit=True).false_negative_rate is None
+
+
+def test_a_sample_is_flipped_if_it_is_classified_otherwise_or_not_at_all() -> None:
+    reference = np.array([[1, 2], [1, 2], [2, 1], [1, 2]], np.float32)
+    outputs = np.array([[0, 9], [3, 2], [2, 1], [np.nan, 2]], np.float32)
+    assert flip_rate(reference, outputs) == 0.5
+
+
+def trace_of(*masks: Mask) -> Trace:
+    low, high = (Accumulator(FloatFormat.parse(name)) for name in ("e4m3fn", "fp32"))
+    e4m3 = FloatFormat.parse("e4m3fn")
+    return Trace(
+        tuple(
+            LayerTrace(str(index), *(mask.shape[0], 5, mask.shape[1]), e4m3, e4m3, low, high,
+                       recomputed=mask)
+            for index, mask in enumerate(masks)
+        ),
+        samples=1,
+    )  # fmt: skip
+
+
+def test_how_flags_lie_together_is_counted_block_by_block() -> None:
+    # 9x10 outputs: 4 blocks of 8x8, 9 of 1x16, 10 of 9x1. Two flags in row 1, one in row 8.
+    mask = np.zeros((9, 10), np.bool_)
+    mask[1, 2] = mask[1, 3] = mask[8, 9] = True
+    found = clusters(trace_of(mask))
+    rate = 3 / 90
+    assert found["rows"] == pytest.approx((2 / 9, 1 - (1 - rate) ** 10))
+    assert found["columns"] == pytest.approx((3 / 10, 1 - (1 - rate) ** 9))
+    assert found["blocks_1x16"] == pytest.approx(found["rows"])
+    sizes = np.array([64, 16, 8, 2])  # 8x8, and what is left at two edges and in the corner
+    assert found["blocks_8x8"] == pytest.approx((2 / 4, np.mean(1 - (1 - rate) ** sizes)))
+    both = clusters(trace_of(mask, np.ones((1, 10), np.bool_)))
+    assert both["rows"].flagged == 3 / 10
+    nothing = infer(one_layer([[1.0]], [[1.0]], [0.0]), parse_policy("uniform-low"))
+    assert set(nothing.clusters.values()) == {Cluster(0.0, 0.0)}
+
+
+def test_independent_flags_lie_as_by_lot() -> None:
+    mask = np.random.default_rng(0).random((400, 320)) < 0.03
+    for name, cluster in clusters(trace_of(mask)).items():
+        # A share of 1,000 to 8,000 blocks, within five standard errors of at least 1,000.
+        if name.startswith("blocks"):
+            assert cluster.flagged == pytest.approx(cluster.by_lot, abs=5 * 0.5 / 1000**0.5)

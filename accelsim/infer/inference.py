@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.infer.clusters import Cluster, clusters
 from accelsim.infer.layer import Stage, Step, advance, exact_view
 from accelsim.infer.learn import learn, stage_of
-from accelsim.infer.measures import accuracy, kl_divergence
+from accelsim.infer.measures import accuracy, flip_rate, kl_divergence
 from accelsim.infer.prepared import FP32, Prepared
 from accelsim.infer.traces import MAX_MASKED_OUTPUTS, layer_trace, trace_of_shapes
 from accelsim.networks import Dataset
@@ -25,18 +27,25 @@ class Inference:
     """What a policy gave.
 
     Accuracy and KL divergence (nats, mean over samples, from the float32 network's class
-    probabilities to these) are None for a workload without weights. `false_negative_rate` is the
-    share of the outputs that the rule would redo if it saw exact values, and did not; None unless
-    it was asked for and the rule has such an idea. `calibrations` holds what the rule learned of
-    each layer on the training set.
+    probabilities to these) are None for a workload without weights, and so is `flip_rate`, the
+    share of samples that are classified otherwise than by it. `false_negative_rate` is the share
+    of the outputs that the rule would redo if it saw exact values, and did not; None unless it was
+    asked for and the rule has such an idea. `calibrations` holds what the rule learned of each
+    layer on the training set.
     """
 
     trace: Trace
     outputs: NDArray[np.float32] | None = None
     accuracy: float | None = None
     kl_divergence: float | None = None
+    flip_rate: float | None = None
     false_negative_rate: float | None = None
     calibrations: tuple[Calibration | None, ...] = ()
+
+    @cached_property
+    def clusters(self) -> dict[str, Cluster]:
+        """How flagged outputs lie together, by kind of block."""
+        return clusters(self.trace)
 
 
 def infer(
@@ -76,6 +85,7 @@ def infer(
         outputs=outputs,
         accuracy=accuracy(outputs, dataset.test_labels),
         kl_divergence=kl_divergence(prepared.reference, outputs),
+        flip_rate=flip_rate(prepared.reference, outputs),
         false_negative_rate=missed / needed if needed else None,
         calibrations=calibrations,
     )

@@ -13,6 +13,12 @@ def accuracy(outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     return float(np.mean(correct))
 
 
+def flip_rate(reference: NDArray[np.float32], outputs: NDArray[np.float32]) -> float:
+    """Return the fraction of rows whose largest output is elsewhere; a NaN row is flipped."""
+    moved = np.argmax(outputs, axis=1) != np.argmax(reference, axis=1)
+    return float(np.mean(moved | np.isnan(outputs).any(axis=1)))
+
+
 def kl_divergence(reference: NDArray[np.float32], outputs: NDArray[np.float32]) -> float:
     """Return the mean over rows of KL(softmax(reference) ‖ softmax(outputs)), in nats.
 
