@@ -81,7 +81,7 @@ def workload(name: str, recipe: Recipe, seed: int) -> str:
     lines = [
         f"# A perceptron of {len(sizes) - 1} layers on {recipe.dataset}, trained by train.py with"
         f" seed {seed}.",
-        f"name: {name}",
+        f"name: {name}" + (f"-seed{seed}" if seed else ""),
         f"dataset: {recipe.dataset}",
         f"weights: {name}.npz",
         "operand_format: e4m3fn",
