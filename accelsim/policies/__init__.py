@@ -18,6 +18,7 @@ from accelsim.policies.base import (
 )
 from accelsim.policies.chunked import Chunked
 from accelsim.policies.layers import PerLayer, policy_at
+from accelsim.policies.look_ahead import LookAhead
 from accelsim.policies.next_layer import NextLayer
 from accelsim.policies.oracle import Oracle
 from accelsim.policies.random import Random
@@ -27,7 +28,7 @@ from accelsim.policies.uniform import Uniform, UniformHigh, UniformLow
 
 _ALL: tuple[type[Policy], ...] = (
     *(UniformLow, UniformHigh, Uniform, PerLayer, Chunked),
-    *(Selective, Absolute, NextLayer, Static),
+    *(Selective, Absolute, NextLayer, LookAhead, Static),
     *(Random, Oracle),
 )
 POLICIES = {cls.name: cls for cls in _ALL}
@@ -97,6 +98,7 @@ __all__ = [
     "Chunked",
     "LayerValues",
     "LayerView",
+    "LookAhead",
     "NextLayer",
     "Oracle",
     "PerLayer",

@@ -189,11 +189,19 @@ class Policy(BaseModel):
         """
         return None
 
+    def at(self, index: int, number: int) -> Policy:
+        """Return the rule for matrix product `index` of `number`, none of which is in `last`."""
+        return self
+
     @classmethod
     def parameters(cls) -> list[str]:
-        """Return the names of the parameters: the rule's own, then those that rules share."""
+        """Return the names of the parameters: those of `one_of`, others of the rule's own, and
+        those that rules share.
+        """
         shared = [key for key in ("low", "high", "overflow", "last") if key in cls.model_fields]
-        return [key for key in cls.model_fields if key not in shared] + shared
+        first = [*cls.one_of, *shared]
+        own = [key for key in cls.model_fields if key not in first]
+        return [*cls.one_of, *own, *shared]
 
     def check_layers(self, number: int) -> None:
         """Raise AccelsimError unless parameters by layer have a value for each of `number`."""
