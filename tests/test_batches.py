@@ -29,6 +29,7 @@ RULES = [
     *("selective:rate=0.1,numerator=constant", "selective:rate=0.2,numerator=running-error"),
     *("selective:rate=0,numerator=exact", "selective:rate=1,numerator=l2"),
     *("absolute:rate=0.05,numerator=l1-inf", "next-layer:rate=0.1,numerator=exact"),
+    *("gauss-newton:rate=0.1", "gauss-newton:rate=0.1,numerator=running-error,last=fp16"),
     *("look-ahead:rate=0.2", "look-ahead:numerator=l2,margin=2,hidden=fp16"),
     *("static:rate=0.2", "static:rate=0.2,last=fp16"),
     *("random:rate=0.1,seed=2", "random:rate=0.1,cluster=8x1", "random:rate=0.03,cluster=*x1"),

@@ -124,6 +124,7 @@ def _view(
         mean_abs_sum=prepared.mean_abs_sums[index] if stage.rule.needs_mean_abs_sum else None,
         running=running,
         next_column_norms=prepared.next_column_norms[index],
+        sensitivities=prepared.sensitivities[index] if stage.rule.needs_sensitivities else None,
         exact=exact,
     )
     return LayerView(index, len(inputs), layer.inputs, layer.outputs, values, stage.calibration)

@@ -17,6 +17,7 @@ from accelsim.policies.base import (
     RecomputingPolicy,
 )
 from accelsim.policies.chunked import Chunked
+from accelsim.policies.gauss_newton import GaussNewton
 from accelsim.policies.layers import PerLayer, policy_at
 from accelsim.policies.look_ahead import LookAhead
 from accelsim.policies.next_layer import NextLayer
@@ -28,7 +29,7 @@ from accelsim.policies.uniform import Uniform, UniformHigh, UniformLow
 
 _ALL: tuple[type[Policy], ...] = (
     *(UniformLow, UniformHigh, Uniform, PerLayer, Chunked),
-    *(Selective, Absolute, NextLayer, LookAhead, Static),
+    *(Selective, Absolute, NextLayer, GaussNewton, LookAhead, Static),
     *(Random, Oracle),
 )
 POLICIES = {cls.name: cls for cls in _ALL}
@@ -96,6 +97,7 @@ __all__ = [
     "Absolute",
     "Calibration",
     "Chunked",
+    "GaussNewton",
     "LayerValues",
     "LayerView",
     "LookAhead",

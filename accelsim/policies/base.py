@@ -63,6 +63,10 @@ class LayerValues:
     next_column_norms: NDArray[np.float64] | None = None
     """What the next layer makes of an error in each output (n,): the 2-norm of the weights that
     it goes to; 1 for the last layer."""
+    sensitivities: NDArray[np.float64] | None = None
+    """What an error in each output (n,) of the layer makes of the class probabilities: squared and
+    halved, times the error squared, the KL divergence on average over the training set, to second
+    order; only for a rule that `needs_sensitivities`."""
     exact: NDArray[np.float32] | None = None
     """What the second accumulator would give for all outputs, plus bias (m,n); only for a rule
     that `needs_exact`."""
@@ -165,6 +169,11 @@ class Policy(BaseModel):
     @property
     def needs_running(self) -> bool:
         """Whether the rule looks at the running error, which takes a slower first pass."""
+        return False
+
+    @property
+    def needs_sensitivities(self) -> bool:
+        """Whether the rule looks at the Gauss-Newton diagonal over the training set."""
         return False
 
     def scores(self, layer: LayerView) -> Score:

@@ -44,8 +44,8 @@ def test_equal_outputs_contend_whatever_tau() -> None:
 def test_the_overlap_is_that_of_intervals(outputs: list[tuple[int, int]], tau: float) -> None:
     v, bound = (np.array([row], float) for row in zip(*outputs, strict=True))
     upper, lower = v + bound / tau, v - bound / tau
-    reaches = ((upper.T > lower) | (v.T >= v)).all(axis=1)[None]
-    expected = reaches & (reaches.sum() > 1)
+    reaches = np.all((lower < upper.T) | (v <= v.T), axis=1)[None]
+    expected = reaches & bool(reaches.sum() > 1)
     assert (overlap(v, bound) > tau).tolist() == expected.tolist()
 
 
