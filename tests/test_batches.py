@@ -34,6 +34,7 @@ RULES = [
     *("static:rate=0.2", "static:rate=0.2,last=fp16"),
     *("random:rate=0.1,seed=2", "random:rate=0.1,cluster=8x1", "random:rate=0.03,cluster=*x1"),
     *("oracle:rate=0.1", "oracle:layer_rates=0/0.5/1,low=e5m2,high=fp16,overflow=inf"),
+    *("oracle-effect:rate=0.1", "oracle-effect:rate=0.1,effect=exact,low=e5m2,overflow=inf"),
 ]
 
 

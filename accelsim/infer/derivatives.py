@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import accelsim.numerics as numerics
+from accelsim.infer.measures import log_softmax
 from accelsim.networks import DenseLayer
 from accelsim.numerics import Accumulator
 
@@ -42,7 +43,8 @@ def jacobians(
     pre_activations: Sequence[Array],
     multiply: Multiply = fp32_product,
 ) -> Iterator[Array]:
-    """Yield ∂outputs/∂h (samples, classes, n) for the outputs h of each layer, from the last on.
+    """Yield ∂outputs/∂h (samples, classes, n) for the outputs h of each layer, from the last on,
+    and then for the inputs of the first.
 
     By one backward pass for each class.
     """
@@ -50,16 +52,10 @@ def jacobians(
     kind = pre_activations[-1].dtype
     found = np.broadcast_to(np.eye(classes, dtype=kind), (samples, classes, classes))
     yield found
-    for layer, v in zip(layers[:0:-1], pre_activations[:0:-1], strict=True):
+    for layer, v in zip(layers[::-1], pre_activations[::-1], strict=True):
         inner = (found * slope(layer.activation, v)[:, None]).reshape(samples * classes, -1)
         found = multiply(inner, layer.weight.astype(kind)).reshape(samples, classes, -1)
         yield found
-
-
-def softmax(z: Array) -> NDArray[np.float64]:
-    """Return the class probabilities (samples, classes)."""
-    powers = np.exp(z.astype(np.float64) - z.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def spread(probabilities: NDArray[np.float64], changes: Array) -> NDArray[np.float64]:
@@ -83,8 +79,10 @@ def gauss_newton_diagonals(
     second order. It is exact, and no estimate from drawn labels.
     """
     pre = forward(layers, inputs)
-    p = softmax(value(layers[-1].activation, pre[-1]))
-    return [spread(p, jacobian) for jacobian in jacobians(layers, pre)][::-1]
+    p = np.exp(log_softmax(value(layers[-1].activation, pre[-1])))
+    # In this order zip asks for no more Jacobians than there are layers.
+    pairs = zip(layers, jacobians(layers, pre), strict=False)
+    return [spread(p, jacobian) for _, jacobian in pairs][::-1]
 
 
 def value(activation: str, v: Array) -> Array:

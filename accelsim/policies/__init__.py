@@ -22,6 +22,7 @@ from accelsim.policies.layers import PerLayer, policy_at
 from accelsim.policies.look_ahead import LookAhead
 from accelsim.policies.next_layer import NextLayer
 from accelsim.policies.oracle import Oracle
+from accelsim.policies.oracle_effect import OracleEffect
 from accelsim.policies.random import Random
 from accelsim.policies.selective import Selective
 from accelsim.policies.static import Static
@@ -30,7 +31,7 @@ from accelsim.policies.uniform import Uniform, UniformHigh, UniformLow
 _ALL: tuple[type[Policy], ...] = (
     *(UniformLow, UniformHigh, Uniform, PerLayer, Chunked),
     *(Selective, Absolute, NextLayer, GaussNewton, LookAhead, Static),
-    *(Random, Oracle),
+    *(Random, Oracle, OracleEffect),
 )
 POLICIES = {cls.name: cls for cls in _ALL}
 
@@ -103,6 +104,7 @@ __all__ = [
     "LookAhead",
     "NextLayer",
     "Oracle",
+    "OracleEffect",
     "PerLayer",
     "Policy",
     "Random",

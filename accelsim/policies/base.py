@@ -70,6 +70,9 @@ class LayerValues:
     exact: NDArray[np.float32] | None = None
     """What the second accumulator would give for all outputs, plus bias (m,n); only for a rule
     that `needs_exact`."""
+    effects: NDArray[np.float64] | None = None
+    """The KL divergence that correcting each output (m,n) alone, to `exact`, makes between class
+    probabilities; only for a rule that `needs_effects`."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,11 @@ class Policy(BaseModel):
     def needs_sensitivities(self) -> bool:
         """Whether the rule looks at the Gauss-Newton diagonal over the training set."""
         return False
+
+    @property
+    def needs_effects(self) -> Literal["exact", "first-order"] | None:
+        """How the effects that the rule looks at are found, if it looks at them."""
+        return None
 
     def scores(self, layer: LayerView) -> Score:
         """Return the score of each output (m,n) of a batch, for a rule that learns."""

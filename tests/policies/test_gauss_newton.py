@@ -20,10 +20,10 @@ from accelsim.infer.derivatives import (
     gauss_newton_diagonals,
     jacobians,
     slope,
-    softmax,
     spread,
     value,
 )
+from accelsim.infer.measures import divergences, log_softmax
 from accelsim.networks import DenseLayer
 from accelsim.policies import parse_policy
 
@@ -51,7 +51,9 @@ def test_jacobians_are_those_of_differences(activation: Any) -> None:
     h = np.random.default_rng(4).standard_normal((3, 5))
     pre = forward(layers, h, np.matmul)
     found = list(jacobians(layers, pre, np.matmul))[::-1]
+    inputs, *found = found
     assert [jacobian.shape for jacobian in found] == [(3, 4, 7), (3, 4, 6), (3, 4, 4)]
+    assert inputs.shape == (3, 4, 5)
     for index, jacobian in enumerate(found[:2]):
         at = value(activation, pre[index])
         for neuron in range(at.shape[1]):
@@ -88,8 +90,8 @@ def test_the_diagonal_of_two_classes_is_the_variance_of_a_bit() -> None:
 def test_the_variance_is_twice_the_divergence_of_a_small_change(seed: int) -> None:
     generator = np.random.default_rng(seed)
     z, change = generator.standard_normal((1, 5)) * 2, generator.standard_normal((1, 5)) * 1e-3
-    p, q = softmax(z), softmax(z + change)
-    divergence = float(np.sum(p * np.log(p / q)))
+    p = np.exp(log_softmax(z))
+    divergence = divergences(z, z + change)[0]
     assert spread(p, change[:, :, None])[0, 0] == pytest.approx(2 * divergence, rel=1e-2)
 
 
