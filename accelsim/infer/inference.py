@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.infer.facts import NetworkFacts
 from accelsim.infer.layer import Stage, Step, advance, exact_view
 from accelsim.infer.learn import learn, stage_of
 from accelsim.infer.measures import accuracy, kl_divergence
@@ -51,6 +52,7 @@ def infer(
     if dataset is None:
         return Inference(trace_of_shapes(workload, policy, progress))
     number = len(prepared.layers)
+    policy = policy.settled(NetworkFacts(prepared))
     rules = [policy_at(policy, index, number) for index in range(number)]
     calibrations, stages = _stages(prepared, rules, dataset, progress)
     samples = len(dataset.test_inputs)

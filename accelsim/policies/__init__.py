@@ -11,6 +11,8 @@ from accelsim.errors import AccelsimError, InputError
 from accelsim.policies.absolute import Absolute
 from accelsim.policies.base import (
     Calibration,
+    Facts,
+    LayerFacts,
     LayerValues,
     LayerView,
     Policy,
@@ -18,18 +20,22 @@ from accelsim.policies.base import (
 )
 from accelsim.policies.chunked import Chunked
 from accelsim.policies.gauss_newton import GaussNewton
+from accelsim.policies.l1_bound import L1Bound
 from accelsim.policies.layers import PerLayer, policy_at
 from accelsim.policies.look_ahead import LookAhead
 from accelsim.policies.next_layer import NextLayer
 from accelsim.policies.oracle import Oracle
 from accelsim.policies.oracle_effect import OracleEffect
+from accelsim.policies.path_norm import PathNorm
 from accelsim.policies.random import Random
 from accelsim.policies.selective import Selective
 from accelsim.policies.static import Static
 from accelsim.policies.uniform import Uniform, UniformHigh, UniformLow
+from accelsim.policies.variance_retention import VarianceRetention
 
 _ALL: tuple[type[Policy], ...] = (
     *(UniformLow, UniformHigh, Uniform, PerLayer, Chunked),
+    *(VarianceRetention, L1Bound, PathNorm),
     *(Selective, Absolute, NextLayer, GaussNewton, LookAhead, Static),
     *(Random, Oracle, OracleEffect),
 )
@@ -98,13 +104,17 @@ __all__ = [
     "Absolute",
     "Calibration",
     "Chunked",
+    "Facts",
     "GaussNewton",
+    "L1Bound",
+    "LayerFacts",
     "LayerValues",
     "LayerView",
     "LookAhead",
     "NextLayer",
     "Oracle",
     "OracleEffect",
+    "PathNorm",
     "PerLayer",
     "Policy",
     "Random",
@@ -114,6 +124,7 @@ __all__ = [
     "Uniform",
     "UniformHigh",
     "UniformLow",
+    "VarianceRetention",
     "parse_policy",
     "policy_at",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,37 @@ class LayerView:
         return self.values
 
 
+@dataclass(frozen=True)
+class LayerFacts:
+    """What is known of a layer before it runs; of one without weights, only shapes are."""
+
+    k: int
+    n: int
+    operand_format: FloatFormat
+    weight: NDArray[np.float32] | None = None
+    """Operands (k,n)."""
+    bias: NDArray[np.float32] | None = None
+    activation: str = "identity"
+
+    def require_weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weight and bias. Raises TypeError without them."""
+        if self.weight is None or self.bias is None:
+            raise TypeError("the rule needs the weights of the layer")
+        return self.weight.astype(np.float64), self.bias.astype(np.float64)
+
+
+class Facts(Protocol):
+    """What is known of a network before it runs."""
+
+    @property
+    def layers(self) -> tuple[LayerFacts, ...]:
+        """The matrix products, in order."""
+
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """Least and largest operand of the first layer on the training set."""
+
+
 class Policy(BaseModel):
     """Which accumulator each output gets. Parameters are fields; a rule overrides `select`.
 
@@ -205,6 +236,10 @@ class Policy(BaseModel):
         idea. `layer` holds the values of an exact first pass.
         """
         return None
+
+    def settled(self, facts: Facts) -> Policy:
+        """Return the policy as it is for a network, of which these facts are known."""
+        return self
 
     def at(self, index: int, number: int) -> Policy:
         """Return the rule for matrix product `index` of `number`, none of which is in `last`."""
