@@ -77,7 +77,12 @@ def first_pass(
     """
     rule, weight, running = stage.rule, prepared.weights[stage.index], None
     overflowed: Mask
-    if watched and rule.needs_running:
+    wide_additions = None
+    if rule.first.order == "spill":
+        counted = numerics.matmul_sums(inputs, weight, rule.first)
+        sums, overflowed = counted.values, counted.overflows > 0
+        wide_additions = int(counted.spills.sum())
+    elif watched and rule.needs_running:
         counted = numerics.matmul_sums(inputs, weight, rule.first)
         sums, overflowed, running = counted.values, counted.overflows > 0, counted.running
     elif watched:
@@ -90,7 +95,7 @@ def first_pass(
         bias = prepared.layers[stage.index].bias
         exact = add_bias(numerics.matmul(inputs, weight, rule.second), bias)
     sums = sums.astype(np.float32, copy=False)
-    view = _view(prepared, stage, inputs, (sums, overflowed, running), exact)
+    view = _view(prepared, stage, inputs, (sums, overflowed, running), exact, wide_additions)
     if exact is None or rule.needs_effects is None:
         return view
     return _with_effects(prepared, view, rule)
@@ -132,6 +137,7 @@ def _view(
     inputs: NDArray[np.float32],
     found: tuple[NDArray[np.float32], Mask, NDArray[np.float64] | None],
     exact: NDArray[np.float32] | None,
+    wide_additions: int | None = None,
 ) -> LayerView:
     index = stage.index
     layer = prepared.layers[index]
@@ -144,6 +150,7 @@ def _view(
         pre_activation=add_bias(sums, layer.bias),
         activation=layer.activation,
         mean_abs_sum=prepared.mean_abs_sums[index] if stage.rule.needs_mean_abs_sum else None,
+        wide_additions=wide_additions,
         running=running,
         next_column_norms=prepared.next_column_norms[index],
         sensitivities=prepared.sensitivities[index] if stage.rule.needs_sensitivities else None,

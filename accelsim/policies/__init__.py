@@ -29,12 +29,13 @@ from accelsim.policies.oracle_effect import OracleEffect
 from accelsim.policies.path_norm import PathNorm
 from accelsim.policies.random import Random
 from accelsim.policies.selective import Selective
+from accelsim.policies.spill import Spill
 from accelsim.policies.static import Static
 from accelsim.policies.uniform import Uniform, UniformHigh, UniformLow
 from accelsim.policies.variance_retention import VarianceRetention
 
 _ALL: tuple[type[Policy], ...] = (
-    *(UniformLow, UniformHigh, Uniform, PerLayer, Chunked),
+    *(UniformLow, UniformHigh, Uniform, PerLayer, Chunked, Spill),
     *(VarianceRetention, L1Bound, PathNorm),
     *(Selective, Absolute, NextLayer, GaussNewton, LookAhead, Static),
     *(Random, Oracle, OracleEffect),
@@ -120,6 +121,7 @@ __all__ = [
     "Random",
     "RecomputingPolicy",
     "Selective",
+    "Spill",
     "Static",
     "Uniform",
     "UniformHigh",

@@ -58,6 +58,8 @@ class LayerValues:
     mean_abs_sum: float | None
     """Mean of S = |W||h| over the training set, known before the run; only for a rule that
     `needs_mean_abs_sum`."""
+    wide_additions: int | None = None
+    """How often a first accumulator that spills added to its wide sum, over all outputs."""
     running: NDArray[np.float64] | None = None
     """Σ|ŝ| over every step of the first accumulator (m,n); only for a rule that `needs_running`."""
     next_column_norms: NDArray[np.float64] | None = None
