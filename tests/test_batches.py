@@ -25,6 +25,7 @@ RULES = [
     *("uniform-low", "uniform-high", "uniform:format=fp16", "chunked:chunk=16"),
     "per-layer:formats=e4m3fn/fp16/fp32",
     *("spill:low=fixed8.6", "spill:low=e5m2,high=fp16,overflow=inf"),
+    *("hessian:samples=60", "hessian:samples=60,by=mean-deviation,bits=18"),
     *("variance-retention", "l1-bound:bits=16", "path-norm:tolerance=1"),
     *("selective:tau=16,numerator=constant", "selective:tau=8,numerator=exact"),
     "selective:tau=16,numerator=low,low=e5m2,overflow=inf,last=fp32",

@@ -20,6 +20,7 @@ from accelsim.policies.base import (
 )
 from accelsim.policies.chunked import Chunked
 from accelsim.policies.gauss_newton import GaussNewton
+from accelsim.policies.hessian import Hessian
 from accelsim.policies.l1_bound import L1Bound
 from accelsim.policies.layers import PerLayer, policy_at
 from accelsim.policies.look_ahead import LookAhead
@@ -36,7 +37,7 @@ from accelsim.policies.variance_retention import VarianceRetention
 
 _ALL: tuple[type[Policy], ...] = (
     *(UniformLow, UniformHigh, Uniform, PerLayer, Chunked, Spill),
-    *(VarianceRetention, L1Bound, PathNorm),
+    *(VarianceRetention, L1Bound, PathNorm, Hessian),
     *(Selective, Absolute, NextLayer, GaussNewton, LookAhead, Static),
     *(Random, Oracle, OracleEffect),
 )
@@ -107,6 +108,7 @@ __all__ = [
     "Chunked",
     "Facts",
     "GaussNewton",
+    "Hessian",
     "L1Bound",
     "LayerFacts",
     "LayerValues",

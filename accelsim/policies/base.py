@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Protocol, Self
 
@@ -139,6 +140,25 @@ class Facts(Protocol):
     @property
     def input_range(self) -> tuple[float, float]:
         """Least and largest operand of the first layer on the training set."""
+
+    def curvatures(
+        self,
+        by: Literal["trace", "eigenvalue", "mean-deviation"],
+        samples: int,
+        probes: int,
+        seed: int,
+    ) -> tuple[float, ...]:
+        """Return for each layer a measure of the Hessian of the training loss with regard to its
+        pre-activations, over so many samples: the mean trace; the largest eigenvalue of the mean;
+        or the mean of that over ten parts of the samples plus its deviation.
+        """
+
+    def squared_errors(
+        self, accumulators: Sequence[Accumulator], samples: int
+    ) -> list[list[float]]:
+        """Return for each layer and accumulator the mean of ‖v̂ - v‖² over training samples, v
+        from fp32 and with the inputs that fp32 gives.
+        """
 
 
 class Policy(BaseModel):
