@@ -57,7 +57,8 @@ class LayerTrace:
     `accumulator` does the first pass and `recompute_accumulator` redoes the outputs where
     `recomputed` (repeats·m, n) is True; both of the latter are None if nothing can be. `detector`
     finds them while the layer runs; without one, they were chosen before: the layer is `static`.
-    `operand_format` and `output_format` decide the bytes moved.
+    `operand_format` and `output_format` decide the bytes moved. `wide_additions` counts those to
+    the wide sum of an accumulator that spills, over all outputs.
     """
 
     name: str
@@ -72,6 +73,7 @@ class LayerTrace:
     recomputed: Mask | None = None
     repeats: int = 1
     recurrent: bool = False
+    wide_additions: int = 0
 
     def __post_init__(self) -> None:
         if (self.recomputed is None) != (self.recompute_accumulator is None):
@@ -121,6 +123,8 @@ class LayerTrace:
                 f"; {self.recomputed_outputs} of {self.outputs} outputs again in"
                 f" {self.recompute_accumulator}"
             )
+        if self.wide_additions:
+            text += f"; {self.wide_additions} additions in {self.accumulator.outer}"
         if self.detector is not None:
             text += f", found by {self.detector}"
         return text

@@ -24,14 +24,20 @@ WORKLOADS = Path(__file__).parents[1] / "workloads"
 RULES = [
     *("uniform-low", "uniform-high", "uniform:format=fp16", "chunked:chunk=16"),
     "per-layer:formats=e4m3fn/fp16/fp32",
+    *("spill:low=fixed8.6", "spill:low=e5m2,high=fp16,overflow=inf"),
+    *("hessian:samples=60", "hessian:samples=60,by=mean-deviation,bits=18"),
+    *("variance-retention", "l1-bound:bits=16", "path-norm:tolerance=1"),
     *("selective:tau=16,numerator=constant", "selective:tau=8,numerator=exact"),
     "selective:tau=16,numerator=low,low=e5m2,overflow=inf,last=fp32",
     *("selective:rate=0.1,numerator=constant", "selective:rate=0.2,numerator=running-error"),
     *("selective:rate=0,numerator=exact", "selective:rate=1,numerator=l2"),
     *("absolute:rate=0.05,numerator=l1-inf", "next-layer:rate=0.1,numerator=exact"),
+    *("gauss-newton:rate=0.1", "gauss-newton:rate=0.1,numerator=running-error,last=fp16"),
+    *("look-ahead:rate=0.2", "look-ahead:numerator=l2,margin=2,hidden=fp16"),
     *("static:rate=0.2", "static:rate=0.2,last=fp16"),
     *("random:rate=0.1,seed=2", "random:rate=0.1,cluster=8x1", "random:rate=0.03,cluster=*x1"),
     *("oracle:rate=0.1", "oracle:layer_rates=0/0.5/1,low=e5m2,high=fp16,overflow=inf"),
+    *("oracle-effect:rate=0.1", "oracle-effect:rate=0.1,effect=exact,low=e5m2,overflow=inf"),
 ]
 
 

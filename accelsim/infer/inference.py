@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.infer.clusters import Cluster, clusters
+from accelsim.infer.facts import NetworkFacts
 from accelsim.infer.layer import Stage, Step, advance, exact_view
 from accelsim.infer.learn import learn, stage_of
 from accelsim.infer.measures import accuracy, flip_rate, kl_divergence
@@ -60,12 +61,14 @@ def infer(
     if dataset is None:
         return Inference(trace_of_shapes(workload, policy, progress))
     number = len(prepared.layers)
+    policy = policy.settled(NetworkFacts(prepared))
     rules = [policy_at(policy, index, number) for index in range(number)]
     calibrations, stages = _stages(prepared, rules, dataset, progress)
     samples = len(dataset.test_inputs)
     outputs = np.empty((samples, prepared.layers[-1].outputs), np.float32)
     masks = [_empty_mask(prepared, stage, samples) for stage in stages]
     views: list[LayerView | None] = [None] * number
+    wide_additions = [0] * number
     needed = missed = 0
     for rows in progress(prepared.batches(samples), f"infer {workload.name}"):
         h = dataset.test_inputs[rows]
@@ -77,11 +80,12 @@ def infer(
                 wanted, unmet = _audit(prepared, stage, step)
                 needed, missed = needed + wanted, missed + unmet
             views[stage.index] = step.view
+            wide_additions[stage.index] += step.view.require_values().wide_additions or 0
             h = step.outputs
         outputs[rows] = h
     assert prepared.reference is not None
     return Inference(
-        _trace(prepared, rules, views, masks, samples),
+        _trace(prepared, rules, views, masks, wide_additions),
         outputs=outputs,
         accuracy=accuracy(outputs, dataset.test_labels),
         kl_divergence=kl_divergence(prepared.reference, outputs),
@@ -130,8 +134,11 @@ def _trace(
     rules: list[Policy],
     views: list[LayerView | None],
     masks: list[Mask | None],
-    samples: int,
+    wide_additions: list[int],
 ) -> Trace:
+    dataset = prepared.workload.dataset
+    assert dataset is not None
+    samples = len(dataset.test_inputs)
     operand_format = prepared.workload.operand_format
     last = len(rules) - 1
     layers = []
@@ -140,5 +147,8 @@ def _trace(
         output_format = FP32 if index == last else operand_format
         whole = replace(view, m=samples)  # a detector is the same for every batch
         name = prepared.layers[index].name
-        layers.append(layer_trace(name, operand_format, output_format, rule, whole, mask))
+        trace = layer_trace(name, operand_format, output_format, rule, whole, mask)
+        if rule.first.order == "spill":
+            trace = replace(trace, wide_additions=wide_additions[index])
+        layers.append(trace)
     return Trace(tuple(layers), samples=samples)

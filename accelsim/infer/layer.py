@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 import accelsim.numerics as numerics
+from accelsim.infer.effects import exact_effects, first_order_effects
 from accelsim.infer.prepared import FP32_ACCUMULATOR, Prepared, add_bias
 from accelsim.networks import activate
 from accelsim.numerics import Accumulator
@@ -76,7 +77,12 @@ def first_pass(
     """
     rule, weight, running = stage.rule, prepared.weights[stage.index], None
     overflowed: Mask
-    if watched and rule.needs_running:
+    wide_additions = None
+    if rule.first.order == "spill":
+        counted = numerics.matmul_sums(inputs, weight, rule.first)
+        sums, overflowed = counted.values, counted.overflows > 0
+        wide_additions = int(counted.spills.sum())
+    elif watched and rule.needs_running:
         counted = numerics.matmul_sums(inputs, weight, rule.first)
         sums, overflowed, running = counted.values, counted.overflows > 0, counted.running
     elif watched:
@@ -89,7 +95,28 @@ def first_pass(
         bias = prepared.layers[stage.index].bias
         exact = add_bias(numerics.matmul(inputs, weight, rule.second), bias)
     sums = sums.astype(np.float32, copy=False)
-    return _view(prepared, stage, inputs, (sums, overflowed, running), exact)
+    view = _view(prepared, stage, inputs, (sums, overflowed, running), exact, wide_additions)
+    if exact is None or rule.needs_effects is None:
+        return view
+    return _with_effects(prepared, view, rule)
+
+
+def _with_effects(prepared: Prepared, view: LayerView, rule: Policy) -> LayerView:
+    """Return the view with what correcting each output does.
+
+    An output that is not finite would leave no probabilities, and is taken as corrected already.
+    """
+    values, layer = view.require_values(), prepared.layers[view.index]
+    assert values.exact is not None
+    after = np.nan_to_num(values.exact, posinf=0.0, neginf=0.0)
+    before = np.where(np.isfinite(values.pre_activation), values.pre_activation, after)
+    effects = exact_effects if rule.needs_effects == "exact" else first_order_effects
+    found = effects(
+        prepared.layers[view.index + 1 :],
+        activate(layer.activation, before),
+        activate(layer.activation, after),
+    )
+    return replace(view, values=replace(values, effects=found))
 
 
 def exact_view(prepared: Prepared, stage: Stage, inputs: NDArray[np.float32]) -> LayerView:
@@ -110,6 +137,7 @@ def _view(
     inputs: NDArray[np.float32],
     found: tuple[NDArray[np.float32], Mask, NDArray[np.float64] | None],
     exact: NDArray[np.float32] | None,
+    wide_additions: int | None = None,
 ) -> LayerView:
     index = stage.index
     layer = prepared.layers[index]
@@ -122,8 +150,10 @@ def _view(
         pre_activation=add_bias(sums, layer.bias),
         activation=layer.activation,
         mean_abs_sum=prepared.mean_abs_sums[index] if stage.rule.needs_mean_abs_sum else None,
+        wide_additions=wide_additions,
         running=running,
         next_column_norms=prepared.next_column_norms[index],
+        sensitivities=prepared.sensitivities[index] if stage.rule.needs_sensitivities else None,
         exact=exact,
     )
     return LayerView(index, len(inputs), layer.inputs, layer.outputs, values, stage.calibration)

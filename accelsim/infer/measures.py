@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,11 +28,19 @@ def kl_divergence(reference: NDArray[np.float32], outputs: NDArray[np.float32]) 
     """
     if not np.isfinite(outputs).all():
         return float("inf")
-    log_p, log_q = _log_softmax(reference), _log_softmax(outputs)
     # Rounding may leave the divergence of equal rows a hair below zero.
-    return max(0.0, float(np.mean(np.sum(np.exp(log_p) * (log_p - log_q), axis=1))))
+    return max(0.0, float(np.mean(divergences(reference, outputs))))
 
 
-def _log_softmax(x: NDArray[np.float32]) -> NDArray[np.float64]:
+def divergences(
+    reference: NDArray[np.floating[Any]], outputs: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """Return KL(softmax(reference) ‖ softmax(outputs)) of each row, in nats."""
+    log_p, log_q = log_softmax(reference), log_softmax(outputs)
+    return np.asarray(np.sum(np.exp(log_p) * (log_p - log_q), axis=1))
+
+
+def log_softmax(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the logarithms of the class probabilities (rows, classes)."""
     shifted = x.astype(np.float64) - x.max(axis=1, keepdims=True)
     return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import accelsim.numerics as numerics
 from accelsim.errors import AccelsimError
+from accelsim.infer.derivatives import gauss_newton_diagonals
 from accelsim.networks import DenseLayer, Workload, activate
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.progress import Progress, silent
@@ -76,6 +78,25 @@ class Prepared:
             for total, weight in zip(totals, self.weights, strict=True)
         )
 
+    @cached_property
+    def sensitivities(self) -> tuple[NDArray[np.float64], ...]:
+        """The root of the mean over the training set of the Gauss-Newton diagonal, for the
+        outputs of each layer: see `gauss_newton_diagonals`. Of the float32 network, operands
+        unrounded. Computed when a rule first asks for it.
+        """
+        dataset = self.workload.dataset
+        if dataset is None:
+            return ()
+        inputs = dataset.train_inputs
+        totals = [np.zeros(layer.outputs) for layer in self.layers]
+        few = max(self.batch // self.layers[-1].outputs, 1)  # a Jacobian has a row for each class
+        batches = [slice(start, start + few) for start in range(0, len(inputs), few)]
+        for rows in self.progress(batches, f"differentiate {self.workload.name}"):
+            found = gauss_newton_diagonals(self.layers, inputs[rows])
+            for total, diagonals in zip(totals, found, strict=True):
+                _add_rows(total, diagonals)
+        return tuple(np.sqrt(total / len(inputs)) for total in totals)
+
 
 def prepare(workload: Workload, progress: Progress = silent, batch: int | None = None) -> Prepared:
     """Compute what does not depend on the policy.
@@ -129,7 +150,7 @@ def add_bias(sums: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np
         return np.asarray(sums + bias)
 
 
-def _add_rows(total: NDArray[np.float64], rows: NDArray[np.float32]) -> None:
+def _add_rows(total: NDArray[np.float64], rows: NDArray[np.floating[Any]]) -> None:
     """Add rows to a total one after the other, so that batches make no difference."""
     for row in rows:
         total += row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from accelsim.errors import AccelsimError
+from accelsim.infer.facts import ShapeFacts
 from accelsim.networks import VectorWork, Workload
 from accelsim.numerics import FloatFormat
 from accelsim.policies import LayerView, Policy, policy_at
@@ -24,6 +25,7 @@ def trace_of_shapes(workload: Workload, policy: Policy, progress: Progress) -> T
             f"policy {policy.name} {does}, but workload {workload.name} has no weights:"
             " use a uniform or chunked policy, or random:rate=R"
         )
+    policy = policy.settled(ShapeFacts(workload))
     operand_format = workload.operand_format
     layers: list[LayerTrace | VectorTrace] = []
     index, number = 0, len(workload.gemms)  # products alone have outputs to choose from

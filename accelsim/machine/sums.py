@@ -30,9 +30,11 @@ def partial_sum_bits(trace: LayerTrace, terms: Number, dual: bool = False) -> Nu
 
 def _sum_bits(acc: Accumulator, terms: Number) -> Number:
     """Return the width of an accumulator's sum after `terms`: of a chunked one the outer sum, and
-    the inner one too unless chunks end with folds.
+    the inner one too unless chunks end with folds; of one that spills both.
     """
     bits: Number = acc.outer_format.bits
+    if acc.order == "spill":
+        bits = bits + acc.format.bits
     if acc.chunk is not None:
         bits = bits + np.where(terms % acc.chunk, acc.format.bits, 0)
     return bits

@@ -27,6 +27,7 @@ def _arithmetic(trace: LayerTrace, dual: bool) -> Counts:
     entries: list[tuple[str, Action, int]] = []
     multiplied, biased = first, first
     entries += additions("array", trace.accumulator, first, trace.k)
+    entries += _accumulate("array", trace.accumulator.outer_format, trace.wide_additions)
     again = trace.recompute_accumulator
     if dual and again is not None:
         multiplied = trace.outputs

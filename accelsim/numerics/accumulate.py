@@ -55,6 +55,8 @@ class Sums(NamedTuple):
     """Roundings of a finite number that was out of range, whatever they gave."""
     underflows: NDArray[np.int64]
     """Roundings of a number that was not zero to zero."""
+    spills: NDArray[np.int64]
+    """Additions to the wide sum of an accumulator that spills, that at the end included; else 0."""
 
     @property
     def nans(self) -> NDArray[np.bool_]:
@@ -138,7 +140,8 @@ def matmul_sums(
     left, right = _batched(*_operands(acc, round_operands, a=a, b=b))
     rows, workers = left.shape[-2], _workers(threads)
     out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
-    stats = np.empty((*out.shape, 4))
+    spilling = acc.order == "spill"
+    stats = np.empty((*out.shape, sums.SPILLS + spilling))
     for t, batch in enumerate(np.ndindex(left.shape[:-2])):
         noted = stats[batch]
         products.multiply(left[batch], right[batch], acc, t * rows, out[batch], noted, workers)
@@ -148,6 +151,7 @@ def matmul_sums(
         stats[..., sums.RUNNING],
         stats[..., sums.OVERFLOWS].astype(np.int64),
         stats[..., sums.UNDERFLOWS].astype(np.int64),
+        (stats[..., sums.SPILLS] if spilling else np.zeros(out.shape)).astype(np.int64),
     )
 
 

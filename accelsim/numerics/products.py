@@ -64,7 +64,7 @@ def multiply(
     chosen = plan(acc, a, b, noted=stats is not None) if tiled else None
     if chosen is None:
         row, column = (x.ravel() for x in np.indices((rows, columns)))
-        kept = None if stats is None else stats.reshape(-1, 4)
+        kept = None if stats is None else stats.reshape(-1, stats.shape[-1])
         wanted = np.ascontiguousarray(b.T)
         result = np.empty(row.size, out.dtype)
         _general(a, wanted, row, column, first_row, acc, None, result, kept, threads)

@@ -11,24 +11,35 @@ from accelsim.errors import AccelsimError, InputError
 from accelsim.policies.absolute import Absolute
 from accelsim.policies.base import (
     Calibration,
+    Facts,
+    LayerFacts,
     LayerValues,
     LayerView,
     Policy,
     RecomputingPolicy,
 )
 from accelsim.policies.chunked import Chunked
+from accelsim.policies.gauss_newton import GaussNewton
+from accelsim.policies.hessian import Hessian
+from accelsim.policies.l1_bound import L1Bound
 from accelsim.policies.layers import PerLayer, policy_at
+from accelsim.policies.look_ahead import LookAhead
 from accelsim.policies.next_layer import NextLayer
 from accelsim.policies.oracle import Oracle
+from accelsim.policies.oracle_effect import OracleEffect
+from accelsim.policies.path_norm import PathNorm
 from accelsim.policies.random import Random
 from accelsim.policies.selective import Selective
+from accelsim.policies.spill import Spill
 from accelsim.policies.static import Static
 from accelsim.policies.uniform import Uniform, UniformHigh, UniformLow
+from accelsim.policies.variance_retention import VarianceRetention
 
 _ALL: tuple[type[Policy], ...] = (
-    *(UniformLow, UniformHigh, Uniform, PerLayer, Chunked),
-    *(Selective, Absolute, NextLayer, Static),
-    *(Random, Oracle),
+    *(UniformLow, UniformHigh, Uniform, PerLayer, Chunked, Spill),
+    *(VarianceRetention, L1Bound, PathNorm, Hessian),
+    *(Selective, Absolute, NextLayer, GaussNewton, LookAhead, Static),
+    *(Random, Oracle, OracleEffect),
 )
 POLICIES = {cls.name: cls for cls in _ALL}
 
@@ -95,19 +106,29 @@ __all__ = [
     "Absolute",
     "Calibration",
     "Chunked",
+    "Facts",
+    "GaussNewton",
+    "Hessian",
+    "L1Bound",
+    "LayerFacts",
     "LayerValues",
     "LayerView",
+    "LookAhead",
     "NextLayer",
     "Oracle",
+    "OracleEffect",
+    "PathNorm",
     "PerLayer",
     "Policy",
     "Random",
     "RecomputingPolicy",
     "Selective",
+    "Spill",
     "Static",
     "Uniform",
     "UniformHigh",
     "UniformLow",
+    "VarianceRetention",
     "parse_policy",
     "policy_at",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,14 +59,23 @@ class LayerValues:
     mean_abs_sum: float | None
     """Mean of S = |W||h| over the training set, known before the run; only for a rule that
     `needs_mean_abs_sum`."""
+    wide_additions: int | None = None
+    """How often a first accumulator that spills added to its wide sum, over all outputs."""
     running: NDArray[np.float64] | None = None
     """Σ|ŝ| over every step of the first accumulator (m,n); only for a rule that `needs_running`."""
     next_column_norms: NDArray[np.float64] | None = None
     """What the next layer makes of an error in each output (n,): the 2-norm of the weights that
     it goes to; 1 for the last layer."""
+    sensitivities: NDArray[np.float64] | None = None
+    """What an error in each output (n,) of the layer makes of the class probabilities: squared and
+    halved, times the error squared, the KL divergence on average over the training set, to second
+    order; only for a rule that `needs_sensitivities`."""
     exact: NDArray[np.float32] | None = None
     """What the second accumulator would give for all outputs, plus bias (m,n); only for a rule
     that `needs_exact`."""
+    effects: NDArray[np.float64] | None = None
+    """The KL divergence that correcting each output (m,n) alone, to `exact`, makes between class
+    probabilities; only for a rule that `needs_effects`."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,56 @@ class LayerView:
         if self.values is None:
             raise TypeError("the rule needs the values of the layer")
         return self.values
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """What is known of a layer before it runs; of one without weights, only shapes are."""
+
+    k: int
+    n: int
+    operand_format: FloatFormat
+    weight: NDArray[np.float32] | None = None
+    """Operands (k,n)."""
+    bias: NDArray[np.float32] | None = None
+    activation: str = "identity"
+
+    def require_weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weight and bias. Raises TypeError without them."""
+        if self.weight is None or self.bias is None:
+            raise TypeError("the rule needs the weights of the layer")
+        return self.weight.astype(np.float64), self.bias.astype(np.float64)
+
+
+class Facts(Protocol):
+    """What is known of a network before it runs."""
+
+    @property
+    def layers(self) -> tuple[LayerFacts, ...]:
+        """The matrix products, in order."""
+
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """Least and largest operand of the first layer on the training set."""
+
+    def curvatures(
+        self,
+        by: Literal["trace", "eigenvalue", "mean-deviation"],
+        samples: int,
+        probes: int,
+        seed: int,
+    ) -> tuple[float, ...]:
+        """Return for each layer a measure of the Hessian of the training loss with regard to its
+        pre-activations, over so many samples: the mean trace; the largest eigenvalue of the mean;
+        or the mean of that over ten parts of the samples plus its deviation.
+        """
+
+    def squared_errors(
+        self, accumulators: Sequence[Accumulator], samples: int
+    ) -> list[list[float]]:
+        """Return for each layer and accumulator the mean of ‖v̂ - v‖² over training samples, v
+        from fp32 and with the inputs that fp32 gives.
+        """
 
 
 class Policy(BaseModel):
@@ -167,6 +227,16 @@ class Policy(BaseModel):
         """Whether the rule looks at the running error, which takes a slower first pass."""
         return False
 
+    @property
+    def needs_sensitivities(self) -> bool:
+        """Whether the rule looks at the Gauss-Newton diagonal over the training set."""
+        return False
+
+    @property
+    def needs_effects(self) -> Literal["exact", "first-order"] | None:
+        """How the effects that the rule looks at are found, if it looks at them."""
+        return None
+
     def scores(self, layer: LayerView) -> Score:
         """Return the score of each output (m,n) of a batch, for a rule that learns."""
         raise NotImplementedError
@@ -189,11 +259,23 @@ class Policy(BaseModel):
         """
         return None
 
+    def settled(self, facts: Facts) -> Policy:
+        """Return the policy as it is for a network, of which these facts are known."""
+        return self
+
+    def at(self, index: int, number: int) -> Policy:
+        """Return the rule for matrix product `index` of `number`, none of which is in `last`."""
+        return self
+
     @classmethod
     def parameters(cls) -> list[str]:
-        """Return the names of the parameters: the rule's own, then those that rules share."""
+        """Return the names of the parameters: those of `one_of`, others of the rule's own, and
+        those that rules share.
+        """
         shared = [key for key in ("low", "high", "overflow", "last") if key in cls.model_fields]
-        return [key for key in cls.model_fields if key not in shared] + shared
+        first = [*cls.one_of, *shared]
+        own = [key for key in cls.model_fields if key not in first]
+        return [*cls.one_of, *own, *shared]
 
     def check_layers(self, number: int) -> None:
         """Raise AccelsimError unless parameters by layer have a value for each of `number`."""

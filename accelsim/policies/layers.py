@@ -21,6 +21,10 @@ class PerLayer(Policy):
         tuple[AccumulatorFormat, ...], ByLayer, Field(min_length=1, examples=["e4m3fn/fp16/fp32"])
     ]
 
+    def at(self, index: int, number: int) -> Policy:
+        """Return one format for the layer."""
+        return Uniform(format=self.formats[index], overflow=self.overflow)
+
 
 def policy_at(policy: Policy, index: int, number: int) -> Policy:
     """Return the rule that `policy` is for matrix product `index` of `number`.
@@ -30,6 +34,4 @@ def policy_at(policy: Policy, index: int, number: int) -> Policy:
     policy.check_layers(number)
     if policy.last is not None and index == number - 1:
         return Uniform(format=policy.last, overflow=policy.overflow)
-    if isinstance(policy, PerLayer):
-        return Uniform(format=policy.formats[index], overflow=policy.overflow)
-    return policy
+    return policy.at(index, number)

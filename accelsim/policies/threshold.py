@@ -20,28 +20,25 @@ from accelsim.policies.numerators import Estimate, Numerator, error_bound, estim
 from accelsim.trace import Mask
 
 
-class ThresholdPolicy(RecomputingPolicy):
+class ScoredPolicy(RecomputingPolicy):
     """Recompute an output in `high` where its score exceeds `tau`.
 
-    `layer_taus`, written `4/8/16`, gives each layer a threshold of its own. With `rate`, that of
-    a layer is the least that flags no more than this share of its outputs on the training set, and
-    does not change in the run. Outputs whose sum overflowed on the way are always recomputed.
-    `tau=0` recomputes every output.
+    With `rate`, the threshold of a layer is the least that flags no more than this share of its
+    outputs on the training set, and does not change in the run. Outputs whose sum overflowed on
+    the way are always recomputed. `tau=0` recomputes every output.
 
-    `numerator` says where the numerator of the score comes from. `margin` is about ReLU: a v̂ is
-    taken for certainly negative below -margin·u·numerator; unless given, below the bound of the
-    error, which is infinite for accumulators so narrow that n·u ≥ 1.
+    `numerator` says what the bound of the error is made of: |v̂ - v| ≤ factor·numerator. `margin`
+    replaces the factor, in units of u; unless given, it is infinite for accumulators so narrow
+    that n·u ≥ 1, but for the running error.
     """
 
     always_shown: ClassVar[tuple[str, ...]] = ("tau", "numerator")
-    one_of: ClassVar[tuple[str, ...]] = ("tau", "layer_taus", "rate")
-    by_layer: ClassVar[tuple[str, ...]] = ("layer_taus",)
+    one_of: ClassVar[tuple[str, ...]] = ("tau", "rate")
     needs_values: ClassVar[bool] = True
     selects_by_values: ClassVar[bool] = True
     has_needs: ClassVar[bool] = True
 
     tau: Threshold = 16.0
-    layer_taus: Annotated[tuple[Threshold, ...] | None, ByLayer] = None
     rate: Rate | None = None
     numerator: Numerator = "exact"
     margin: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
@@ -93,8 +90,12 @@ class ThresholdPolicy(RecomputingPolicy):
             if layer.calibration is None or layer.calibration.threshold is None:
                 raise TypeError("a rule with a rate needs the training set first")
             return layer.calibration.threshold
-        tau = self.tau if self.layer_taus is None else self.layer_taus[layer.index]
+        tau = self.tau_of(layer.index)
         return tau if tau > 0.0 else -1.0
+
+    def tau_of(self, index: int) -> float:
+        """Return the `tau` of a layer."""
+        return self.tau
 
     def scores(self, layer: LayerView) -> Score:
         """Return the score of each output (m,n), infinite where the sum overflowed on the way."""
@@ -102,6 +103,23 @@ class ThresholdPolicy(RecomputingPolicy):
         numerator = estimate(self.numerator, layer, self.low)
         bound = error_bound(self.numerator, numerator, layer.k, self.low, self.margin)
         return np.where(values.overflowed, np.inf, self.score(layer, numerator, bound))
+
+
+class ThresholdPolicy(ScoredPolicy):
+    """Recompute outputs of any layer where their scores exceed `tau`.
+
+    `layer_taus`, written `4/8/16`, gives each layer a threshold of its own. With ReLU, a v̂ is
+    taken for certainly negative below minus the bound of its error.
+    """
+
+    one_of: ClassVar[tuple[str, ...]] = ("tau", "layer_taus", "rate")
+    by_layer: ClassVar[tuple[str, ...]] = ("layer_taus",)
+
+    layer_taus: Annotated[tuple[Threshold, ...] | None, ByLayer] = None
+
+    def tau_of(self, index: int) -> float:
+        """Return the threshold of a layer."""
+        return self.tau if self.layer_taus is None else self.layer_taus[index]
 
 
 def least_threshold(scores: Score, rate: float) -> float:

@@ -150,6 +150,20 @@ def test_a_narrow_integer_spills_into_a_wide_one() -> None:
     assert total(Accumulator("int8", overflow="saturate"), [100.0] * 50) == 127.0
 
 
+def test_a_sum_tells_how_often_it_spilled() -> None:
+    acc = Accumulator("int8", order="spill", outer="int32", overflow="saturate")
+    rows = [
+        [100.0, 100.0, 100.0, 1.0],  # twice, and at the end
+        [100.0, 27.0, -1.0, 1.0],  # at the end
+        [1000.0, 1.0, 0.0, 0.0],  # what was there, the term itself, and at the end
+    ]
+    got = matmul_sums(rows, np.ones((4, 1)), acc)
+    assert got.spills.tolist() == [[3], [1], [3]]
+    assert got.values.tolist() == [[301.0], [127.0], [1001.0]]
+    assert got.absolute.tolist() == [[301.0], [129.0], [1001.0]]
+    assert matmul_sums(rows, np.ones((4, 1)), Accumulator("fp16")).spills.tolist() == [[0]] * 3
+
+
 def test_integers_wrap_and_saturate() -> None:
     assert total(Accumulator("int8", overflow="wrap"), [100.0, 100.0]) == -56.0
     assert total(Accumulator("int8", overflow="saturate"), [-100.0, -100.0]) == -128.0

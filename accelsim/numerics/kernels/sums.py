@@ -64,8 +64,8 @@ class Groups(NamedTuple):
 
 _STEP, _PRODUCT, _CORRECTED, _DIFFERENCE, _COMPENSATION, _OUTER, _WIDE, _ADDEND = range(8)
 
-# Columns of the statistics.
-ABSOLUTE, RUNNING, OVERFLOWS, UNDERFLOWS = range(4)
+# Columns of the statistics; the last is there only where sums spill.
+ABSOLUTE, RUNNING, OVERFLOWS, UNDERFLOWS, SPILLS = range(5)
 
 
 class Setting(NamedTuple):
@@ -194,6 +194,7 @@ def _fits(x, setting, bits):
 @helper
 def _spilling(terms, count, c, start, setting, keys, stats):
     wide, narrow = c, 0.0
+    spills = 1.0  # the narrow sum at the end
     inner = setting.inner
     random = inner.rounding == STOCHASTIC
     for i in range(count):
@@ -203,11 +204,15 @@ def _spilling(terms, count, c, start, setting, keys, stats):
             narrow = _noted(narrow, p, inner, bits, stats)
             continue
         wide = _add_outer(wide, narrow, setting, keys, k, _WIDE, stats)
+        spills += 1.0
         if _fits(p, setting, bits):
             narrow = _noted(0.0, p, inner, bits, stats)
         else:
             wide = _add_outer(wide, p, setting, keys, k, _OUTER, stats)
+            spills += 1.0
             narrow = 0.0
+    if stats.size > SPILLS:
+        stats[SPILLS] = spills
     return _add_outer(wide, narrow, setting, keys, start, _ADDEND, stats)
 
 
@@ -317,8 +322,8 @@ def accumulate(a, b, c, row, column, first_row, order, setting, out, stats):
     """Accumulate row[t] of a (M,K) times row column[t] of b (N,K) from c[t] into out[t].
 
     `a` and `b` are binary32, `c` and `out` binary64, and `c` is used up; stats[t] takes Σ|a·b|,
-    Σ|rounded sums|, and the numbers of overflows and underflows. Row r draws its random bits as
-    row first_row + r.
+    Σ|rounded sums|, the numbers of overflows and underflows and, if there is a fifth column, of
+    additions to the wide sum of one that spills. Row r draws its random bits as row first_row + r.
     """
     depth = a.shape[1]
     terms = np.empty(max(depth, 1), np.float64)
