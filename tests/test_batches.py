@@ -55,7 +55,7 @@ def samples(workload: Workload, train: int, test: int) -> Workload:
 
 @pytest.fixture(scope="module", params=["digits-relu", "digits-tanh"])
 def workload(request: pytest.FixtureRequest) -> Workload:
-    return samples(load_workload(WORKLOADS / f"{request.param}.yaml"), 150, 131)
+    return samples(load_workload(WORKLOADS / f"{request.param}.yaml"), 60, 47)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -80,9 +80,9 @@ def test_every_policy_is_among_these() -> None:
 
 @pytest.mark.parametrize("policy", RULES)
 def test_the_size_of_batches_changes_nothing(workload: Workload, policy: str) -> None:
-    whole, expected = everything(workload, policy, 150)
-    assert whole.batches(131) == [slice(0, 131)]
-    for batch in (1, 7, 64):
+    whole, expected = everything(workload, policy, 60)
+    assert whole.batches(47) == [slice(0, 47)]
+    for batch in (1, 7, 32):
         part, found = everything(workload, policy, batch)
         assert same(part.reference, whole.reference)
         assert same(part.mean_abs_sums, whole.mean_abs_sums)
