@@ -100,7 +100,7 @@ def _stages(
 ) -> tuple[tuple[Calibration | None, ...], list[Stage]]:
     """Let the rules learn, and return what they did on the training set, and what comes of it."""
     calibrating = [index for index, rule in enumerate(rules) if rule.calibrates]
-    calibrations = learn(prepared, rules, calibrating, dataset.train_inputs, progress)
+    calibrations = learn(prepared, rules, calibrating, dataset.calibration_inputs, progress)
     knowing = [index for index, rule in enumerate(rules) if rule.needs_exact]
     known = learn(prepared, rules, knowing, dataset.test_inputs, progress)
     samples = len(dataset.test_inputs)

@@ -63,7 +63,7 @@ class Prepared:
         dataset = self.workload.dataset
         if dataset is None:
             return ()
-        inputs = dataset.train_inputs
+        inputs = dataset.calibration_inputs
         totals = [np.zeros(layer.inputs) for layer in self.layers]
         for rows in self.progress(self.batches(len(inputs)), f"prepare {self.workload.name}"):
             h = inputs[rows]
@@ -87,7 +87,7 @@ class Prepared:
         dataset = self.workload.dataset
         if dataset is None:
             return ()
-        inputs = dataset.train_inputs
+        inputs = dataset.calibration_inputs
         totals = [np.zeros(layer.outputs) for layer in self.layers]
         few = max(self.batch // self.layers[-1].outputs, 1)  # a Jacobian has a row for each class
         batches = [slice(start, start + few) for start in range(0, len(inputs), few)]

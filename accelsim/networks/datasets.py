@@ -20,6 +20,8 @@ MOST_ITEMS = {"train": 60_000, "t10k": 10_000}
 """Images in each part of MNIST and Fashion-MNIST; a file may hold fewer."""
 PARTS = ("images-idx3-ubyte", "labels-idx1-ubyte")
 DATA_VARIABLE = "ACCELSIM_DATA"
+MOST_CALIBRATION_SAMPLES = 10_000
+"""A layer of 100 outputs then has a million scores to put a threshold among."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,13 @@ class Dataset:
     train_labels: NDArray[np.int64]
     test_inputs: NDArray[np.float32]
     test_labels: NDArray[np.int64]
+
+    @property
+    def calibration_inputs(self) -> NDArray[np.float32]:
+        """Training inputs that rules learn from: all, or so many, evenly spread."""
+        there = len(self.train_inputs)
+        number = min(there, MOST_CALIBRATION_SAMPLES)
+        return self.train_inputs[np.arange(number) * there // max(number, 1)]
 
 
 def digits() -> Dataset:

@@ -120,3 +120,14 @@ def test_a_workload_is_a_network_with_data_or_shapes(digits: Dataset) -> None:
     ):
         with pytest.raises(ValueError, match=r"^workload x: expected either a network and a"):
             Workload("x", E4M3, **wrong)
+
+
+def test_rules_learn_from_samples_spread_evenly_over_a_large_training_set() -> None:
+    def of(number: int) -> Dataset:
+        inputs = np.arange(number, dtype=np.float32)[:, None]
+        return Dataset(inputs, np.zeros(number, np.int64), inputs[:1], np.zeros(1, np.int64))
+
+    assert of(7).calibration_inputs.ravel().tolist() == [*range(7)]
+    some = of(25_000).calibration_inputs.ravel()
+    assert (len(some), some[0], some[-1]) == (10_000, 0, 24_997)
+    assert set(np.diff(some)) == {2, 3}
