@@ -14,7 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from accelsim.numerics.formats import Format, parse_format
+from accelsim.numerics import Accumulator
+from accelsim.numerics.formats import parse_format
 
 DramType = Literal["ddr3", "lpddr4", "hbm2"]
 LoopOrder = Literal["mnk", "mkn", "nmk", "nkm", "kmn", "knm"]
@@ -106,9 +107,15 @@ class Array(_Part):
         """Peak rate, of a format that takes one cycle a MAC."""
         return self.rows * self.cols * self.count
 
-    def mac_cycles(self, *formats: Format) -> int:
-        """Return the cycles from one MAC of a PE to the next, in the slowest of the formats."""
-        return max(self.cycles_per_mac.get(fmt.name, 1) for fmt in formats)
+    def mac_cycles(self, *accumulators: Accumulator) -> int:
+        """Return the cycles from one MAC of a PE to the next, in the slowest of the accumulators.
+
+        A term that takes several additions takes them on the one adder, one after the other.
+        """
+        return max(
+            self.cycles_per_mac.get(acc.format.name, 1) * acc.additions_per_term
+            for acc in accumulators
+        )
 
 
 class Dram(_Part):

@@ -295,9 +295,9 @@ def high_time(grid: Grid, tile: Extents, together: Integers | None = None) -> Wa
     nest = grid.nest
     again = nest.trace.recompute_accumulator
     assert again is not None
-    widths = nest.widths(grid.tiling.extents)._replace(partial=again.outer_format.bits)
+    widths = nest.widths(grid.tiling.extents)._replace(partial=again.kept_bits)
     returns = bool(nest.folds_over_terms(grid.tiling.extents) > 1)
-    mac, pads = nest.hardware.array.mac_cycles(again.format), nest.hardware.scratchpads
+    mac, pads = nest.hardware.array.mac_cycles(again), nest.hardware.scratchpads
     time = nest.mapping.wave_time(tile, mac, widths, pads, returns, together)
     return time if together is not None else WaveTime(*map(int, time))
 

@@ -30,9 +30,10 @@ def partial_sum_bits(trace: LayerTrace, terms: Number, dual: bool = False) -> Nu
 
 def _sum_bits(acc: Accumulator, terms: Number) -> Number:
     """Return the width of an accumulator's sum after `terms`: of a chunked one the outer sum, and
-    the inner one too unless chunks end with folds; of one that spills both.
+    the inner one too unless chunks end with folds; of one that spills both, and of
+    a compensated one the compensation too.
     """
-    bits: Number = acc.outer_format.bits
+    bits: Number = acc.kept_bits
     if acc.order == "spill":
         bits = bits + acc.format.bits
     if acc.chunk is not None:

@@ -44,8 +44,10 @@ def _arithmetic(trace: LayerTrace, dual: bool) -> Counts:
 def additions(
     component: str, acc: Accumulator, outputs: int, terms: int
 ) -> list[tuple[str, Action, int]]:
-    """Return the additions of so many sums, also of the chunks of a chunked accumulator."""
-    entries = _accumulate(component, acc.format, outputs * terms)
+    """Return the additions of so many sums, also of the chunks of a chunked accumulator, and all
+    that a compensated one takes.
+    """
+    entries = _accumulate(component, acc.format, outputs * terms * acc.additions_per_term)
     if acc.chunk is not None:
         entries += _accumulate(component, acc.outer_format, outputs * -(-terms // acc.chunk))
     return entries

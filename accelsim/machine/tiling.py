@@ -91,15 +91,15 @@ class Nest:
         trace, array = self.trace, self.hardware.array
         again = trace.recompute_accumulator
         if isinstance(self.hardware.recompute, Dual) and again is not None and not trace.static:
-            return array.mac_cycles(trace.accumulator.format, again.format)
-        return array.mac_cycles(trace.accumulator.format)
+            return array.mac_cycles(trace.accumulator, again)
+        return array.mac_cycles(trace.accumulator)
 
     @property
     def masked_mac_cycles(self) -> int:
         """The same for a wave in which some accumulators are high, after a mask known before."""
         again = self.trace.recompute_accumulator
-        formats = [self.trace.accumulator.format, *([] if again is None else [again.format])]
-        return self.hardware.array.mac_cycles(*formats)
+        accumulators = [self.trace.accumulator, *([] if again is None else [again])]
+        return self.hardware.array.mac_cycles(*accumulators)
 
     @property
     def redo_sum_bits(self) -> int | None:
@@ -109,8 +109,7 @@ class Nest:
             return None
         if isinstance(unit, Lanes) and not self.hardware.defers:
             return None
-        bits: int = again.outer_format.bits
-        return bits
+        return again.kept_bits
 
     def trips(self, tile: Extents) -> Extents:
         """Return the number of tiles along each axis."""

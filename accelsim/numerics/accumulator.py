@@ -163,6 +163,17 @@ class Accumulator:
         """The format of the result: `outer` if there is one, else `format`."""
         return self.format if self.outer is None else self.outer
 
+    @property
+    def additions_per_term(self) -> int:
+        """Additions in `format` that a term takes: four if compensated, and else one."""
+        return 4 if self.order == "kahan" else 1
+
+    @property
+    def kept_bits(self) -> int:
+        """Width of the sum that the result is: `outer` if there is one; with its compensation."""
+        compensated = self.order == "kahan" and self.outer is None
+        return self.outer_format.bits * (2 if compensated else 1)
+
     def __str__(self) -> str:
         text = self.format.name
         if self.rounding != "nearest-even":

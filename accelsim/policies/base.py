@@ -272,7 +272,8 @@ class Policy(BaseModel):
         """Return the names of the parameters: those of `one_of`, others of the rule's own, and
         those that rules share.
         """
-        shared = [key for key in ("low", "high", "overflow", "last") if key in cls.model_fields]
+        known = ("low", "high", "redo", "overflow", "last")
+        shared = [key for key in known if key in cls.model_fields]
         first = [*cls.one_of, *shared]
         own = [key for key in cls.model_fields if key not in first]
         return [*cls.one_of, *own, *shared]
@@ -305,10 +306,15 @@ class Policy(BaseModel):
 
 
 class RecomputingPolicy(Policy):
-    """All in `low` first, then what the rule selects again in `high`."""
+    """All in `low` first, then what the rule selects again in `high`.
+
+    With `redo=compensated`, again in `low`, by compensated summation in the place of `high`: four
+    additions a term, and no wide adder (Kahan, CACM 1965).
+    """
 
     low: AccumulatorFormat = LOW
     high: AccumulatorFormat = HIGH
+    redo: Literal["high", "compensated"] = "high"
 
     @property
     def first(self) -> Accumulator:
@@ -317,7 +323,9 @@ class RecomputingPolicy(Policy):
 
     @property
     def second(self) -> Accumulator:
-        """The high accumulator."""
+        """The high accumulator, or the low one with compensation."""
+        if self.redo == "compensated":
+            return Accumulator(self.low, overflow=self.overflow, order="kahan")
         return Accumulator(self.high, overflow=self.overflow)
 
 

@@ -44,6 +44,7 @@ taus = st.lists(positive, min_size=1, max_size=4).map(tuple)
 scored = {
     "numerator": st.sampled_from(["exact", "l2", "l1-inf", "low", "running-error"]),
     "margin": st.none() | st.floats(0, 1e300),
+    "redo": st.sampled_from(["high", "compensated"]),
     **pair,
 }
 levels: list[dict[str, Any]] = [
@@ -141,7 +142,8 @@ NAMES = f"allowed are {', '.join(POLICIES)}"
         (
             "selective:ta=1",
             "policy selective: unknown parameter 'ta'; did you mean 'tau'?"
-            " allowed are tau, layer_taus, rate, numerator, margin, low, high, overflow, last",
+            " allowed are tau, layer_taus, rate, numerator, margin, low, high, redo, overflow,"
+            " last",
         ),
         (
             "selective:tau=-1",
@@ -405,7 +407,7 @@ def test_every_bad_parameter_of_a_policy_is_named_at_once() -> None:
         "policy random: parameter 'rate' is given twice",
         "policy random: got 'spare', expected key=value",
         "policy random: unknown parameter 'magic'; allowed are rate, layer_rates, seed, cluster,"
-        " low, high, overflow, last",
+        " low, high, redo, overflow, last",
         "policy random: low: unknown format 'fp8'; allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to"
         " 23), fp16, bf16, tf32, fp32",
         "policy random: rate is '7', expected: less than or equal to 1",
