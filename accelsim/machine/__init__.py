@@ -1,7 +1,7 @@
 """The machine: its types, what it does with a layer, how long that takes, and what it counts."""
 
 from accelsim.machine.bottleneck import Bottleneck, find_bottleneck
-from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram
+from accelsim.machine.counts import Action, Arithmetic, ByCause, Cause, Counts, DramAccess, Sram
 from accelsim.machine.hardware import DramType, Dual, Hardware, Lanes, Rerun
 from accelsim.machine.layers import Lowered, Simulated, lower_layer, simulate_layer
 from accelsim.machine.lower import LoweredLayer, lower
@@ -17,6 +17,8 @@ __all__ = [
     "Action",
     "Arithmetic",
     "Bottleneck",
+    "ByCause",
+    "Cause",
     "Counts",
     "DramAccess",
     "DramType",

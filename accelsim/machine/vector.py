@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from accelsim.errors import AccelsimError
-from accelsim.machine.counts import Counts, DramAccess, Sram, arithmetic
+from accelsim.machine.counts import ByCause, Counts, DramAccess, Sram, arithmetic
 from accelsim.machine.hardware import Hardware
 from accelsim.machine.timeline import Interval, Level, Stall, Timeline, joined
 from accelsim.numerics import FloatFormat
@@ -43,7 +43,12 @@ class LoweredVector:
 
     trace: VectorTrace
     pieces: tuple[Piece, ...]
-    counts: Counts
+    by_cause: ByCause
+
+    @cached_property
+    def counts(self) -> Counts:
+        """All actions, whatever they are done for."""
+        return self.by_cause.total
 
     @property
     def compute_cycles(self) -> int:
@@ -118,7 +123,7 @@ def simulate_vector(layer: LoweredVector, hardware: Hardware) -> VectorSimulatio
     )
 
 
-def _counts(trace: VectorTrace, hardware: Hardware, loaded: int, stored: int) -> Counts:
+def _counts(trace: VectorTrace, hardware: Hardware, loaded: int, stored: int) -> ByCause:
     """Return the counts of all repeats.
 
     Every value is read once from scratchpad c and every result written once: what a row needs
@@ -128,17 +133,22 @@ def _counts(trace: VectorTrace, hardware: Hardware, loaded: int, stored: int) ->
     capacity, dram = hardware.scratchpads.c.capacity_bytes, hardware.dram.type
     taken = -(-rows * trace.row_inputs * bits // 8)
     made = -(-rows * trace.row_outputs * bits // 8)
-    return Counts(
+    operations = Counts(
         [
             ("vector", arithmetic("add", FP32), times * rows * trace.adds),
             ("vector", arithmetic("multiply", FP32), times * rows * trace.multiplies),
             ("vector", arithmetic("compare", FP32), times * rows * trace.compares),
+        ]
+    )
+    memory = Counts(
+        [
             ("scratchpad_c", Sram("write", capacity), times * (loaded + made)),
             ("scratchpad_c", Sram("read", capacity), times * (taken + stored)),
             ("dram", DramAccess("read", dram), times * loaded),
             ("dram", DramAccess("write", dram), times * stored),
         ]
     )
+    return ByCause([("useful_low_work", operations), ("memory_first_pass", memory)])
 
 
 def _once(layer: LoweredVector, hardware: Hardware) -> Timeline:

@@ -15,7 +15,7 @@ STYLES = [
 LINES = [":", "-.", "--"]
 PARTS = [
     (BLUE, ""), (RED, "//"), (PINK, ".."), (YELLOW, "xx"), (GREEN, ""), ("#BBBBBB", ""),
-    (BLACK, ""),
+    (BLACK, ""), (ORANGE, "//"),
 ]  # fmt: skip
 
 

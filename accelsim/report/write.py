@@ -218,7 +218,7 @@ def _layer_rows(demo: Demo) -> Iterable[dict[str, Any]]:
 
 def _count_rows(demo: Demo) -> Iterable[dict[str, Any]]:
     for run, layer in _shown_layers(demo):
-        lines: tuple[EnergyLine, ...] = charge(layer.lowered.counts, run.energy_table)
+        lines: tuple[EnergyLine, ...] = charge(layer.lowered.by_cause, run.energy_table)
         for line in lines:
             yield {
                 "hardware": run.hardware.name,
@@ -227,6 +227,7 @@ def _count_rows(demo: Demo) -> Iterable[dict[str, Any]]:
                 "layer": layer.trace.name,
                 "component": line.component,
                 "action": str(line.action),
+                "cause": line.cause,
                 "number": line.number,
                 "unit": line.action.unit,
                 "energy_table": run.energy_table.name,

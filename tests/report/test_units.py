@@ -50,7 +50,16 @@ def test_what_grows_is_taken_apart_by_part_of_the_machine() -> None:
     parts = {"dram_pj": 5.0, "scratchpad_a_pj": 1.0, "scratchpad_b_pj": 2.0, "recompute_pj": 0.0}
     more = {"dram_pj": 5.0, "scratchpad_a_pj": 2.0, "scratchpad_b_pj": 3.0, "recompute_pj": 6.0}
     rest = dict.fromkeys(
-        ("array_pj", "queue_pj", "detector_pj", "scratchpad_c_pj", "vector_pj"), 0.0
+        (
+            "array_pj",
+            "queue_pj",
+            "detector_pj",
+            "scratchpad_c_pj",
+            "vector_pj",
+            "wires_pj",
+            "clock_pj",
+        ),
+        0.0,
     )
     first = row("random", 0.0, 1.0, **parts, **rest)
     second = row("random", 0.1, 1.0, **more, **rest)
