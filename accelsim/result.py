@@ -182,7 +182,12 @@ class Run:
     @cached_property
     def needs(self) -> Needs:
         """What the layers need of a machine: it has the accumulators that the policy uses."""
-        return Needs.of(self.inference.trace.products)
+        lists = [
+            layer.lowered.list_bytes
+            for layer in self.layers
+            if not isinstance(layer.lowered, LoweredVector)
+        ]
+        return Needs.of(self.inference.trace.products, max(lists, default=0))
 
     @cached_property
     def area(self) -> Item | None:

@@ -11,7 +11,7 @@ from accelsim.infer.layer import Stage, Step, advance, exact_view
 from accelsim.infer.learn import learn, stage_of
 from accelsim.infer.measures import accuracy, kl_divergence
 from accelsim.infer.prepared import FP32, Prepared
-from accelsim.infer.traces import MAX_MASKED_OUTPUTS, layer_trace, trace_of_shapes
+from accelsim.infer.traces import MAX_MASKED_OUTPUTS, function_of, layer_trace, trace_of_shapes
 from accelsim.networks import Dataset
 from accelsim.policies import Calibration, LayerView, Policy, policy_at
 from accelsim.progress import Progress, silent
@@ -129,6 +129,8 @@ def _trace(
         assert view is not None
         output_format = FP32 if index == last else operand_format
         whole = replace(view, m=samples)  # a detector is the same for every batch
-        name = prepared.layers[index].name
-        layers.append(layer_trace(name, operand_format, output_format, rule, whole, mask))
+        name, function = prepared.layers[index].name, function_of(prepared.layers[index].activation)
+        layers.append(
+            layer_trace(name, operand_format, output_format, rule, whole, mask, function=function)
+        )
     return Trace(tuple(layers), samples=samples)

@@ -14,6 +14,7 @@ from accelsim.machine.counts import (
 )
 from accelsim.machine.hardware import Dual
 from accelsim.machine.tiling import Nest, Tiling, bytes_of
+from accelsim.machine.vector import vector_operations
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.numerics.formats import Format
 from accelsim.trace import LayerTrace
@@ -31,6 +32,7 @@ def tally(nest: Nest, tiling: Tiling, b_on_chip: bool = False) -> ByCause:
     found: list[tuple[Cause, Entries]] = [
         *_arithmetic(trace, dual),
         *_operands(nest, tiling, dual),
+        ("useful_low_work", _function(nest)),
         ("detection", _detector(trace)),
     ]
     parts = [(cause, clocked(entries)) for cause, entries in found]
@@ -70,6 +72,17 @@ def _arithmetic(trace: LayerTrace, dual: bool) -> list[tuple[Cause, Entries]]:
         second = additions("recompute", again, high, trace.k)
         found.append(("recomputation", [*second, _bias(redone)]))
     return found
+
+
+def _function(nest: Nest) -> Entries:
+    """Return what the function of every output takes, which is done once: with redone outputs,
+    when they are.
+    """
+    function, hardware = nest.trace.function, nest.hardware
+    if function is None:
+        return []
+    done = function.by_table if hardware.vector.tables else function.operations
+    return vector_operations(done, nest.trace.outputs, hardware)
 
 
 def _discarded(trace: LayerTrace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
@@ -162,6 +163,69 @@ def test_a_machine_is_the_sum_of_its_components(name: str, table: Estimator) -> 
     lanes = {"recompute", "queue"} if hardware.recompute.unit == "lanes" else set()
     pads = {"scratchpad_a", "scratchpad_b", "scratchpad_c"}
     assert components == {"array", "detector", "vector", *pads, *lanes}
+
+
+DETECTORS = {
+    "compares_per_output": ("compare fp32, for each output", 32),
+    "multiplies_per_output": ("multiply fp32, for each output", 32),
+    "adds_per_output": ("add fp32, for each output", 32),
+    "multiplies_per_word": ("multiply e4m3fn, for each word", 16),
+    "adds_per_word": ("add fp32, for each word", 16),
+    "compares_per_word": ("compare fp32, for each word", 16),
+    "multiplies_per_row": ("multiply fp32, for each row", 1),
+    "adds_per_row": ("add fp32, for each row", 1),
+    "compares_per_row": ("compare fp32, for each row", 1),
+}
+
+
+@pytest.mark.parametrize("quantity", DETECTORS)
+def test_whatever_a_detector_does_has_a_unit(quantity: str) -> None:
+    hardware = load_hardware(shipped("hwconfigs", "mid-32x32"))
+    hardware = hardware.model_copy(
+        update={"array": hardware.array.model_copy(update={"rows": 16, "count": 3})}
+    )
+    table = load_energy_table("45nm")
+    counts = {"multiplies_per_output": 0, "compares_per_output": 0} | {quantity: 1}
+    needed = needs(E4M3, LOW, HIGH, Detector("x", None, **counts))
+    found = next(p for p in area_um2(hardware, needed, table).parts if p.name == "detector")
+    name, number = DETECTORS[quantity]
+    parts = {part.name: part for part in found.parts}
+    what, fmt = name.split(",")[0].split()
+    one = table.area(Arithmetic(what, fmt)).area_um2  # type: ignore[arg-type]
+    assert parts.pop(name).value == pytest.approx(3 * number * one)
+    # What is added up for the words of a row is kept in a register.
+    assert [*parts] == (["register fp32, for each word"] if quantity == "adds_per_word" else [])
+    assert all(part.value == pytest.approx(3 * 16 * 32 * 5.98) for part in parts.values())
+
+
+def test_every_policy_s_detector_is_built_of_what_it_does() -> None:
+    fields = {f.name for f in dataclasses.fields(Detector)} - {"name", "numerator_format"}
+    assert fields == set(DETECTORS)
+
+
+def test_a_list_of_what_is_redone_later_is_a_memory_of_its_size() -> None:
+    machine = shipped("hwconfigs", "mid-32x32-8-lanes-deferred")
+    run = accelsim.run(machine, shipped("workloads", "digits-relu"), "selective:tau=8")
+    longest = max(
+        layer.trace.recomputed_outputs
+        for layer in run.layers
+        if isinstance(layer.trace, LayerTrace)
+    )
+    assert run.area is not None
+    parts = {part.name: part.value for part in run.area.parts}
+    assert parts["list"] == pytest.approx(longest * 8 * 8 * 0.692)
+    assert parts["queue"] == pytest.approx(32 * 8 * 8 * 0.692)
+    low = accelsim.run(machine, shipped("workloads", "digits-relu"), "uniform-low")
+    assert low.area is not None
+    assert {"list", "queue", "recompute"}.isdisjoint(part.name for part in low.area.parts)
+
+
+def test_tables_of_functions_take_area_in_every_lane_of_the_vector_unit() -> None:
+    hardware, table = load_hardware(shipped("hwconfigs", "mid-32x32")), load_energy_table("45nm")
+    vector = hardware.vector.model_copy(update={"functions": "table", "table_entries": 128})
+    tabled = hardware.model_copy(update={"vector": vector})
+    sizes = [area_um2(machine, needs(E4M3, LOW), table).value for machine in (hardware, tabled)]
+    assert sizes[1] - sizes[0] == pytest.approx(32 * 128 * 4 * 8 * 0.692)
 
 
 @pytest.mark.parametrize("name", MACHINES)
