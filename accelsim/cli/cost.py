@@ -18,6 +18,7 @@ from accelsim.energy.parts import (
     mac,
     polynomial,
     softmax,
+    step,
     times,
 )
 from accelsim.machine import DramAccess, Hardware
@@ -46,6 +47,11 @@ def of_format(operands: Format, accumulator: Format, table: EnergyTable) -> list
     functions.append(softmax(pj, operands, functions[1]))
     return [
         Section("energy of a MAC", "pJ", [clocked(mac(pj, operands, [accumulator]), table)]),
+        Section(
+            "energy of a MAC in an array",
+            "pJ",
+            [step(pj, operands, accumulator, dataflow) for dataflow in ("os", "ws")],
+        ),
         Section("area of a MAC", "um2", [mac(area(table), operands, [accumulator])]),
         Section("energy of a function of one value", "pJ", functions),
     ]
@@ -62,7 +68,11 @@ def of_machine(
     low = _accumulator(first)
     needed = needs(operands, low, None if again is None else _accumulator(again))
     pj = energy(table)
-    macs = [clocked(mac(pj, operands, [fmt]), table) for fmt in (first, again) if fmt is not None]
+    macs = [
+        clocked(step(pj, operands, fmt, hardware.array.dataflow), table)
+        for fmt in (first, again)
+        if fmt is not None
+    ]
     all_busy = times(hardware.array.macs_per_cycle, macs[0], "a cycle with every PE busy")
     pads = hardware.scratchpads
     sizes = {pad.capacity_bytes: None for pad in (pads.a, pads.b, pads.c)}

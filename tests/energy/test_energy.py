@@ -71,7 +71,7 @@ CITED: dict[str, dict[Action, float]] = {
     },
     "40nm": {
         Arithmetic("add", "int32"): 0.21,
-        Arithmetic("multiply", "int32"): 12.7,
+        Arithmetic("multiply", "int32"): 12.68,
         Arithmetic("add", "fp32"): 16.7,
         Arithmetic("multiply", "fp32"): 35.3,
         Arithmetic("compare", "fp32"): 0.02947,

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 
 import accelsim
 from accelsim.config import energy_table_names, load_energy_table, load_hardware, shipped
-from accelsim.energy import Area, Cost, Estimator, Item, area_um2, leakage_mw, leakage_pj, needs
+from accelsim.energy import (
+    Area,
+    Cost,
+    Estimator,
+    Item,
+    area_um2,
+    charge,
+    leakage_mw,
+    leakage_pj,
+    needs,
+)
 from accelsim.energy.entries import AreaLaw
 from accelsim.energy.laws import fit_power, residuals
 from accelsim.energy.machine_area import Needs
@@ -30,10 +40,11 @@ from accelsim.energy.parts import (
     operation,
     polynomial,
     softmax,
+    step,
     times,
 )
 from accelsim.errors import AccelsimError
-from accelsim.machine import Action, Arithmetic, Sram
+from accelsim.machine import Action, Arithmetic, Hardware, Sram, lower
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.numerics.formats import parse_format
 from accelsim.trace import Detector, LayerTrace
@@ -116,6 +127,30 @@ def test_a_mac_costs_what_its_actions_are_counted_for() -> None:
     counted = ("multiply", "e4m3fn"), ("add", "fp32"), ("register", "fp32")
     by_hand = math.fsum(table.cost(Arithmetic(*one)).energy_pj for one in counted)  # type: ignore[arg-type]
     assert mac(energy(table), E4M3, [FP32]).value == pytest.approx(by_hand, rel=1e-15)
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+def test_a_mac_in_an_array_costs_what_its_actions_are_counted_for(dataflow: str) -> None:
+    # So many MACs that putting the stationary operand in place is next to nothing.
+    rows, terms = 10**6, 3
+    shape = (terms, terms, rows) if dataflow == "is" else (rows, terms, terms)
+    layer = LayerTrace("l", shape[0], shape[1], shape[2], E4M3, FP16, Accumulator(FP32))
+    if dataflow == "is":
+        layer = replace(layer, m=terms, n=rows)
+    array = {"rows": 3, "cols": 3, "dataflow": dataflow, "overlap_folds": True}
+    pads = {key: {"capacity_bytes": 2**26} for key in "abc"}
+    hardware = Hardware.model_validate(
+        {"name": "m", "clock_mhz": 1.0, "array": array, "scratchpads": pads}
+    )
+    counts = lower(layer, hardware).counts
+    for table in TABLES:
+        lines = charge(counts, table)
+        spent = math.fsum(
+            line.energy_pj for line in lines if line.component in {"array", "wires", "clock"}
+        )
+        one = step(energy(table), E4M3, FP32, dataflow)
+        check_sums(one)
+        assert spent / layer.macs == pytest.approx(one.value, rel=1e-4)
 
 
 @given(st.integers(1, 2**22), st.integers(1, 1024), st.integers(0, 64))
