@@ -251,7 +251,8 @@ def report(folder: Path) -> None:
     from accelsim.report.units import write_units_report  # figures take a second to import
     from accelsim.study import Study
 
-    click.echo(f"The report is {write_units_report(Study(folder), folder)}")
+    tables = [load_energy_table(name) for name in energy_table_names()]
+    click.echo(f"The report is {write_units_report(Study(folder), folder, tables)}")
 
 
 @commands.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from accelsim.numerics import FixedFormat, FloatFormat
 
@@ -67,6 +67,18 @@ class DramAccess:
 
 
 Action = Arithmetic | Sram | DramAccess
+
+
+def parse_action(text: str) -> Action:
+    """Return the action that prints itself so. Raises ValueError if there is none."""
+    operation, _, what = text.partition(" ")
+    if operation in {"read", "write"}:
+        way = cast(Literal["read", "write"], operation)
+        size = what.removesuffix(" B SRAM")
+        return DramAccess(way, what) if size == what else Sram(way, int(size))
+    if operation not in get_args(Operation) or not what:
+        raise ValueError(f"{text!r} is not an action")
+    return Arithmetic(cast(Operation, operation), what)
 
 
 class Counts:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelsim.machine import Arithmetic, Counts, lower
+from accelsim.machine import Arithmetic, Counts, DramAccess, Sram, lower, parse_action
 from accelsim.machine.hardware import Hardware
 from accelsim.machine.tally import filling
 from accelsim.numerics import Accumulator, FloatFormat
@@ -184,3 +184,16 @@ def test_both_sums_of_a_dual_unit_use_the_products() -> None:
     assert number(found["recomputation"], "recompute", "add", "fp32") == 6 * 5 * 8
     assert number(found["recomputation"], "wires", "hop", "fp32") == 6 * 5 * 8
     assert "memory_recomputation" not in found
+
+
+@pytest.mark.parametrize("action", [
+    Arithmetic("operand", "e4m3fn"), Sram("write", 8192), DramAccess("read", "hbm2"),
+])  # fmt: skip
+def test_an_action_is_told_by_its_name(action: Any) -> None:
+    assert parse_action(str(action)) == action
+
+
+@pytest.mark.parametrize("text", ["", "add", "divide fp32", "read x B SRAM"])
+def test_what_no_action_is_called_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not an action|invalid literal"):
+        parse_action(text)
