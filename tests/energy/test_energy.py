@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+import accelsim
 from accelsim.config import energy_table_names, load_energy_table
 from accelsim.energy import EnergyTable, by_component, charge, scale_logic, total_pj
 from accelsim.energy.scale import POLYNOMIALS, logic_energy
 from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, Counts, DramAccess, Sram
 from accelsim.machine.counts import Operation
+from accelsim.networks import Gemm, Workload
+from accelsim.numerics import FloatFormat
 
 TABLES = ("40nm", "45nm", "7nm")
 
@@ -337,6 +340,56 @@ def test_doubling_one_constant_doubles_its_term_and_nothing_else() -> None:
     before = by_component(charge(Counts(entries), load_energy_table("45nm")))
     after = by_component(charge(Counts(entries), doubled))
     assert after == {"array": before["array"], "dram": 2 * before["dram"]}
+
+
+DOUBLED: dict[str, tuple[str, set[str]]] = {
+    "wire": ("energy_pj_per_bit_mm", {"hop"}),
+    "clock_tree": ("energy_pj_per_bit", {"clock"}),
+    "register_bit": ("energy_pj_per_bit", {"register", "operand"}),
+}
+
+
+@pytest.mark.parametrize("section", DOUBLED)
+def test_doubling_a_constant_of_a_run_doubles_its_lines_and_nothing_else(section: str) -> None:
+    shipped = load_energy_table("45nm")
+    key, operations = DOUBLED[section]
+    entry = getattr(shipped, section)
+    doubled = table(**{section: entry.model_copy(update={key: 2 * getattr(entry, key)})})
+    layers = (Gemm("a", 40, 30, 20),)
+    run = accelsim.run(
+        "edge-16x16", Workload("w", FloatFormat.parse("e4m3fn"), shapes=layers), "random:rate=0.2"
+    )
+    seen = set()
+    for before, after in zip(run.energy_lines, run.with_table(doubled).energy_lines, strict=True):
+        operation = getattr(before.action, "operation", "")
+        factor = 2.0 if operation in operations else 1.0
+        assert after.energy_pj == pytest.approx(factor * before.energy_pj, rel=1e-15)
+        seen |= {operation} & operations
+    assert seen == operations
+    assert run.with_table(doubled).leakage_pj == run.leakage_pj
+
+
+CITED_REST = {
+    # twice a cell of 0.346 (Intel, 45 nm) or 0.027 um2 (TSMC, 7 nm); Aladdin's fp32 adder,
+    # 0.0531 mW on 4360 um2, and its register, 0.00794 of 0.009 pJ at the clock pin
+    "40nm": (2 * 0.346, 0.0531 / 4360e-6, 0.00794 / 0.009, 5.98),
+    "45nm": (2 * 0.346, 0.0531 / 4360e-6, 0.00794 / 0.009, 5.98),
+    "7nm": (2 * 0.027, 0.0531 / 4360e-6, 0.00794 / 0.009, 5.98 * 0.027 / 0.346),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_areas_of_bits_and_what_leaks_are_the_cited_ones(name: str) -> None:
+    shipped = load_energy_table(name)
+    assert shipped.sram_area is not None
+    assert shipped.register_bit is not None
+    leaks = {entry.part: entry.power_mw_per_mm2 for entry in shipped.leakage}
+    assert set(leaks) == {"logic", "sram"}
+    found = (
+        shipped.sram_area.area_um2_per_bit, leaks["logic"], shipped.register_bit.clock_share,
+        shipped.register_bit.area_um2_per_bit,
+    )  # fmt: skip
+    assert found == pytest.approx(CITED_REST[name], rel=5e-3)
 
 
 def test_leakage_is_area_times_the_density_of_its_kind() -> None:
