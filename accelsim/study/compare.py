@@ -164,7 +164,8 @@ def _breakdown(
     title: str, unit: str, totals: tuple[float, float], parts: Iterable[Part]
 ) -> Breakdown:
     """Sort the parts; what a total has beyond them is a part as well, and never dropped."""
-    found = [part for part in parts if part.change]
+    # Parts of a total are rounded to its last digit, in which equal ones may differ.
+    found = [part for part in parts if abs(part.change) > 1e-13 * max(totals)]
     change = totals[1] - totals[0]
     rest = math.fsum([change, *(-part.change for part in found)])
     if abs(rest) > 1e-9 * max(totals):
