@@ -19,6 +19,8 @@ STYLES = [
 ]  # fmt: skip
 LINES = [":", "-.", "--"]
 BARS = 8
+ENDS = [(BLUE, ""), (ORANGE, "//")]
+"""A constant at the lowest, and at the highest of its sources."""
 PARTS = [
     (BLUE, ""), (RED, "//"), (PINK, ".."), (YELLOW, "xx"), (GREEN, ""), ("#BBBBBB", ""),
     (BLACK, ""), (ORANGE, "//"),
@@ -94,14 +96,18 @@ def tornado(trusted: Sequence[Trust]) -> bytes:
         shown = one.swings[:BARS][::-1]
         base = -100 * saving(one.ours, one.theirs)
         for row, swing in enumerate(shown):
-            for at, colour in ((swing.at_low, BLUE), (swing.at_high, ORANGE)):
-                axis.barh(row, -100 * at - base, left=base, color=colour, edgecolor="white")
+            for at, (colour, hatch) in zip((swing.at_low, swing.at_high), ENDS, strict=True):
+                axis.barh(
+                    row, -100 * at - base, left=base, color=colour, hatch=hatch, edgecolor="white"
+                )
         axis.axvline(base, color=BLACK, linewidth=0.8)
         axis.set_yticks(range(len(shown)), [s.spread.constant for s in shown], fontsize=8)
         curve = one.curve
         axis.set_title(f"{curve.unit} on {curve.hardware}\n{curve.setting}", fontsize=9)
         axis.set_xlabel(f"energy against {HIGH} at a rate of {LOOKED_AT:.0%} (%)", fontsize=9)
-    handles = [Patch(color=BLUE, label="constant at its lowest"),
-               Patch(color=ORANGE, label="at its highest")]  # fmt: skip
+    handles = [
+        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=f"{end}est source")
+        for (colour, hatch), end in zip(ENDS, ("low", "high"), strict=True)
+    ]
     figure.legend(handles=handles, ncols=2, loc="outside lower center", fontsize=8)
     return png(figure)
