@@ -15,6 +15,7 @@ from accelsim.energy import (
     Estimator,
     Item,
     Needs,
+    adding_up,
     area_um2,
     by_cause,
     by_component,
@@ -26,6 +27,7 @@ from accelsim.energy import (
 from accelsim.errors import AccelsimError
 from accelsim.infer import Inference
 from accelsim.machine import (
+    ByCause,
     Counts,
     Hardware,
     Lowered,
@@ -45,6 +47,8 @@ COMPONENTS = (
     "recompute",
     "detector",
     "vector",
+    "wires",
+    "clock",
     "queue",
     "scratchpad_a",
     "scratchpad_b",
@@ -104,6 +108,7 @@ class LayerRun:
         macs = product.macs if product else 0
         flagged = product.recomputed_outputs if product else 0
         peak = simulation.total_cycles * hardware.array.macs_per_cycle
+        lines = charge(self.lowered.by_cause, table)
         return {
             "name": trace.name,
             "unit": "array" if product else "vector",
@@ -123,17 +128,9 @@ class LayerRun:
             **self._redoing(),
             "recompute_rate": flagged / product.outputs if product else 0.0,
             "recompute_share": simulation.stall_cycles["recompute"] / simulation.total_cycles,
-            "energy_pj": by_component(charge(self.lowered.counts, table)),
-            "energy_by_cause_pj": self.by_cause(table),
+            "energy_pj": adding_up(by_component(lines), total_pj(lines)),
+            "energy_by_cause_pj": adding_up(by_cause(lines), total_pj(lines)),
         }
-
-    def by_cause(self, table: Estimator) -> dict[str, float]:
-        """Return pJ by cause, leakage apart."""
-        product = self.trace if isinstance(self.trace, LayerTrace) else None
-        # What a mask known before the run names is not done in the first pass.
-        discarded = product is not None and not product.static
-        rate = product.recomputed_outputs / product.outputs if product and discarded else 0.0
-        return by_cause(charge(self.lowered.counts, table), rate)
 
 
 @dataclass(frozen=True)
@@ -160,12 +157,17 @@ class Run:
     @cached_property
     def counts(self) -> Counts:
         """Actions of all layers."""
-        return sum((layer.lowered.counts for layer in self.layers), Counts())
+        return self.counts_by_cause.total
+
+    @cached_property
+    def counts_by_cause(self) -> ByCause:
+        """Actions of all layers by what they are done for."""
+        return sum((layer.lowered.by_cause for layer in self.layers), ByCause())
 
     @cached_property
     def energy_lines(self) -> tuple[EnergyLine, ...]:
-        """Counts times costs; they sum to `energy_pj`."""
-        return charge(self.counts, self.energy_table)
+        """Counts times costs, cause by cause; they sum to `energy_pj`."""
+        return charge(self.counts_by_cause, self.energy_table)
 
     @cached_property
     def energy_pj(self) -> float:
@@ -180,7 +182,12 @@ class Run:
     @cached_property
     def needs(self) -> Needs:
         """What the layers need of a machine: it has the accumulators that the policy uses."""
-        return Needs.of(self.inference.trace.products)
+        lists = [
+            layer.lowered.list_bytes
+            for layer in self.layers
+            if not isinstance(layer.lowered, LoweredVector)
+        ]
+        return Needs.of(self.inference.trace.products, max(lists, default=0))
 
     @cached_property
     def area(self) -> Item | None:
@@ -216,11 +223,18 @@ class Run:
 
     @cached_property
     def energy_by_cause_pj(self) -> dict[str, float]:
-        """Energy by cause; without `leakage` if that is not known."""
-        layers = [layer.by_cause(self.energy_table) for layer in self.layers]
-        found = {cause: math.fsum(layer[cause] for layer in layers) for cause in CAUSES}
-        del found["leakage"]
-        return found if self.leakage_pj is None else found | {"leakage": self.leakage_pj}
+        """Energy by cause, which add up to `total_energy_pj` exactly; if leakage is not known they
+        are without it, and add up to `energy_pj`.
+        """
+        found = by_cause(self.energy_lines)
+        if self.leakage_pj is None or self.total_energy_pj is None:
+            return adding_up(found, self.energy_pj)
+        return adding_up(found | {"leakage": self.leakage_pj}, self.total_energy_pj)
+
+    @cached_property
+    def energy_by_component_pj(self) -> dict[str, float]:
+        """Energy by component, leakage apart; they add up to `energy_pj` exactly."""
+        return adding_up(by_component(self.energy_lines), self.energy_pj)
 
     @property
     def accuracy(self) -> float | None:
@@ -243,7 +257,7 @@ class Run:
 
     def as_row(self) -> dict[str, Any]:
         """Return one flat record, units in the names, for a table of runs."""
-        energy = by_component(self.energy_lines)
+        energy = self.energy_by_component_pj
         row: dict[str, Any] = {
             "hardware": self.hardware.name,
             "workload": self.workload,
@@ -263,11 +277,14 @@ class Run:
         for component in COMPONENTS:
             row[f"{component}_pj"] = energy.get(component, 0.0)
         # In nJ: the columns in pJ are the components, which add up to energy_pj.
-        row |= {f"{cause}_nj": _nj(self.energy_by_cause_pj.get(cause)) for cause in CAUSES}
+        causes = {cause: pj / 1e3 for cause, pj in self.energy_by_cause_pj.items()}
+        if (total := _nj(self.total_energy_pj)) is not None:
+            causes = adding_up(causes, total)
+        row |= {f"{cause}_nj": causes.get(cause) for cause in CAUSES}
         for name, cluster in self.inference.clusters.items():
             row |= {f"flagged_{name}": cluster.flagged, f"flagged_{name}_by_lot": cluster.by_lot}
         return row | {
-            "total_energy_nj": _nj(self.total_energy_pj),
+            "total_energy_nj": total,
             "energy_delay_product_pj_s": self.energy_delay_product_pj_s,
             "area_um2": None if self.area is None else self.area.value,
             "leakage_mw": None if self.leakage is None else self.leakage.value,
@@ -289,6 +306,7 @@ class Run:
             "leakage_pj": self.leakage_pj,
             "total_energy_pj": self.total_energy_pj,
             "energy_delay_product_pj_s": self.energy_delay_product_pj_s,
+            "energy_by_component_pj": self.energy_by_component_pj,
             "energy_by_cause_pj": self.energy_by_cause_pj,
             "area_um2": _by_part(self.area),
             "leakage_mw": _by_part(self.leakage),
@@ -300,6 +318,7 @@ class Run:
                 {
                     "component": line.component,
                     "action": str(line.action),
+                    "cause": line.cause,
                     "number": line.number,
                     "unit": line.action.unit,
                     "energy_pj_each": line.cost.energy_pj,

@@ -48,6 +48,30 @@ _OPERATIONS = {"multiplies": "multiplication", "adds": "addition", "compares": "
 
 
 @dataclass(frozen=True)
+class VectorOperations:
+    """What a vector unit does: fp32 operations, and values that it takes from a table."""
+
+    adds: int = 0
+    multiplies: int = 0
+    compares: int = 0
+    lookups: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.adds + self.multiplies + self.compares + self.lookups
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of every output, as operations alone and on a unit with tables."""
+
+    name: str
+    operations: VectorOperations
+    by_table: VectorOperations
+
+
+@dataclass(frozen=True)
 class LayerTrace:
     """One GEMM (m×k by k×n) as a policy ran it, or `repeats` of them with operands of their own.
 
@@ -57,8 +81,9 @@ class LayerTrace:
     `accumulator` does the first pass and `recompute_accumulator` redoes the outputs where
     `recomputed` (repeats·m, n) is True; both of the latter are None if nothing can be. `detector`
     finds them while the layer runs; without one, they were chosen before: the layer is `static`.
-    `operand_format` and `output_format` decide the bytes moved. `wide_additions` counts those to
-    the wide sum of an accumulator that spills, over all outputs.
+    `operand_format` and `output_format` decide the bytes moved. `function` is done with every
+    output on its way out. `wide_additions` counts those to the wide sum of an accumulator that
+    spills, over all outputs.
     """
 
     name: str
@@ -74,6 +99,7 @@ class LayerTrace:
     repeats: int = 1
     recurrent: bool = False
     wide_additions: int = 0
+    function: Function | None = None
 
     def __post_init__(self) -> None:
         if (self.recomputed is None) != (self.recompute_accumulator is None):
@@ -127,6 +153,8 @@ class LayerTrace:
             text += f"; {self.wide_additions} additions in {self.accumulator.outer}"
         if self.detector is not None:
             text += f", found by {self.detector}"
+        if self.function is not None:
+            text += f"; then {self.function.name}"
         return text
 
 
@@ -134,7 +162,8 @@ class LayerTrace:
 class VectorTrace:
     """Work beside the products, on whole rows: `row_outputs` values made of `row_inputs`.
 
-    `adds`, `multiplies` and `compares` are fp32 operations a row. Work that is `fused` is done on
+    `adds`, `multiplies` and `compares` are fp32 operations a row; `by_table` takes their place on
+    a unit with tables. Work that is `fused` is done on
     the outputs of the layer before on their way out. It is done `repeats` times, one after the
     other. Every value is as wide as `value_format`.
     """
@@ -150,11 +179,18 @@ class VectorTrace:
     value_format: FloatFormat
     fused: bool = False
     repeats: int = 1
+    by_table: VectorOperations | None = None
+
+    def operations(self, tables: bool) -> VectorOperations:
+        """Return the operations a row on a unit with or without tables."""
+        if tables and self.by_table is not None:
+            return self.by_table
+        return VectorOperations(self.adds, self.multiplies, self.compares)
 
     @property
     def row_operations(self) -> int:
-        """Operations a row."""
-        return self.adds + self.multiplies + self.compares
+        """Operations a row, on a unit without tables."""
+        return self.operations(tables=False).total
 
     @property
     def fetched_inputs(self) -> int:

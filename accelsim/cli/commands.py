@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from accelsim.config import (
 )
 from accelsim.errors import AccelsimError, InputError, one_line
 from accelsim.files import check_writable, same_file, write_whole
+from accelsim.machine import Hardware
 from accelsim.networks import DOWNLOADS, download
 from accelsim.numerics.formats import Format, parse_format
 from accelsim.point import run as run_point
@@ -37,6 +39,8 @@ from accelsim.policies import POLICIES
 
 Item = TypeVar("Item")
 DEFAULT_TABLE = "45nm"
+FORMAT_LIKE = re.compile(r"([a-z]{1,6}[0-9]+)([a-z]?[0-9]*(\.[0-9]+)?)?(fn)?")
+"""What looks like the name of a format, and not of a file or a machine."""
 MAX_FAILURES = 5
 """Failed points that are named; all are in the table."""
 
@@ -168,7 +172,7 @@ def cost(
         into = _format("accumulator", accumulator) if accumulator else fmt
         title, sections = f"{fmt} under {table.name}", of_format(fmt, into, table)
     else:
-        hardware = load_hardware(target)
+        hardware = _hardware_or_format(target)
         table = load_energy_table(energy_table or hardware.energy_table)
         first = _format("accumulator", accumulator or "e4m3fn")
         again = None if recompute == "none" else _format("recompute", recompute)
@@ -185,6 +189,17 @@ def cost(
     click.echo(cost_text(title, sections))
     if fmt is not None:
         click.echo(laws(table))
+
+
+def _hardware_or_format(target: str) -> Hardware:
+    """Load a machine; where there is none, what was meant may have been a format."""
+    try:
+        return load_hardware(target)
+    except InputError as error:
+        if FORMAT_LIKE.fullmatch(target) is None:
+            raise
+        _format(f"no machine, and not a format: {target}", target)
+        raise error from None
 
 
 def _format_named(text: str) -> Format | None:
@@ -251,7 +266,8 @@ def report(folder: Path) -> None:
     from accelsim.report.units import write_units_report  # figures take a second to import
     from accelsim.study import Study
 
-    click.echo(f"The report is {write_units_report(Study(folder), folder)}")
+    tables = [load_energy_table(name) for name in energy_table_names()]
+    click.echo(f"The report is {write_units_report(Study(folder), folder, tables)}")
 
 
 @commands.command()

@@ -18,9 +18,13 @@ from accelsim.energy.parts import (
     mac,
     polynomial,
     softmax,
+    step,
     times,
+    whole,
 )
-from accelsim.machine import DramAccess, Hardware
+from accelsim.machine import Arithmetic, DramAccess, Hardware, Sram
+from accelsim.machine.hardware import FUNCTION_BYTES
+from accelsim.networks import BY_TABLE, FUNCTIONS
 from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
 from accelsim.numerics.formats import Format
 
@@ -28,6 +32,7 @@ DIGITS = 4
 WORD_BITS = 64
 POLYNOMIAL_DEGREE = 3
 TABLE_ENTRIES = 256
+FP32 = FloatFormat.parse("fp32")
 
 
 class Section(NamedTuple):
@@ -46,6 +51,11 @@ def of_format(operands: Format, accumulator: Format, table: EnergyTable) -> list
     functions.append(softmax(pj, operands, functions[1]))
     return [
         Section("energy of a MAC", "pJ", [clocked(mac(pj, operands, [accumulator]), table)]),
+        Section(
+            "energy of a MAC in an array",
+            "pJ",
+            [step(pj, operands, accumulator, dataflow) for dataflow in ("os", "ws")],
+        ),
         Section("area of a MAC", "um2", [mac(area(table), operands, [accumulator])]),
         Section("energy of a function of one value", "pJ", functions),
     ]
@@ -62,7 +72,11 @@ def of_machine(
     low = _accumulator(first)
     needed = needs(operands, low, None if again is None else _accumulator(again))
     pj = energy(table)
-    macs = [clocked(mac(pj, operands, [fmt]), table) for fmt in (first, again) if fmt is not None]
+    macs = [
+        clocked(step(pj, operands, fmt, hardware.array.dataflow), table)
+        for fmt in (first, again)
+        if fmt is not None
+    ]
     all_busy = times(hardware.array.macs_per_cycle, macs[0], "a cycle with every PE busy")
     pads = hardware.scratchpads
     sizes = {pad.capacity_bytes: None for pad in (pads.a, pads.b, pads.c)}
@@ -72,8 +86,26 @@ def of_machine(
         Section("area", "um2", [area_um2(hardware, needed, table)]),
         Section("leakage, while it is on", "mW", [leakage_mw(hardware, needed, table)]),
         Section("energy of a MAC", "pJ", [*macs, all_busy]),
+        Section("energy of a function of one value", "pJ", _functions(hardware, table)),
         Section("energy of an access", "pJ", [*(access(table, s, WORD_BITS) for s in sizes), dram]),
     ]
+
+
+def _functions(hardware: Hardware, table: EnergyTable) -> list[Item]:
+    """Return what each function takes of a machine's vector unit."""
+    vector = hardware.vector
+    pj = energy(table)
+    found = []
+    for name, done in (BY_TABLE if vector.tables else FUNCTIONS).items():
+        operations = (("add", done.add), ("multiply", done.multiply), ("compare", done.compare))
+        parts = [
+            times(number, pj(Arithmetic(what, FP32.name)))  # type: ignore[arg-type]
+            for what, number in operations
+        ]
+        byte = table.cost(Sram("read", vector.table_bytes))
+        read = Item("read of a table", byte.energy_pj * FUNCTION_BYTES, byte.source, byte.kind)
+        found.append(whole(name, [*parts, times(done.lookup, read)]))
+    return found
 
 
 def text(title: str, sections: Iterable[Section]) -> str:

@@ -101,13 +101,15 @@ def aligned(rows: Sequence[Sequence[str]], left: tuple[int, ...]) -> Iterable[st
 
 
 def _energy(result: Run) -> list[str]:
-    lines = [f"{'component':<14}{'action':<24}{'number':>14}{'pJ each':>12}{'pJ':>14}  source"]
+    head = f"{'component':<14}{'action':<24}{'cause':<22}{'number':>14}{'pJ each':>12}{'pJ':>14}"
+    lines = [f"{head}  source"]
     lines += [
-        f"{line.component:<14}{line.action!s:<24}{line.number:>14}{line.cost.energy_pj:>12.5g}"
-        f"{line.energy_pj:>14.6g}  [{line.cost.kind}] {line.cost.source}"
+        f"{line.component:<14}{line.action!s:<24}{line.cause:<22}{line.number:>14}"
+        f"{line.cost.energy_pj:>12.5g}{line.energy_pj:>14.6g}"
+        f"  [{line.cost.kind}] {line.cost.source}"
         for line in result.energy_lines
     ]
-    return [*lines, f"{'total':<64}{result.energy_pj:>14.6g}"]
+    return [*lines, f"{'total':<86}{result.energy_pj:>14.6g}"]
 
 
 def _causes(result: Run) -> list[str]:

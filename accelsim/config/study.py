@@ -23,6 +23,7 @@ from accelsim.config.sweep import (
     policy_text,
     read_axis,
 )
+from accelsim.config.tables import KEY, table_file
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.errors import AccelsimError, InputError
 from accelsim.networks import Workload
@@ -124,6 +125,8 @@ def _study(document: Document, folder: Path, path: Path | None) -> StudyFile:
             _beside(folder, hardware, "hwconfigs"), _beside(folder, workload, "workloads")
         )
         files += [file for file in read if file not in files]
+    tables = (value for grid in axes for axis in grid if axis.key == KEY for value in axis.values)
+    files += [folder / file for table in tables if (file := table_file(str(table))) is not None]
     return StudyFile(
         spec.name, path, tuple(workloads), grids, constraints, objectives, tuple(files)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from accelsim.config.document import Document, Location, number_as_text, shown
+from accelsim.config.tables import KEY, table_file
 from accelsim.machine import Hardware
 from accelsim.policies import Policy, parse_policy
 
@@ -184,6 +186,9 @@ class MachineKeys:
     ) -> Document:
         """Return the machine with `settings` as a document, whose lines are those of the study."""
         value = copy.deepcopy(self._given)
+        if (table := table_file(value.get(KEY, ""))) is not None:
+            # A path in a document is relative to it, and this one has been resolved already.
+            value[KEY] = os.path.relpath(table, study.path.parent)
         lines: dict[Location, int] = {(): study.lines.get(("sweep",), 1)}
         texts: dict[Location, str] = {}
         for (key, setting), place in zip(settings, places, strict=True):

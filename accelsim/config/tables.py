@@ -103,7 +103,7 @@ def resolve_table(document: Document) -> None:
 
 def table_file(name: str) -> Path | None:
     """Return the file that a table is read from, if it is a user's."""
-    return None if _is_bare(name) else Path(name)
+    return None if not name or _is_bare(name) else Path(name)
 
 
 def _is_bare(name: str) -> bool:

@@ -1,7 +1,15 @@
 """Energy and area, from tables whose every number has a source."""
 
 from accelsim.energy.estimate import Area, Cost, Estimator, Part
-from accelsim.energy.fold import CAUSES, EnergyLine, by_cause, by_component, charge, total_pj
+from accelsim.energy.fold import (
+    CAUSES,
+    EnergyLine,
+    adding_up,
+    by_cause,
+    by_component,
+    charge,
+    total_pj,
+)
 from accelsim.energy.machine_area import Needs, area_um2, leakage_mw, leakage_pj, needs
 from accelsim.energy.parts import Item
 from accelsim.energy.scale import scale_logic
@@ -17,6 +25,7 @@ __all__ = [
     "Item",
     "Needs",
     "Part",
+    "adding_up",
     "area_um2",
     "by_cause",
     "by_component",

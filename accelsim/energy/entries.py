@@ -129,6 +129,26 @@ class RegisterCost(Entry):
     clock_share: Share = 0.0
 
 
+class ClockTree(Entry):
+    """What the tree beyond the clock pins takes for each bit of a register that is written."""
+
+    energy_pj_per_bit: NotNegative
+    alternatives: Annotated[list[Alternative], Field(default_factory=list)]
+
+
+class Wire(Entry):
+    """Energy of moving a bit over a millimetre of wire, and how far one PE is from the next."""
+
+    energy_pj_per_bit_mm: NotNegative
+    pe_pitch_um: NotNegative
+    alternatives: Annotated[list[Alternative], Field(default_factory=list)]
+
+    @property
+    def energy_pj_per_bit(self) -> float:
+        """Energy of a bit on its way to the next PE."""
+        return self.energy_pj_per_bit_mm * self.pe_pitch_um / 1e3
+
+
 class SramCost(Entry):
     """Energy of reading or writing 64 bits of a memory on the chip."""
 

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from accelsim.energy.estimate import Cost, Estimator
-from accelsim.machine import Action, Counts
+from accelsim.machine import Action, ByCause, Cause, Counts
 
-CAUSES = (
-    "useful_low_work",
-    "discarded_low_work",
-    "recomputation",
-    "detection",
-    "memory",
-    "leakage",
-)
-"""What energy is spent on.
-
-`discarded_low_work` is the first pass over outputs that are then redone; `useful_low_work` the rest
-of it, whatever its format, and the vector unit's. Memory is that of both passes.
-"""
-_CAUSE_OF = {
-    "array": "useful_low_work",
-    "vector": "useful_low_work",
-    "recompute": "recomputation",
-    "queue": "recomputation",
-    "detector": "detection",
-}
+LEAKAGE = "leakage"
+CAUSES: tuple[str, ...] = (*get_args(Cause), LEAKAGE)
+"""What energy is spent on: what actions are done for, and leakage, which no action causes."""
 
 
 @dataclass(frozen=True)
 class EnergyLine:
-    """One row of the sum: `number` times `cost.energy_pj` is `energy_pj`."""
+    """One row of the sum: `number` times `cost.energy_pj` is `energy_pj`.
+
+    `cause` is empty where lines of all causes are taken together.
+    """
 
     component: str
     action: Action
     number: int
     cost: Cost
+    cause: str = ""
 
     @property
     def energy_pj(self) -> float:
@@ -46,11 +34,13 @@ class EnergyLine:
         return self.number * self.cost.energy_pj
 
 
-def charge(counts: Counts, table: Estimator) -> tuple[EnergyLine, ...]:
-    """Return a line for every entry of `counts`, in their order."""
+def charge(counts: Counts | ByCause, table: Estimator) -> tuple[EnergyLine, ...]:
+    """Return a line for every entry of `counts`, in their order, cause by cause if they say."""
+    parts = counts.items() if isinstance(counts, ByCause) else [("", counts)]
     return tuple(
-        EnergyLine(component, action, number, table.cost(action))
-        for component, action, number in counts
+        EnergyLine(component, action, number, table.cost(action), cause)
+        for cause, part in parts
+        for component, action, number in part
     )
 
 
@@ -67,17 +57,25 @@ def by_component(lines: Iterable[EnergyLine]) -> dict[str, float]:
     return {component: math.fsum(groups[component]) for component in sorted(groups)}
 
 
-def by_cause(lines: Iterable[EnergyLine], recompute_rate: float) -> dict[str, float]:
-    """Return pJ by cause for one layer, of whose outputs `recompute_rate` are redone.
-
-    All but `leakage`, which no action causes and is zero here.
-    """
-    groups: dict[str, list[float]] = {cause: [] for cause in CAUSES}
+def by_cause(lines: Iterable[EnergyLine]) -> dict[str, float]:
+    """Return pJ by cause, all but leakage, of lines that say their cause."""
+    groups: dict[str, list[float]] = {cause: [] for cause in CAUSES if cause != LEAKAGE}
     for line in lines:
-        energy = line.energy_pj
-        if line.component == "array":
-            discarded = energy * recompute_rate
-            groups["discarded_low_work"].append(discarded)
-            energy -= discarded
-        groups[_CAUSE_OF.get(line.component, "memory")].append(energy)
+        groups[line.cause].append(line.energy_pj)
     return {cause: math.fsum(values) for cause, values in groups.items()}
+
+
+def adding_up(parts: Mapping[str, float], total: float) -> dict[str, float]:
+    """Return parts that add up to `total` exactly, in whatever order.
+
+    They are sums of the same lines, each rounded on its own, so that together they may miss the
+    total in its last binary digit. Each is rounded to that digit, and the largest takes what is
+    left over.
+    """
+    if not parts or not total:
+        return dict(parts)
+    unit = math.ulp(total)
+    found = {name: round(value / unit) * unit for name, value in parts.items()}
+    largest = max(found, key=lambda name: found[name])
+    found[largest] = math.fsum((total, found[largest], *(-value for value in found.values())))
+    return found

@@ -1,13 +1,13 @@
 """Area and leakage of a machine, for the accumulators that a policy needs.
 
 Counted are multipliers, adders, registers, comparators and memories: no control, no wires, no
-interface to DRAM. A machine that recomputes owns both accumulators, in its PEs or on its lanes;
-what a policy never uses is not built.
+clock tree, no interface to DRAM. A machine that recomputes owns both accumulators, in its PEs or on
+its lanes; what a policy never uses is not built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,33 +31,49 @@ from accelsim.trace import Detector, LayerTrace
 
 FP32 = FloatFormat.parse("fp32")
 PJ_PER_MW_S = 1e9
+OPERATIONS: dict[str, Literal["compare", "multiply", "add"]] = {
+    "compares": "compare",
+    "multiplies": "multiply",
+    "adds": "add",
+}
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What the layers of a policy need of a machine: formats, each once."""
+    """What the layers of a policy need of a machine: formats, each once, and detectors.
+
+    A list of what is to be redone at the end of a layer holds `list_bytes`.
+    """
 
     operands: tuple[Format, ...]
     first: tuple[Format, ...]
     again: tuple[Format, ...] = ()
-    numerators: tuple[Format, ...] = ()
-    compares: int = 0
-    multiplies: int = 0
+    detectors: tuple[Detector, ...] = ()
+    list_bytes: int = 0
 
     @classmethod
-    def of(cls, layers: Iterable[LayerTrace]) -> Needs:
-        """Return what these layers need together."""
+    def of(cls, layers: Iterable[LayerTrace], list_bytes: int = 0) -> Needs:
+        """Return what these layers need together, and the longest list."""
         kept = tuple(layers)
-        detectors = [layer.detector for layer in kept if layer.detector is not None]
         again = [layer.recompute_accumulator for layer in kept]
+        detectors = (layer.detector for layer in kept if layer.detector is not None)
         return cls(
             operands=_once(layer.operand_format for layer in kept),
             first=_once(fmt for layer in kept for fmt in _formats(layer.accumulator)),
             again=_once(fmt for acc in again if acc is not None for fmt in _formats(acc)),
-            numerators=_once(d.numerator_format for d in detectors if d.numerator_format),
-            compares=max((d.compares_per_output for d in detectors), default=0),
-            multiplies=max((d.multiplies_per_output for d in detectors), default=0),
+            detectors=tuple(dict.fromkeys(detectors)),
+            list_bytes=list_bytes,
         )
+
+    @property
+    def numerators(self) -> tuple[Format, ...]:
+        """The formats in which absolute values are added beside every MAC."""
+        return _once(detector.numerator_format for detector in self.detectors)
+
+    def most(self, operations: str, place: str) -> int:
+        """Return how many of these operations any detector does for a word, row or output."""
+        key = f"{operations}_per_{place}"
+        return max((getattr(detector, key) for detector in self.detectors), default=0)
 
 
 def needs(
@@ -67,14 +83,11 @@ def needs(
     detector: Detector | None = None,
 ) -> Needs:
     """Return what one layer with these accumulators needs."""
-    numerator = detector.numerator_format if detector else None
     return Needs(
         (operands,),
         _once(_formats(low)),
         _once(_formats(high)) if high else (),
-        (numerator,) if numerator else (),
-        detector.compares_per_output if detector else 0,
-        detector.multiplies_per_output if detector else 0,
+        (detector,) if detector else (),
     )
 
 
@@ -108,15 +121,21 @@ def _machine(
         found = estimator.area(Sram("read", capacity_bytes))
         return Item(name, getattr(found, quantity), found.source, found.kind)
 
-    pads = hardware.scratchpads
+    pads, vector = hardware.scratchpads, hardware.vector
+    lane = _vector_lane(measure)
+    if vector.tables:
+        table = memory("table of a function", vector.table_bytes)
+        lane = whole(lane.name, [*lane.parts, table])
     parts = [_array(hardware, needed, measure)]
     if needed.again and isinstance(hardware.recompute, Lanes):
         lanes = hardware.recompute
         parts.append(times(lanes.lanes, _pe(measure, needed, needed.again), "recompute"))
         parts.append(memory("queue", lanes.queue_capacity * ENTRY_BYTES))
+    if needed.list_bytes:
+        parts.append(memory("list", needed.list_bytes))
     parts += [
         _detector(hardware, needed, measure),
-        times(hardware.vector_operations_per_cycle, _vector_lane(measure), "vector"),
+        times(hardware.vector_operations_per_cycle, lane, "vector"),
         memory("scratchpad_a", pads.a.capacity_bytes),
         memory("scratchpad_b", pads.b.capacity_bytes),
         memory("scratchpad_c", pads.c.capacity_bytes),
@@ -141,22 +160,43 @@ def _pe(measure: Measure, needed: Needs, formats: tuple[Format, ...]) -> Item:
 
 
 def _detector(hardware: Hardware, needed: Needs, measure: Measure) -> Item:
-    """Return comparators and multipliers for each column, which outputs leave by, and for each PE
+    """Return what finds the outputs to redo.
+
+    Outputs leave by columns: each has what an output takes at once. The words of the left operand
+    come in by rows: each has what a word takes, and a register for what it adds up. What is left
+    to do once for a row of the operand is done by one unit of each kind for an array. Every PE has
     an adder of absolute values with its register.
     """
-    columns = hardware.array.cols * hardware.array.count
-    compare = operation(measure, Arithmetic("compare", FP32.name))
-    multiply = operation(measure, Arithmetic("multiply", FP32.name))
+    array = hardware.array
+    numbers = {"output": array.cols, "word": array.rows, "row": 1}
     parts = [
-        times(columns * needed.compares, compare, "comparators"),
-        times(columns * needed.multiplies, multiply, "multipliers"),
+        item
+        for place, number in numbers.items()
+        for item in _units_of(place, number * array.count, needed, measure)
     ]
     for fmt in needed.numerators:
         adder = operation(measure, Arithmetic("add", fmt.name))
-        macs = hardware.array.macs_per_cycle
+        macs = array.macs_per_cycle
         parts.append(times(macs, adder, f"absolute-value adders {fmt}"))
         parts.append(times(macs, register(measure, fmt), f"registers {fmt}"))
     return whole("detector", parts)
+
+
+def _units_of(place: str, number: int, needed: Needs, measure: Measure) -> Iterator[Item]:
+    """Yield the units of a detector for a word, a row or an output."""
+    for operations, name in OPERATIONS.items():
+        each = needed.most(operations, place)
+        if place == "row":
+            each = min(each, 1)  # one after the other: a row has many cycles
+        if not each:
+            continue
+        # A word is multiplied as the operand that it is; all else is in fp32.
+        narrow = place == "word" and name == "multiply"
+        for fmt in needed.operands if narrow else (FP32,):
+            unit = operation(measure, Arithmetic(name, fmt.name))
+            yield times(number * each, unit, f"{name} {fmt}, for each {place}")
+        if place == "word" and name == "add":
+            yield times(number * each, register(measure, FP32), f"register {FP32}, for each word")
 
 
 def _vector_lane(measure: Measure) -> Item:

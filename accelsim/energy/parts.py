@@ -124,6 +124,27 @@ def mac(measure: Measure, operands: Format, accumulators: Iterable[Format]) -> I
     return whole(f"MAC {operands} into {' and '.join(str(fmt) for fmt in kept)}", parts)
 
 
+def step(measure: Measure, operands: Format, accumulator: Format, dataflow: str) -> Item:
+    """Return a MAC in an array, with what passes its PE: operands that stream, sums that move on,
+    and the clock of the registers that are written. Putting a stationary operand in place is left
+    out: how often that happens depends on the layer.
+    """
+    streaming = 2 if dataflow == "os" else 1
+    passed = {"operand": (operands, streaming), "hop": (operands, streaming)}
+    parts = [mac(measure, operands, [accumulator])]
+    for name, (fmt, number) in passed.items():
+        parts.append(times(number, _move(measure, name, fmt)))
+    if dataflow != "os":
+        parts.append(_move(measure, "hop", accumulator))
+    parts.append(times(streaming, _move(measure, "clock", operands)))
+    parts.append(_move(measure, "clock", accumulator))
+    return whole(f"MAC {operands} into {accumulator} in an array ({dataflow})", parts)
+
+
+def _move(measure: Measure, name: str, fmt: Format) -> Item:
+    return measure(Arithmetic(name, fmt.name))  # type: ignore[arg-type]
+
+
 def register(measure: Measure, fmt: Format) -> Item:
     """Return the register of an accumulator."""
     return operation(measure, Arithmetic("register", fmt.name))

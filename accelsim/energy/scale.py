@@ -49,8 +49,8 @@ def scale_logic(
 ) -> EnergyTable:
     """Return `table` with the energy of its logic at another node, at its own voltage unless given.
 
-    Memories, areas and leakage stay as they are, at their own nodes: nothing published scales
-    them. Raises AccelsimError if the table states no voltage, or a node is not known.
+    Memories, wires, areas and leakage stay as they are, at their own nodes: nothing published
+    scales them. Raises AccelsimError if the table states no voltage, or a node is not known.
     """
     if table.voltage_v is None:
         raise AccelsimError(f"energy table {table.name} states no voltage_v to scale logic from")
@@ -82,10 +82,12 @@ def scale_logic(
             scaled(entry, "coefficient_pj", "exponent_bit_pj") for entry in content["width_laws"]
         ],
     }
-    if "register_bit" in content:
-        content["register_bit"] = scaled(content["register_bit"], "energy_pj_per_bit")
+    for section in ("register_bit", "clock_tree"):
+        if section in content:
+            content[section] = scaled(content[section], "energy_pj_per_bit")
     for section in ("area_laws", "sram", "dram", "leakage"):
         content[section] = [kept(entry) for entry in content[section]]
-    if "sram_area" in content:
-        content["sram_area"] = kept(content["sram_area"])
+    for section in ("sram_area", "wire"):
+        if section in content:
+            content[section] = kept(content[section])
     return EnergyTable.model_validate(content)

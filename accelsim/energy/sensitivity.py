@@ -157,13 +157,14 @@ def _factors(
     match action:
         case Arithmetic():
             own = table.cost(action).energy_pj
-            found = []
+            found = _own_alternatives(action, table)
             for other in logic:
                 try:
                     cost = other.cost(action)
                 except AccelsimError:
                     continue
-                found.append((cost.energy_pj / own, f"{other.name}: {cost.source}"))
+                if own:
+                    found.append((cost.energy_pj / own, f"{other.name}: {cost.source}"))
             return found
         case Sram():
             return [
@@ -178,13 +179,22 @@ def _factors(
             return _ratios(entry.energy_pj_per_bit, entry.alternatives)
 
 
+def _own_alternatives(action: Arithmetic, table: EnergyTable) -> list[tuple[float, str]]:
+    """Return what a table itself lists for the clock tree and for wires."""
+    if action.operation == "hop" and table.wire is not None:
+        return _ratios(table.wire.energy_pj_per_bit_mm, table.wire.alternatives)
+    if action.operation == "clock" and table.clock_tree is not None:
+        return _ratios(table.clock_tree.energy_pj_per_bit, table.clock_tree.alternatives)
+    return []
+
+
 def _sram_entry(table: EnergyTable, capacity_bytes: int) -> tuple[float, list[Alternative]]:
     entry = table.sram_around(capacity_bytes)[0]
     return entry.energy_pj_per_64_bits, entry.alternatives
 
 
 def _ratios(own: float, alternatives: list[Alternative]) -> list[tuple[float, str]]:
-    return [(other.value / own, other.source) for other in alternatives]
+    return [(other.value / own, other.source) for other in alternatives if own]
 
 
 def _range(found: list[tuple[float, str]]) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from accelsim.energy.entries import (
     AreaLaw,
     ArithmeticCost,
+    ClockTree,
     DramCost,
     Entry,
     Leakage,
@@ -22,6 +23,7 @@ from accelsim.energy.entries import (
     SramCost,
     Strict,
     WidthLaw,
+    Wire,
     no_wider,
 )
 from accelsim.energy.estimate import Area, Cost, Kind, Part
@@ -46,6 +48,8 @@ class EnergyTable(Strict):
     width_laws: list[WidthLaw]
     area_laws: Annotated[list[AreaLaw], Field(default_factory=list)]
     register_bit: RegisterCost | None = None
+    clock_tree: ClockTree | None = None
+    wire: Wire | None = None
     sram: Annotated[list[SramCost], Field(min_length=1)]
     sram_area: SramArea | None = None
     dram: Annotated[list[DramCost], Field(min_length=1)]
@@ -95,8 +99,10 @@ class EnergyTable(Strict):
 
     def _arithmetic(self, action: Arithmetic) -> Cost:
         fmt, operation = parse_format(action.format), action.operation
-        if operation == "register":
+        if operation in {"register", "operand"}:
             return self._register(fmt)
+        if operation in {"clock", "hop"}:
+            return self._per_bit(operation, fmt)
         for entry in self.arithmetic:
             if (entry.operation, entry.format) == (operation, fmt.name):
                 return self._cost(entry, entry.energy_pj, entry.source, entry.kind)
@@ -127,6 +133,14 @@ class EnergyTable(Strict):
         if entry is None:
             self._unknown(f"cost for: register {fmt}", "register_bit")
         source = f"{fmt.bits} bits of {entry.energy_pj_per_bit:g} pJ: {entry.source}"
+        return self._cost(entry, fmt.bits * entry.energy_pj_per_bit, source, entry.kind)
+
+    def _per_bit(self, operation: str, fmt: Format) -> Cost:
+        entry = self.clock_tree if operation == "clock" else self.wire
+        if entry is None:
+            section = "clock_tree" if operation == "clock" else "wire"
+            self._unknown(f"cost for: {operation} {fmt}", section)
+        source = f"{fmt.bits} bits of {entry.energy_pj_per_bit:.4g} pJ: {entry.source}"
         return self._cost(entry, fmt.bits * entry.energy_pj_per_bit, source, entry.kind)
 
     def _sram(self, capacity_bytes: int) -> Cost:
@@ -169,7 +183,7 @@ class EnergyTable(Strict):
 
     def _logic_um2(self, part: Arithmetic) -> tuple[float, str, Kind]:
         fmt, operation = parse_format(part.format), part.operation
-        if operation == "register":
+        if operation in {"register", "operand"}:
             entry = self.register_bit
             if entry is None or entry.area_um2_per_bit is None:
                 self._unknown(f"area of: {part}", "register_bit.area_um2_per_bit")

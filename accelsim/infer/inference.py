@@ -14,7 +14,7 @@ from accelsim.infer.layer import Stage, Step, advance, exact_view
 from accelsim.infer.learn import learn, stage_of
 from accelsim.infer.measures import accuracy, flip_rate, kl_divergence
 from accelsim.infer.prepared import FP32, Prepared
-from accelsim.infer.traces import MAX_MASKED_OUTPUTS, layer_trace, trace_of_shapes
+from accelsim.infer.traces import MAX_MASKED_OUTPUTS, function_of, layer_trace, trace_of_shapes
 from accelsim.networks import Dataset
 from accelsim.policies import Calibration, LayerView, Policy, policy_at
 from accelsim.progress import Progress, silent
@@ -146,8 +146,10 @@ def _trace(
         assert view is not None
         output_format = FP32 if index == last else operand_format
         whole = replace(view, m=samples)  # a detector is the same for every batch
-        name = prepared.layers[index].name
-        trace = layer_trace(name, operand_format, output_format, rule, whole, mask)
+        name, function = prepared.layers[index].name, function_of(prepared.layers[index].activation)
+        trace = layer_trace(
+            name, operand_format, output_format, rule, whole, mask, function=function
+        )
         if rule.first.order == "spill":
             trace = replace(trace, wide_additions=wide_additions[index])
         layers.append(trace)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from accelsim.errors import AccelsimError
 from accelsim.infer.facts import ShapeFacts
-from accelsim.networks import VectorWork, Workload
+from accelsim.networks import BY_TABLE, FUNCTIONS, Activation, Operations, VectorWork, Workload
 from accelsim.numerics import FloatFormat
 from accelsim.policies import LayerView, Policy, policy_at
 from accelsim.progress import Progress
-from accelsim.trace import LayerTrace, Mask, Trace, VectorTrace
+from accelsim.trace import Function, LayerTrace, Mask, Trace, VectorOperations, VectorTrace
 
 MAX_MASKED_OUTPUTS = 2**26
 """A mask takes a byte an output, and drawing it five times that."""
@@ -66,6 +66,7 @@ def layer_trace(
     *,
     repeats: int = 1,
     recurrent: bool = False,
+    function: Function | None = None,
 ) -> LayerTrace:
     """Return the trace of the layer that `view` is of."""
     return LayerTrace(
@@ -81,7 +82,21 @@ def layer_trace(
         recomputed=mask,
         repeats=repeats,
         recurrent=recurrent,
+        function=function,
     )
+
+
+def function_of(activation: Activation) -> Function | None:
+    """Return what a vector unit does for an activation; None if that is nothing."""
+    if activation == "identity":
+        return None
+    return Function(
+        activation, _operations(FUNCTIONS[activation]), _operations(BY_TABLE[activation])
+    )
+
+
+def _operations(given: Operations) -> VectorOperations:
+    return VectorOperations(given.add, given.multiply, given.compare, given.lookup)
 
 
 def _vector_trace(work: VectorWork, value_format: FloatFormat) -> VectorTrace:
@@ -97,4 +112,5 @@ def _vector_trace(work: VectorWork, value_format: FloatFormat) -> VectorTrace:
         value_format=value_format,
         fused=work.fused,
         repeats=work.repeats,
+        by_table=None if work.by_table is None else _operations(work.by_table),
     )

@@ -1,7 +1,16 @@
 """The machine: its types, what it does with a layer, how long that takes, and what it counts."""
 
 from accelsim.machine.bottleneck import Bottleneck, find_bottleneck
-from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram
+from accelsim.machine.counts import (
+    Action,
+    Arithmetic,
+    ByCause,
+    Cause,
+    Counts,
+    DramAccess,
+    Sram,
+    parse_action,
+)
 from accelsim.machine.hardware import DramType, Dual, Hardware, Lanes, Rerun
 from accelsim.machine.layers import Lowered, Simulated, lower_layer, simulate_layer
 from accelsim.machine.lower import LoweredLayer, lower
@@ -17,6 +26,8 @@ __all__ = [
     "Action",
     "Arithmetic",
     "Bottleneck",
+    "ByCause",
+    "Cause",
     "Counts",
     "DramAccess",
     "DramType",
@@ -45,6 +56,7 @@ __all__ = [
     "find_bottleneck",
     "lower",
     "lower_layer",
+    "parse_action",
     "simulate",
     "simulate_every_visit",
     "simulate_layer",

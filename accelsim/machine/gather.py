@@ -116,9 +116,10 @@ class Gather:
         blocks = self._inline_blocks()
         outputs = int((blocks.lines * blocks.breadth).sum())
         count = int(blocks.lines.sum())
+        passed = (outputs * trace.k, outputs * trace.k)  # all of a packed line is redone
         if deferred is None:
             again = int((-(-blocks.lines // self.unit_lines) * blocks.breadth).sum())
-            work = Work(outputs, self._by_operand(count * trace.k, again * trace.k))
+            work = Work(outputs, self._by_operand(count * trace.k, again * trace.k), passed)
             packed, other = (int(part.sum()) for part in self._refetched(blocks))
             copied = int(self._copied(blocks).sum())
             fullest = int(np.bincount(blocks.tile - blocks.tile.min(), blocks.lines).max())
@@ -134,7 +135,7 @@ class Gather:
             for block, left in zip(*self._whole_blocks(), strict=True)
             for start in range(0, left, self.tile_lines)
         )
-        work = Work(outputs, self._by_operand(count * trace.k, again * trace.k))
+        work = Work(outputs, self._by_operand(count * trace.k, again * trace.k), passed)
         copied = deferred.total([kind.copied_bytes for kind in deferred.kinds])
         work = work._replace(copied_bytes=self._by_operand(copied, 0))
         return deferred_work(work, deferred, trace.recomputed_outputs + count)

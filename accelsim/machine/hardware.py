@@ -246,13 +246,31 @@ class Dual(_Part):
         return "two accumulators in every PE"
 
 
+FUNCTION_BYTES = 4
+"""Of a value of a function in a table: fp32."""
+
+
 class VectorUnit(_Part):
     """A unit beside the array for all that is not a matrix product.
 
     It does fp32 operations, so many a cycle; without a number, as many as the array has columns.
+    Functions such as tanh are polynomials, or values from a table that each of its lanes has, of
+    `table_entries` in fp32.
     """
 
     operations_per_cycle: Count | None = None
+    functions: Literal["polynomial", "table"] = "polynomial"
+    table_entries: Annotated[int, Field(ge=2, le=2**24)] = 256
+
+    @property
+    def tables(self) -> bool:
+        """Whether functions are taken from tables."""
+        return self.functions == "table"
+
+    @property
+    def table_bytes(self) -> int:
+        """Size of one of its tables."""
+        return self.table_entries * FUNCTION_BYTES
 
 
 class Hardware(_Part):
@@ -309,7 +327,8 @@ class Hardware(_Part):
             "scratchpads": f"scratchpads of {pads.a.capacity_bytes}, {pads.b.capacity_bytes} and"
             f" {pads.c.capacity_bytes} bytes",
             "recompute": f"recomputation by {self.recompute}",
-            "vector": f"{self.vector_operations_per_cycle} vector operations a cycle",
+            "vector": f"{self.vector_operations_per_cycle} vector operations a cycle"
+            + (f", functions from tables of {self.vector.table_entries}" * self.vector.tables),
             "energy_table": f"energy table {self.energy_table}",
         }
         given = self.model_fields_set

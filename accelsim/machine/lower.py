@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError
-from accelsim.machine.counts import Counts
+from accelsim.machine.counts import ByCause, Counts
 from accelsim.machine.flags import Grid, Place
 from accelsim.machine.gather import Gather
 from accelsim.machine.hardware import Dual, Hardware, Rerun
@@ -35,7 +36,7 @@ class LoweredLayer:
     """A layer as the machine runs it: a first pass, and a deferred one if that is how it redoes.
 
     `folds` are fillings of one array in the first pass. `redone_outputs` are computed again,
-    flagged or not.
+    flagged or not. What waits to be redone at the end of the layer is in a list of `list_bytes`.
     """
 
     trace: LayerTrace
@@ -44,7 +45,13 @@ class LoweredLayer:
     deferred: Pass | None
     folds: int
     redone_outputs: int
-    counts: Counts
+    list_bytes: int
+    by_cause: ByCause
+
+    @cached_property
+    def counts(self) -> Counts:
+        """All actions, whatever they are done for."""
+        return self.by_cause.total
 
     @property
     def passes(self) -> tuple[Pass, ...]:
@@ -104,7 +111,8 @@ def lower(trace: LayerTrace, hardware: Hardware, *, b_on_chip: bool = False) -> 
         deferred=deferred,
         folds=int(nest.folds(tiling.extents)),
         redone_outputs=work.outputs,
-        counts=tally(nest, tiling, b_on_chip) + tally_redo(nest, tiling, work),
+        list_bytes=work.list_bytes,
+        by_cause=tally(nest, tiling, b_on_chip) + tally_redo(nest, tiling, work),
     )
 
 

@@ -84,6 +84,11 @@ class Mapping:
             "is": Extents(cols, rows, 1),
         }[self.array.dataflow]
 
+    @property
+    def stationary(self) -> str | None:
+        """The operand that stays in the PEs, if one does."""
+        return {"os": None, "ws": "b", "is": "a"}[self.array.dataflow]
+
     def unit(self, tile: Extents) -> tuple[Number, Number]:
         """Return rows and columns of the outputs of a chain."""
         rows, cols = self.array.rows, self.array.cols
@@ -159,7 +164,6 @@ class Mapping:
         """Return the cycles that scratchpads need for what streams through a wave, and for what
         stays in the array.
         """
-        array = self.array
         height, width = self.unit(tile)
         rows, cols = np.minimum(tile.m, height), np.minimum(tile.n, width)
         terms = np.minimum(tile.k, self.fold_terms(tile))
@@ -171,6 +175,5 @@ class Mapping:
             rate = getattr(pads, key).bandwidth_bytes_per_cycle
             size = together * -(-wave_bits // 8)
             cycles[key] = 0 if rate is None else np.ceil(size / rate).astype(np.int64)
-        stays = {"os": None, "ws": "b", "is": "a"}[array.dataflow]
-        kept = 0 if stays is None else cycles.pop(stays)
+        kept = 0 if self.stationary is None else cycles.pop(self.stationary)
         return np.max(np.broadcast_arrays(*cycles.values()), axis=0), kept

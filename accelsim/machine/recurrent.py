@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from accelsim.machine.counts import Counts
+from accelsim.machine.counts import ByCause, Counts
 from accelsim.machine.hardware import Hardware
 from accelsim.machine.lower import LoweredLayer, lower
 from accelsim.machine.simulate import Simulation, simulate
@@ -27,7 +27,17 @@ class LoweredSteps:
 
     trace: LayerTrace
     steps: tuple[LoweredLayer, ...]
-    counts: Counts
+    by_cause: ByCause
+
+    @cached_property
+    def counts(self) -> Counts:
+        """All actions, whatever they are done for."""
+        return self.by_cause.total
+
+    @property
+    def list_bytes(self) -> int:
+        """The longest list of what waits to be redone at the end of a step."""
+        return max(step.list_bytes for step in self.steps)
 
     @property
     def redone_outputs(self) -> int:
@@ -106,11 +116,8 @@ def simulate_steps(
     )
 
 
-def _sum(steps: list[LoweredLayer]) -> Counts:
+def _sum(steps: list[LoweredLayer]) -> ByCause:
     """Return the counts of all steps, adding those of equal steps once."""
     times = Counter(id(step) for step in steps)
-    return Counts(
-        (component, action, times[key] * number)
-        for key, step in {id(step): step for step in steps}.items()
-        for component, action, number in step.counts
-    )
+    distinct = {id(step): step for step in steps}
+    return sum((step.by_cause * times[key] for key, step in distinct.items()), ByCause())

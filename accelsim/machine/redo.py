@@ -33,13 +33,15 @@ class Stop(NamedTuple):
 class Work(NamedTuple):
     """What redoing takes in all, beside time; bytes and words of A and of B.
 
-    `outputs` are done again, flagged or not. `copied_bytes` are put in dense order. `entries`
-    indices pass through a list that holds `list_bytes`. Deferred, `stored_bytes` of outputs go to
-    DRAM a second time.
+    `outputs` are done again, flagged or not. Where an operand streams, its words are `passed` on
+    from PE to PE, each through as many as its line of the unit has. `copied_bytes` are put in dense
+    order. `entries` indices pass through a list that holds `list_bytes`. Deferred, `stored_bytes`
+    of outputs go to DRAM a second time.
     """
 
     outputs: int = 0
     words: tuple[int, int] = (0, 0)
+    passed: tuple[int, int] = (0, 0)
     fetched_bytes: tuple[int, int] = (0, 0)
     copied_bytes: tuple[int, int] = (0, 0)
     entries: int = 0
@@ -157,7 +159,12 @@ class Again:
         else:
             rows, cols = (int(self.lines[key].sum()) for key in "ab")
         flagged = trace.recomputed_outputs
-        work = Work(int(np.count_nonzero(self.redone)), (rows * trace.k, cols * trace.k))
+        passed = (
+            int((self.lines["a"] * self.grid.widths).sum()) * trace.k,
+            int((self.lines["b"] * self.grid.heights[:, None]).sum()) * trace.k,
+        )
+        outputs = int(np.count_nonzero(self.redone))
+        work = Work(outputs, (rows * trace.k, cols * trace.k), passed)
         if deferred is not None:
             return deferred_work(work, deferred, flagged)
         refetched = int(self._refetched("a").sum()), int(self._refetched("b").sum())

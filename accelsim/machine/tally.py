@@ -2,48 +2,162 @@
 
 from __future__ import annotations
 
-from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram, arithmetic
+from accelsim.machine.counts import (
+    Action,
+    Arithmetic,
+    ByCause,
+    Cause,
+    Counts,
+    DramAccess,
+    Sram,
+    arithmetic,
+)
 from accelsim.machine.hardware import Dual
 from accelsim.machine.tiling import Nest, Tiling, bytes_of
+from accelsim.machine.vector import vector_operations
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.numerics.formats import Format
 from accelsim.trace import LayerTrace
 
+Entries = list[tuple[str, Action, int]]
 FP32 = FloatFormat.parse("fp32")
+WRITES = {"register", "operand"}
+"""What writes a register, so that the clock has to reach it."""
 
 
-def tally(nest: Nest, tiling: Tiling, b_on_chip: bool = False) -> Counts:
+def tally(nest: Nest, tiling: Tiling, b_on_chip: bool = False) -> ByCause:
     """Return all actions of the first pass; with `b_on_chip`, nothing of B is fetched."""
+    trace = nest.trace
     dual = isinstance(nest.hardware.recompute, Dual)
-    return _arithmetic(nest.trace, dual) + _detector(nest.trace) + _memory(nest, tiling, b_on_chip)
-
-
-def _arithmetic(trace: LayerTrace, dual: bool) -> Counts:
-    """Return the MACs. Of outputs that a mask known before the run names, only a dual unit does
-    any, with its second adder; after a rule it clocks both adders on every product.
-    """
-    masked = trace.recomputed_outputs if trace.static else 0
-    first = trace.outputs - masked
-    entries: list[tuple[str, Action, int]] = []
-    multiplied, biased = first, first
-    entries += additions("array", trace.accumulator, first, trace.k)
-    entries += _accumulate("array", trace.accumulator.outer_format, trace.wide_additions)
-    again = trace.recompute_accumulator
-    if dual and again is not None:
-        multiplied = trace.outputs
-        high = masked if trace.static else trace.outputs
-        biased = first + trace.recomputed_outputs
-        entries += additions("recompute", again, high, trace.k)
-    entries += [
-        ("array", arithmetic("multiply", trace.operand_format), multiplied * trace.k),
-        ("vector", arithmetic("add", FP32), biased),  # the bias, to every sum that may be used
+    found: list[tuple[Cause, Entries]] = [
+        *_arithmetic(trace, dual),
+        *_operands(nest, tiling, dual),
+        ("useful_low_work", _function(nest)),
+        ("detection", _detector(trace)),
     ]
-    return Counts(entries)
+    parts = [(cause, clocked(entries)) for cause, entries in found]
+    return ByCause([*parts, ("memory_first_pass", _memory(nest, tiling, b_on_chip))])
 
 
-def additions(
-    component: str, acc: Accumulator, outputs: int, terms: int
-) -> list[tuple[str, Action, int]]:
+def clocked(entries: Entries) -> Counts:
+    """Return counts with those of the clock: once for every register that is written."""
+    clock: Entries = [
+        ("clock", Arithmetic("clock", action.format), number)
+        for _, action, number in entries
+        if isinstance(action, Arithmetic) and action.operation in WRITES
+    ]
+    return Counts([*entries, *clock])
+
+
+def _arithmetic(trace: LayerTrace, dual: bool) -> list[tuple[Cause, Entries]]:
+    """Return the MACs. Of outputs that a mask known before the run names, only a dual unit does
+    any, with its second adder; after a rule it clocks both adders on every product, which both
+    need.
+    """
+    discarded, kept = _discarded(trace), trace.outputs - trace.recomputed_outputs
+    spilled = _accumulate("array", trace.accumulator.outer_format, trace.wide_additions)
+    useful = _sums(trace, kept) + spilled
+    if not dual:
+        useful += _products(trace, kept)
+        return [
+            ("useful_low_work", useful),
+            ("discarded_low_work", _sums(trace, discarded) + _products(trace, discarded)),
+        ]
+    found: list[tuple[Cause, Entries]] = [
+        ("useful_low_work", useful + _products(trace, trace.outputs)),
+        ("discarded_low_work", _sums(trace, discarded)),
+    ]
+    again, redone = trace.recompute_accumulator, trace.recomputed_outputs
+    if again is not None:
+        high = redone if trace.static else trace.outputs
+        second = additions("recompute", again, high, trace.k)
+        found.append(("recomputation", [*second, _bias(redone)]))
+    return found
+
+
+def _function(nest: Nest) -> Entries:
+    """Return what the function of every output takes, which is done once: with redone outputs,
+    when they are.
+    """
+    function, hardware = nest.trace.function, nest.hardware
+    if function is None:
+        return []
+    done = function.by_table if hardware.vector.tables else function.operations
+    return vector_operations(done, nest.trace.outputs, hardware)
+
+
+def _discarded(trace: LayerTrace) -> int:
+    """Return the outputs of the first pass that are then redone."""
+    return 0 if trace.static else trace.recomputed_outputs
+
+
+def _sums(trace: LayerTrace, outputs: int) -> Entries:
+    """Return the additions of the first pass for so many outputs."""
+    return [*additions("array", trace.accumulator, outputs, trace.k), _bias(outputs)]
+
+
+def _products(trace: LayerTrace, outputs: int) -> Entries:
+    return [("array", arithmetic("multiply", trace.operand_format), outputs * trace.k)]
+
+
+def _bias(outputs: int) -> tuple[str, Action, int]:
+    return ("vector", arithmetic("add", FP32), outputs)
+
+
+def _operands(nest: Nest, tiling: Tiling, dual: bool) -> list[tuple[Cause, Entries]]:
+    """Return what passing operands, and sums, from PE to PE takes in the first pass.
+
+    An operand that streams is written into a register of every PE that it passes, which is once a
+    MAC, whether the PE has anything to do for it or not.
+    """
+    trace, array = nest.trace, nest.hardware.array
+    lost = 0 if dual else _discarded(trace)
+    read = _words(nest, tiling)
+    useful: Entries = []
+    discarded: Entries = []
+    for key in "ab":
+        if key == nest.mapping.stationary:
+            lines = read[key] // trace.k
+            useful += passing("array", trace.operand_format, lines * filling(array.rows, trace.k))
+        else:
+            kept = (trace.outputs - lost) * trace.k
+            useful += passing("array", trace.operand_format, kept)
+            discarded += passing("array", trace.operand_format, lost * trace.k)
+    again: Entries = []
+    if nest.mapping.stationary:  # sums move on as well
+        low, high, redone = trace.accumulator, trace.recompute_accumulator, trace.recomputed_outputs
+        useful.append(hop(low.format, (trace.outputs - redone) * trace.k))
+        discarded.append(hop(low.format, _discarded(trace) * trace.k))
+        if dual and high is not None:
+            again.append(hop(high.format, (redone if trace.static else trace.outputs) * trace.k))
+    return [
+        ("useful_low_work", useful),
+        ("discarded_low_work", discarded),
+        ("recomputation", again),
+    ]
+
+
+def passing(component: str, fmt: Format, writes: int) -> Entries:
+    """Return operands that come over a wire and are written into the registers of PEs."""
+    return [(component, Arithmetic("operand", fmt.name), writes), hop(fmt, writes)]
+
+
+def hop(fmt: Format, words: int) -> tuple[str, Action, int]:
+    """Return words that go from one PE to the next."""
+    return ("wires", Arithmetic("hop", fmt.name), words)
+
+
+def filling(rows: int, terms: int) -> int:
+    """Return the registers that a line of so many terms passes on its way into the array.
+
+    A fold takes `rows` of them, one for each PE of a column. They enter at its top: the word for
+    the i-th PE is written into i registers.
+    """
+    full, rest = divmod(terms, rows)
+    return full * (rows * (rows + 1) // 2) + rest * (rest + 1) // 2
+
+
+def additions(component: str, acc: Accumulator, outputs: int, terms: int) -> Entries:
     """Return the additions of so many sums, also of the chunks of a chunked accumulator, and all
     that a compensated one takes.
     """
@@ -53,7 +167,7 @@ def additions(
     return entries
 
 
-def _accumulate(component: str, fmt: Format, number: int) -> list[tuple[str, Action, int]]:
+def _accumulate(component: str, fmt: Format, number: int) -> Entries:
     """Return additions to a sum, each of which reads and writes the register that it is in."""
     return [
         (component, arithmetic("add", fmt), number),
@@ -61,11 +175,11 @@ def _accumulate(component: str, fmt: Format, number: int) -> list[tuple[str, Act
     ]
 
 
-def _detector(trace: LayerTrace) -> Counts:
+def _detector(trace: LayerTrace) -> Entries:
     """Return the operations that find the outputs to redo."""
     detector = trace.detector
     if detector is None:
-        return Counts()
+        return []
     rows, outputs = trace.repeats * trace.m, trace.outputs
     words = rows * trace.k
 
@@ -73,7 +187,7 @@ def _detector(trace: LayerTrace) -> Counts:
         return sum(times * getattr(detector, f"{operation}_per_{place}") for place, times in places)
 
     by_row, by_output = ("row", rows), ("output", outputs)
-    entries: list[tuple[str, Action, int]] = [
+    entries: Entries = [
         (
             "detector",
             arithmetic("multiply", trace.operand_format),
@@ -90,7 +204,7 @@ def _detector(trace: LayerTrace) -> Counts:
     entries += _accumulate("detector", FP32, number("adds", ("word", words)))
     if detector.numerator_format is not None:
         entries += _accumulate("detector", detector.numerator_format, trace.macs)
-    return Counts(entries)
+    return entries
 
 
 def _memory(nest: Nest, tiling: Tiling, b_on_chip: bool) -> Counts:
@@ -101,7 +215,7 @@ def _memory(nest: Nest, tiling: Tiling, b_on_chip: bool) -> Counts:
     if b_on_chip:
         moved["b"] = 0
     read = _words(nest, tiling)
-    entries: list[tuple[str, Action, int]] = []
+    entries: Entries = []
     for key, pad in (("a", pads.a), ("b", pads.b)):
         component, capacity = f"scratchpad_{key}", pad.capacity_bytes
         words = bytes_of(read[key], trace.operand_format.bits)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from accelsim.machine.counts import Action, Counts, DramAccess, Sram, arithmetic
+from accelsim.machine.counts import Arithmetic, ByCause, Counts, DramAccess, Sram, arithmetic
+from accelsim.machine.hardware import Lanes
 from accelsim.machine.redo import ENTRY_BYTES, Work
-from accelsim.machine.tally import FP32, additions
+from accelsim.machine.tally import FP32, Entries, additions, clocked, filling, hop, passing
 from accelsim.machine.tiling import Nest, Tiling, bytes_of
 
 QUEUE_SRAM_BYTES = 8192
@@ -12,29 +13,54 @@ QUEUE_SRAM_BYTES = 8192
 """
 
 
-def tally_redo(nest: Nest, tiling: Tiling, work: Work) -> Counts:
+def tally_redo(nest: Nest, tiling: Tiling, work: Work) -> ByCause:
     """Return all actions that `work` adds to those of the first pass."""
     trace, again = nest.trace, nest.trace.recompute_accumulator
     if again is None or not work.outputs:
-        return Counts()
+        return ByCause()
     macs = work.outputs * trace.k
-    entries: list[tuple[str, Action, int]] = [
+    entries: Entries = [
         ("recompute", arithmetic("multiply", trace.operand_format), macs),
         ("vector", arithmetic("add", FP32), work.outputs),  # the bias once more
     ]
     entries += additions("recompute", again, work.outputs, trace.k)
+    entries += _passed(nest, work)
     queue = max(QUEUE_SRAM_BYTES, work.list_bytes)
     passed = work.entries * ENTRY_BYTES
     entries += [
         ("queue", Sram("write", queue), passed),
         ("queue", Sram("read", queue), passed),
     ]
-    return Counts(entries) + _operands(nest, work) + _outputs(nest, tiling, work)
+    return ByCause(
+        [
+            ("recomputation", clocked(entries)),
+            ("memory_recomputation", _operands(nest, work) + _outputs(nest, tiling, work)),
+        ]
+    )
+
+
+def _passed(nest: Nest, work: Work) -> Entries:
+    """Return what operands and sums take on their way to the PEs, or into the lanes.
+
+    A lane has two registers of its own, and nothing passes it on.
+    """
+    trace, entries = nest.trace, Entries()
+    macs = work.outputs * trace.k
+    if isinstance(nest.hardware.recompute, Lanes):
+        return [("recompute", Arithmetic("operand", trace.operand_format.name), 2 * macs)]
+    for index, key in enumerate("ab"):
+        writes = work.passed[index]
+        if key == nest.mapping.stationary:
+            writes = work.words[index] // trace.k * filling(nest.hardware.array.rows, trace.k)
+        entries += passing("recompute", trace.operand_format, writes)
+    if nest.mapping.stationary and trace.recompute_accumulator is not None:
+        entries.append(hop(trace.recompute_accumulator.format, macs))
+    return entries
 
 
 def _operands(nest: Nest, work: Work) -> Counts:
     """Return what is fetched again, copied into dense order, and read."""
-    entries: list[tuple[str, Action, int]] = []
+    entries: Entries = []
     for index, key in enumerate("ab"):
         capacity = getattr(nest.hardware.scratchpads, key).capacity_bytes
         fetched, copied = work.fetched_bytes[index], work.copied_bytes[index]

@@ -18,11 +18,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from accelsim.errors import AccelsimError
-from accelsim.machine.counts import Counts, DramAccess, Sram, arithmetic
-from accelsim.machine.hardware import Hardware
+from accelsim.machine.counts import Action, ByCause, Counts, DramAccess, Sram, arithmetic
+from accelsim.machine.hardware import FUNCTION_BYTES, Hardware
 from accelsim.machine.timeline import Interval, Level, Stall, Timeline, joined
 from accelsim.numerics import FloatFormat
-from accelsim.trace import VectorTrace
+from accelsim.trace import VectorOperations, VectorTrace
 
 FP32 = FloatFormat.parse("fp32")
 MAX_PIECES = 2_000_000
@@ -43,7 +43,12 @@ class LoweredVector:
 
     trace: VectorTrace
     pieces: tuple[Piece, ...]
-    counts: Counts
+    by_cause: ByCause
+
+    @cached_property
+    def counts(self) -> Counts:
+        """All actions, whatever they are done for."""
+        return self.by_cause.total
 
     @property
     def compute_cycles(self) -> int:
@@ -92,6 +97,7 @@ def lower_vector(trace: VectorTrace, hardware: Hardware) -> LoweredVector:
     loads = [-(-end * trace.fetched_inputs * bits // 8) for end in ends]
     stores = [-(-end * stored * bits // 8) for end in ends]
     pieces = []
+    operations = trace.operations(hardware.vector.tables).total
     for index, end in enumerate(ends):
         before = index - 1
         rows = end - (ends[before] if index else 0)
@@ -99,7 +105,7 @@ def lower_vector(trace: VectorTrace, hardware: Hardware) -> LoweredVector:
             Piece(
                 loads[index] - (loads[before] if index else 0),
                 stores[index] - (stores[before] if index else 0),
-                -(-rows * trace.row_operations // hardware.vector_operations_per_cycle),
+                -(-rows * operations // hardware.vector_operations_per_cycle),
             )
         )
     return LoweredVector(trace, tuple(pieces), _counts(trace, hardware, loads[-1], stores[-1]))
@@ -118,7 +124,7 @@ def simulate_vector(layer: LoweredVector, hardware: Hardware) -> VectorSimulatio
     )
 
 
-def _counts(trace: VectorTrace, hardware: Hardware, loaded: int, stored: int) -> Counts:
+def _counts(trace: VectorTrace, hardware: Hardware, loaded: int, stored: int) -> ByCause:
     """Return the counts of all repeats.
 
     Every value is read once from scratchpad c and every result written once: what a row needs
@@ -128,17 +134,33 @@ def _counts(trace: VectorTrace, hardware: Hardware, loaded: int, stored: int) ->
     capacity, dram = hardware.scratchpads.c.capacity_bytes, hardware.dram.type
     taken = -(-rows * trace.row_inputs * bits // 8)
     made = -(-rows * trace.row_outputs * bits // 8)
-    return Counts(
+    done = trace.operations(hardware.vector.tables)
+    operations = Counts(vector_operations(done, times * rows, hardware))
+    memory = Counts(
         [
-            ("vector", arithmetic("add", FP32), times * rows * trace.adds),
-            ("vector", arithmetic("multiply", FP32), times * rows * trace.multiplies),
-            ("vector", arithmetic("compare", FP32), times * rows * trace.compares),
             ("scratchpad_c", Sram("write", capacity), times * (loaded + made)),
             ("scratchpad_c", Sram("read", capacity), times * (taken + stored)),
             ("dram", DramAccess("read", dram), times * loaded),
             ("dram", DramAccess("write", dram), times * stored),
         ]
     )
+    return ByCause([("useful_low_work", operations), ("memory_first_pass", memory)])
+
+
+def vector_operations(
+    done: VectorOperations, times: int, hardware: Hardware
+) -> list[tuple[str, Action, int]]:
+    """Return so many times these operations; a value from a table is four bytes of it."""
+    return [
+        ("vector", arithmetic("add", FP32), times * done.adds),
+        ("vector", arithmetic("multiply", FP32), times * done.multiplies),
+        ("vector", arithmetic("compare", FP32), times * done.compares),
+        (
+            "vector",
+            Sram("read", hardware.vector.table_bytes),
+            times * done.lookups * FUNCTION_BYTES,
+        ),
+    ]
 
 
 def _once(layer: LoweredVector, hardware: Hardware) -> Timeline:

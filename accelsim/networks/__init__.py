@@ -4,7 +4,7 @@ from accelsim.networks.datasets import DATASETS, Dataset
 from accelsim.networks.download import DOWNLOADS, download
 from accelsim.networks.network import ACTIVATIONS, Activation, DenseLayer, Network, activate
 from accelsim.networks.shapes import ShapeError, as_gemm, as_shapes
-from accelsim.networks.vector import Operations, VectorWork
+from accelsim.networks.vector import BY_TABLE, FUNCTIONS, Operations, VectorWork
 from accelsim.networks.workload import (
     BatchedGemmSpec,
     Conv2dSpec,
@@ -17,8 +17,10 @@ from accelsim.networks.workload import (
 
 __all__ = [
     "ACTIVATIONS",
+    "BY_TABLE",
     "DATASETS",
     "DOWNLOADS",
+    "FUNCTIONS",
     "Activation",
     "BatchedGemmSpec",
     "Conv2dSpec",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from accelsim.networks.vector import (
+    BY_TABLE,
     CELLS,
     FUNCTIONS,
     NORMALIZATION,
     SOFTMAX,
+    SOFTMAX_BY_TABLE,
     Operations,
     VectorWork,
 )
@@ -82,18 +84,24 @@ def _recurrent(layer: RecurrentSpec) -> tuple[Gemm | VectorWork, ...]:
             rows=layer.batch * layer.hidden,
             row_inputs=2 * cell.gates + cell.state,
             row_outputs=cell.state,
-            operations=cell.operations,
+            operations=cell.operations(FUNCTIONS),
             repeats=steps,
+            by_table=cell.operations(BY_TABLE),
         ),
     )
 
 
 def _vector(layer: ActivationSpec | RowsSpec | ElementwiseSpec) -> VectorWork:
-    """Return a layer of vector work, with the usual operations where none are given."""
+    """Return a layer of vector work, with the usual operations where none are given: those that
+    are given hold for every unit.
+    """
+    tabled = None
     if isinstance(layer, ActivationSpec):
         usual, inputs, row, fused = FUNCTIONS[layer.function], 1, 1, layer.fused
+        tabled = BY_TABLE[layer.function]
     elif isinstance(layer, RowsSpec):
         usual = SOFTMAX if layer.kind == "softmax" else NORMALIZATION
+        tabled = SOFTMAX_BY_TABLE if layer.kind == "softmax" else None
         inputs, row, fused = layer.row, layer.row, False
         if layer.elements % row:
             raise ShapeError("row", f"got {row}, expected a divisor of elements {layer.elements}")
@@ -103,7 +111,14 @@ def _vector(layer: ActivationSpec | RowsSpec | ElementwiseSpec) -> VectorWork:
     if operations.total == 0:
         raise ShapeError("operations", "expected at least one operation for an element")
     return VectorWork(
-        layer.name, layer.kind, layer.elements // row, inputs, row, operations * row, fused
+        layer.name,
+        layer.kind,
+        layer.elements // row,
+        inputs,
+        row,
+        operations * row,
+        fused,
+        by_table=None if tabled is None or layer.operations is not None else tabled * row,
     )
 
 

@@ -17,27 +17,34 @@ VectorKind = Literal["activation", "softmax", "normalization", "elementwise", "g
 
 @dataclass(frozen=True)
 class Operations:
-    """Additions, multiplications and comparisons, all in fp32."""
+    """Additions, multiplications and comparisons, all in fp32, and values taken from a table."""
 
     add: int = 0
     multiply: int = 0
     compare: int = 0
+    lookup: int = 0
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.add + self.multiply + self.compare
+        return self.add + self.multiply + self.compare + self.lookup
 
     def __add__(self, other: Operations) -> Operations:
         return Operations(
-            self.add + other.add, self.multiply + other.multiply, self.compare + other.compare
+            self.add + other.add,
+            self.multiply + other.multiply,
+            self.compare + other.compare,
+            self.lookup + other.lookup,
         )
 
     def __mul__(self, times: int) -> Operations:
-        return Operations(self.add * times, self.multiply * times, self.compare * times)
+        return Operations(
+            self.add * times, self.multiply * times, self.compare * times, self.lookup * times
+        )
 
 
 ADD, MULTIPLY, COMPARE = Operations(add=1), Operations(multiply=1), Operations(compare=1)
+LOOKUP = Operations(lookup=1)
 EXPONENTIAL = Operations(add=2 + 4, multiply=1 + 4)
 DIVISION = Operations(add=2, multiply=4 + 1)
 SIGMOID = EXPONENTIAL + ADD + DIVISION
@@ -52,8 +59,11 @@ FUNCTIONS: dict[Function, Operations] = {
     # x·sigmoid(2c·(x + 0.044715·x³)): the form with tanh, after Hendrycks and Gimpel.
     "gelu": SIGMOID + MULTIPLY * 5 + ADD,
 }
+BY_TABLE: dict[Function, Operations] = dict.fromkeys(FUNCTIONS, LOOKUP) | {"relu": COMPARE}
+"""The same on a unit with tables: each is a function of one value, and a ReLU needs none."""
 SOFTMAX = COMPARE + ADD + EXPONENTIAL + ADD + MULTIPLY
 """The largest of the row, the difference from it, its exponential, their sum, and the scaling."""
+SOFTMAX_BY_TABLE = COMPARE + ADD + LOOKUP + ADD + MULTIPLY
 NORMALIZATION = ADD * 4 + MULTIPLY * 3
 """The sum, the difference from the mean, its square and their sum, and two scalings and a shift."""
 
@@ -63,25 +73,29 @@ class Cell:
     """What a step of a recurrent layer does for each element of its hidden state.
 
     The products of a step have `gates` columns an element. `state` values an element are carried
-    from step to step: the hidden state, and the cell's if there is one.
+    from step to step: the hidden state, and the cell's if there is one. Beside `arithmetic` it
+    takes so many sigmoids and hyperbolic tangents.
     """
 
     gates: int
     state: int
-    operations: Operations
+    arithmetic: Operations
+    sigmoids: int
+    tanhs: int
+
+    def operations(self, functions: dict[Function, Operations]) -> Operations:
+        """Return all operations, given those of each function."""
+        taken = functions["sigmoid"] * self.sigmoids + functions["tanh"] * self.tanhs
+        return self.arithmetic + taken
 
 
 CELLS: dict[Literal["lstm", "gru", "rnn"], Cell] = {
     # Input and recurrent parts of four gates added; i, f, o sigmoid and g tanh;
     # c' = f·c + i·g; h' = o·tanh(c').
-    "lstm": Cell(
-        4, 2, ADD * 4 + SIGMOID * 3 + FUNCTIONS["tanh"] * 2 + MULTIPLY * 2 + ADD + MULTIPLY
-    ),
+    "lstm": Cell(4, 2, ADD * 4 + MULTIPLY * 2 + ADD + MULTIPLY, sigmoids=3, tanhs=2),
     # r and z sigmoid; n = tanh(x + r·h), the reset after the product; h' = n + z·(h - n).
-    "gru": Cell(
-        3, 1, ADD * 2 + SIGMOID * 2 + MULTIPLY + ADD + FUNCTIONS["tanh"] + ADD * 2 + MULTIPLY
-    ),
-    "rnn": Cell(1, 1, ADD + FUNCTIONS["tanh"]),
+    "gru": Cell(3, 1, ADD * 2 + MULTIPLY + ADD + ADD * 2 + MULTIPLY, sigmoids=2, tanhs=1),
+    "rnn": Cell(1, 1, ADD, sigmoids=0, tanhs=1),
 }
 
 
@@ -89,7 +103,8 @@ CELLS: dict[Literal["lstm", "gru", "rnn"], Cell] = {
 class VectorWork:
     """A layer of vector work known by its shape: `rows` that are never taken apart.
 
-    A row makes `row_outputs` values of `row_inputs`, in `operations`. `fused` work is done on the
+    A row makes `row_outputs` values of `row_inputs`, in `operations`, or in those `by_table` on a
+    unit with tables, if it is different there. `fused` work is done on the
     outputs of the layer before on their way out, so that only what it takes beside them is
     fetched. It is done `repeats` times, one after the other.
     """
@@ -102,6 +117,7 @@ class VectorWork:
     operations: Operations
     fused: bool = False
     repeats: int = 1
+    by_table: Operations | None = None
 
     @property
     def outputs(self) -> int:

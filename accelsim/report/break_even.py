@@ -31,6 +31,7 @@ SHARES = {
     "scratchpads": ("scratchpad_a_pj", "scratchpad_b_pj", "scratchpad_c_pj"),
     "DRAM": ("dram_pj",),
     "the vector unit": ("vector_pj",),
+    "wires and clock": ("wires_pj", "clock_pj"),
 }
 
 

@@ -26,7 +26,8 @@ BLACK, ORANGE, GREEN, YELLOW, BLUE, RED, PINK = (
 COMPONENT_STYLES = dict(
     zip(
         COMPONENTS,
-        [(BLUE, ""), (RED, "//"), (YELLOW, "xx"), (BLACK, ""), (PINK, ".."),
+        [(BLUE, ""), (RED, "//"), (YELLOW, "xx"), (BLACK, ""), (ORANGE, "//"),
+         (ORANGE, ""), (PINK, ".."),
          (GREEN, ""), (GREEN, "//"), (GREEN, "xx"), ("#BBBBBB", "")],
         strict=True,
     )

@@ -1,4 +1,6 @@
-"""How far the findings depend on the costs: under every table, and constant by constant."""
+"""What energy is spent on, and how far the findings depend on the costs: under every table, and
+constant by constant.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from accelsim.energy import EnergyTable
+from accelsim.energy import CAUSES, EnergyTable, Item
+from accelsim.energy.parts import in_units, whole
 from accelsim.energy.sensitivity import (
     Spread,
     Swing,
@@ -106,6 +109,33 @@ def side_by_side(demo: Demo) -> list[tuple[str, list[str]]]:
     return rows
 
 
+def spent(demo: Demo) -> tuple[list[str], list[list[str]]]:
+    """Return a head and rows: for each case what uniform-high, the cheapest run that redoes nothing
+    and the cheapest κ run take by cause, in nJ an inference, and what is needed for it.
+
+    Causes add up to the total in the last digit.
+    """
+    head = [cause.replace("_", " ") for cause in CAUSES]
+    rows = []
+    for case in demo.cases:
+        for run in (case.high, case.best_alternative, case.best_selective):
+            samples = run.inference.trace.samples
+            parts = [Item(name, pj / samples) for name, pj in run.energy_by_cause_pj.items()]
+            (_, _, total), *found = in_units(whole("total", parts), 1.0)
+            numbers = {item.name: number for _, item, number in found}
+            rows.append(
+                [
+                    f"{case.workload} on {case.hardware}",
+                    str(run.policy),
+                    *(f"{numbers.get(cause, 0) / 1e3:.3f}" for cause in CAUSES),
+                    f"{total / 1e3:.3f}",
+                    _or_unknown(run.energy_delay_product_pj_s, 1.0, ".4g"),
+                    _or_unknown(run.area.value if run.area else None, 1e6, ".4g"),
+                ]
+            )
+    return [*head, "in all", "energy × delay (pJ s)", "area (mm²)"], rows
+
+
 def survival(demo: Demo) -> str:
     """Say plainly whether the verdicts are the same under every table."""
     names = ", ".join(table.name for table in demo.tables)
@@ -136,3 +166,7 @@ def _terms(run: Run) -> dict[str, float]:
 def strongest(found: Robustness, most: int) -> Sequence[Swing]:
     """Return the constants that matter most, those that move nothing left out."""
     return [swing for swing in found.swings if swing.size > 0.0][:most]
+
+
+def _or_unknown(value: float | None, unit: float, how: str) -> str:
+    return "unknown" if value is None else format(value / unit, how)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
+from accelsim.energy.sensitivity import saving
 from accelsim.report.break_even import HIGH, LOOKED_AT, MEASURES, SHARES, Curve
 from accelsim.report.figures import BLACK, BLUE, GREEN, ORANGE, PINK, RED, YELLOW, png
+from accelsim.report.unit_sources import Trust
 
 STYLES = [
     (BLUE, "o", "-"), (ORANGE, "s", "-"), (GREEN, "^", "-"), (GREEN, "v", "--"),
     (PINK, "D", "-"), (RED, "P", "-"), (RED, "X", "--"), (BLACK, "*", "-"),
 ]  # fmt: skip
 LINES = [":", "-.", "--"]
+BARS = 8
+ENDS = [(BLUE, ""), (ORANGE, "//")]
+"""A constant at the lowest, and at the highest of its sources."""
 PARTS = [
     (BLUE, ""), (RED, "//"), (PINK, ".."), (YELLOW, "xx"), (GREEN, ""), ("#BBBBBB", ""),
-    (BLACK, ""),
+    (BLACK, ""), (ORANGE, "//"),
 ]  # fmt: skip
 
 
@@ -77,4 +85,29 @@ def _added(shown: list[Curve]) -> bytes:
         axis.set_title("\n".join(part for part in place if part), fontsize=10)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=len(labels), loc="outside lower center", fontsize=8)
+    return png(figure)
+
+
+def tornado(trusted: Sequence[Trust]) -> bytes:
+    """Draw what each constant does to what the best unit takes, a panel a machine and setting."""
+    figure = Figure(figsize=(5.0 * len(trusted), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(trusted), squeeze=False)[0]
+    for axis, one in zip(axes, trusted, strict=True):
+        shown = one.swings[:BARS][::-1]
+        base = -100 * saving(one.ours, one.theirs)
+        for row, swing in enumerate(shown):
+            for at, (colour, hatch) in zip((swing.at_low, swing.at_high), ENDS, strict=True):
+                axis.barh(
+                    row, -100 * at - base, left=base, color=colour, hatch=hatch, edgecolor="white"
+                )
+        axis.axvline(base, color=BLACK, linewidth=0.8)
+        axis.set_yticks(range(len(shown)), [s.spread.constant for s in shown], fontsize=8)
+        curve = one.curve
+        axis.set_title(f"{curve.unit} on {curve.hardware}\n{curve.setting}", fontsize=9)
+        axis.set_xlabel(f"energy against {HIGH} at a rate of {LOOKED_AT:.0%} (%)", fontsize=9)
+    handles = [
+        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=f"{end}est source")
+        for (colour, hatch), end in zip(ENDS, ("low", "high"), strict=True)
+    ]
+    figure.legend(handles=handles, ncols=2, loc="outside lower center", fontsize=8)
     return png(figure)

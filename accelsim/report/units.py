@@ -7,33 +7,43 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from accelsim.energy import EnergyTable
 from accelsim.files import make_folder, write_whole
-from accelsim.report import unit_figures
+from accelsim.report import unit_figures, unit_sources
 from accelsim.report.break_even import HIGH, LOOKED_AT, MEASURES, Curve, curves, value
+from accelsim.report.unit_sources import Trust
 from accelsim.study import Study
 
 CHEAP = "chunked"
 
 
-def write_units_report(study: Study, folder: Path) -> Path:
-    """Write `report.md` and its figures into `folder`; return the file's path.
+def write_units_report(study: Study, folder: Path, tables: Sequence[EnergyTable] = ()) -> Path:
+    """Write `report.md`, its figures and tables into `folder`; return the file's path.
 
-    Raises AccelsimError if the study does not compare units at several rates.
+    `tables` are those whose sources are compared. Raises AccelsimError if the study does not
+    compare units at several rates.
     """
     found = curves(study.rows, study.meta["swept"])
     make_folder(folder / "figures")
-    for name, png in unit_figures.draw(found).items():
+    trusted = unit_sources.trust(study, found, tables)
+    pictures = unit_figures.draw(found)
+    if trusted:
+        pictures["sensitivity"] = unit_figures.tornado(trusted)
+    for name, png in pictures.items():
         write_whole(folder / "figures" / f"{name}.png", png)
     study.to_csv(folder / "results.csv")
+    for name, text in unit_sources.files(study, found).items():
+        write_whole(folder / name, text)
     path = folder / "report.md"
-    write_whole(path, _text(study, found))
+    write_whole(path, _text(study, found, trusted))
     return path
 
 
-def _text(study: Study, found: list[Curve]) -> str:
+def _text(study: Study, found: list[Curve], trusted: list[Trust]) -> str:
     first = found[0]
     title = f"# At which recompute rate does a unit stop paying? ({study.rows[0]['workload']})"
-    lines = [title, "", answer(found), "", *_introduction(study, found), ""]
+    survives = unit_sources.survival(found, _policy(first, CHEAP))
+    lines = [title, "", answer(found), "", survives, "", *_introduction(study, found), ""]
     lines += ["## What was found", ""]
     lines += [f"* {sentence}" for sentence in findings(found)]
     for measure in MEASURES:
@@ -48,6 +58,17 @@ def _text(study: Study, found: list[Curve]) -> str:
         ]
     lines += ["", f"## What recomputation adds at a rate of {LOOKED_AT:.0%}", ""]
     lines += ["![Added energy](figures/added.png)", "", *_added(found)]
+    if trusted:
+        lines += ["", "## Between the sources of each constant", ""]
+        lines += [f"* {one.sentence()}" for one in trusted]
+        lines += ["", "![What each constant does](figures/sensitivity.png)"]
+    lines += ["", "## Where a number comes from", ""]
+    lines += [
+        "Energies at the rate that is looked at, and those of what redoes nothing, are sums over"
+        " [counts.csv](counts.csv), which has how often each unit does what, times the cost of that"
+        " action in [sources.csv](sources.csv), beside who says so. Results of all other rates are"
+        " in [results.csv](results.csv) by component."
+    ]
     lines += ["", "## To repeat this", ""]
     lines += [
         f"`accelsim study {study.meta['source']}`, then `accelsim report {study.folder.name}`."

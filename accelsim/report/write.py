@@ -23,7 +23,7 @@ from accelsim.policies import Selective
 from accelsim.progress import Progress, silent
 from accelsim.report import figures
 from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
-from accelsim.report.robustness import robustness, side_by_side, survival
+from accelsim.report.robustness import robustness, side_by_side, spent, survival
 from accelsim.result import LayerRun, Run
 
 PACKAGES = (
@@ -51,6 +51,7 @@ def write_report(demo: Demo, folder: Path, progress: Progress = silent) -> None:
         "machines": [(name, _cases(demo, name)) for name in demo.machines],
         "survives": [survival(demo), *demo.tables_sentences()],
         "side_by_side": side_by_side(demo),
+        "spent": spent(demo),
         "sensitive": [robustness(demo, case).sentence() for case in demo.cases],
         "tolerance": TOLERANCE,
         "figures": {name: caption for name, (caption, _) in pictures.items()},
@@ -218,7 +219,7 @@ def _layer_rows(demo: Demo) -> Iterable[dict[str, Any]]:
 
 def _count_rows(demo: Demo) -> Iterable[dict[str, Any]]:
     for run, layer in _shown_layers(demo):
-        lines: tuple[EnergyLine, ...] = charge(layer.lowered.counts, run.energy_table)
+        lines: tuple[EnergyLine, ...] = charge(layer.lowered.by_cause, run.energy_table)
         for line in lines:
             yield {
                 "hardware": run.hardware.name,
@@ -227,6 +228,7 @@ def _count_rows(demo: Demo) -> Iterable[dict[str, Any]]:
                 "layer": layer.trace.name,
                 "component": line.component,
                 "action": str(line.action),
+                "cause": line.cause,
                 "number": line.number,
                 "unit": line.action.unit,
                 "energy_table": run.energy_table.name,

@@ -40,6 +40,7 @@ class ReadLayer(_Read):
     stall_cycles: dict[str, Number]
     total_cycles: Number
     energy_pj: dict[str, Amount]
+    energy_by_cause_pj: dict[str, Amount]
 
 
 class ReadCount(_Read):
@@ -147,7 +148,13 @@ def compare_runs(before: ReadRun, after: ReadRun) -> Comparison:
                 "energy, by layer and component",
                 "pJ",
                 (before.energy_pj, after.energy_pj),
-                _layers(before, after),
+                _layers(before, after, "energy_pj"),
+            ),
+            _breakdown(
+                "energy, by layer and cause",
+                "pJ",
+                (before.energy_pj, after.energy_pj),
+                _layers(before, after, "energy_by_cause_pj"),
             ),
         ),
     )
@@ -157,7 +164,8 @@ def _breakdown(
     title: str, unit: str, totals: tuple[float, float], parts: Iterable[Part]
 ) -> Breakdown:
     """Sort the parts; what a total has beyond them is a part as well, and never dropped."""
-    found = [part for part in parts if part.change]
+    # Parts of a total are rounded to its last digit, in which equal ones may differ.
+    found = [part for part in parts if abs(part.change) > 1e-13 * max(totals)]
     change = totals[1] - totals[0]
     rest = math.fsum([change, *(-part.change for part in found)])
     if abs(rest) > 1e-9 * max(totals):
@@ -183,10 +191,10 @@ def _causes(layer: ReadLayer | None) -> dict[str, int]:
     return causes | ({"other": rest} if rest else {})
 
 
-def _layers(before: ReadRun, after: ReadRun) -> Iterable[Part]:
+def _layers(before: ReadRun, after: ReadRun, parts: str) -> Iterable[Part]:
     for name, old, new in _paired(before.layers, after.layers):
-        first = {} if old is None else old.energy_pj
-        second = {} if new is None else new.energy_pj
+        first = {} if old is None else getattr(old, parts)
+        second = {} if new is None else getattr(new, parts)
         for component in dict.fromkeys([*first, *second]):
             was, now = first.get(component, 0.0), second.get(component, 0.0)
             yield Part(name, component, was, now, now - was)
@@ -238,8 +246,7 @@ def _actions(
     A component that reads a memory of another size, or adds in another format, does the same at
     another cost: lines left over are paired if a component has one of the kind on each side.
     """
-    first = {(line.component, line.action): line for line in before}
-    second = {(line.component, line.action): line for line in after}
+    first, second = _whatever_for(before), _whatever_for(after)
     for key in first.keys() & second.keys():
         yield f"{key[0]}: {key[1]}", first[key], second[key]
     lonely: dict[tuple[str, str], tuple[list[ReadCount], list[ReadCount]]] = {}
@@ -256,3 +263,19 @@ def _actions(
             yield f"{component}: {line.action}", line, None
         for line in new:
             yield f"{component}: {line.action}", None, line
+
+
+def _whatever_for(lines: Iterable[ReadCount]) -> dict[tuple[str, str], ReadCount]:
+    """Return one line for each action, whatever it was done for."""
+    found: dict[tuple[str, str], ReadCount] = {}
+    for line in lines:
+        key = line.component, line.action
+        if (other := found.get(key)) is not None:
+            line = line.model_copy(
+                update={
+                    "number": line.number + other.number,
+                    "energy_pj": line.energy_pj + other.energy_pj,
+                }
+            )
+        found[key] = line
+    return found

@@ -130,7 +130,7 @@ def make_plan(study: StudyFile) -> Plan:
                 table_keys.append(digest(plan.tables[-1]))
             table = tables[hardware.energy_table]
             same = digest(hardware.model_copy(update=UNTIMED))
-            key = digest(same, hardware.name, hardware.energy_table, table_keys[table])
+            key = digest(same, hardware.name, table_keys[table])
             rank = alike.setdefault(same, len(alike))
             plan._machines.append(_Machine(variant, hardware.name, key, rank, table))
         policy_keys = []

@@ -220,7 +220,8 @@ def test_a_run_prints_a_line_for_every_layer_and_every_count(
             "tiles",
         ]
     for count in written["counts"]:
-        start = f"{count['component']:<14}{count['action']:<24}{count['number']:>14}"
+        what = f"{count['component']:<14}{count['action']:<24}{count['cause']:<22}"
+        start = f"{what}{count['number']:>14}"
         assert sum(line.startswith(start) for line in lines) == 1
     assert lines[-1].split() == ["total", f"{written['energy_pj']:.6g}"]
     causes = written["energy_by_cause_pj"] | {"with leakage": written["total_energy_pj"]}

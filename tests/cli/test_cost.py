@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from accelsim import cli
 from accelsim.cli.commands import commands
+from accelsim.config import load_hardware, shipped_names
 from accelsim.errors import AccelsimError
 
 ROW = re.compile(r"^ *(\d+(?:\.\d+)?)  ( *)(\S.*)$")
@@ -67,6 +70,44 @@ def test_what_is_printed_adds_up_to_the_last_digit(arguments: list[str]) -> None
     assert parents >= 3
 
 
+@pytest.mark.parametrize("name", shipped_names("hwconfigs"))
+def test_every_machine_that_comes_with_it_has_its_costs_told(name: str) -> None:
+    rows = trees(printed(name))
+    hardware = load_hardware(name)
+    assert rows[0][2] == hardware.name
+    names = {what for _, _, what in rows}
+    assert {"array", "vector", "scratchpad_a", "scratchpad_b", "scratchpad_c"} <= names
+    assert {"tanh", "relu"} <= names
+    assert f"a bit of {hardware.dram.type}" in names
+    unit = hardware.recompute.unit
+    assert ("recompute" in names) == ("queue" in names) == (unit == "lanes")
+    # Of a MAC in an array: twice the operand where both stream, once where one stays.
+    streams = 2 if hardware.array.dataflow == "os" else 1
+    assert f"{streams} × operand e4m3fn" in names
+
+
+@pytest.mark.parametrize("arguments", [
+    ["e9m3"], ["mid-32x3"], ["fp16", "--accumulator", "fp99"], ["fp16", "--energy-table", "9nm"],
+    ["no.yaml"], ["edge-16x16", "--recompute", "x"], ["fp16", "--tabel", "45nm"], [],
+])  # fmt: skip
+def test_bad_input_is_one_line_and_a_status_of_two(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["accelsim", "cost", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    said = capsys.readouterr()
+    assert (left.value.code, said.out) == (2, "")
+    assert len(said.err.splitlines()) == 1
+    assert "Traceback" not in said.err
+
+
+def test_functions_from_tables_cost_a_read(tmp_path: Path) -> None:
+    (tmp_path / "h.yaml").write_text(HARDWARE + "vector: {functions: table}\n")
+    rows = {name: number for _, number, name in trees(printed(str(tmp_path / "h.yaml")))}
+    assert rows["tanh"] == rows["sigmoid"] == 5000  # four bytes at 10 pJ for eight, in 1/1000 pJ
+
+
 def test_a_mac_is_told_with_its_sources() -> None:
     text = printed("fp16", "--accumulator", "fp32", "--energy-table", "7nm")
     lines = text.splitlines()
@@ -93,7 +134,8 @@ def test_the_trees_can_be_written(tmp_path: Path) -> None:
     printed(str(tmp_path / "h.yaml"), "--json", str(out))
     found = json.loads(out.read_text())
     assert list(found) == [
-        "area", "leakage, while it is on", "energy of a MAC", "energy of an access",
+        "area", "leakage, while it is on", "energy of a MAC",
+        "energy of a function of one value", "energy of an access",
     ]  # fmt: skip
     (area,) = found["area"]["trees"]
     assert area["name"] == "tiny"
@@ -104,7 +146,17 @@ def test_the_trees_can_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["e9m3"], "e9m3: no such file, and no machine of that name comes with accelsim"),
+        (
+            ["e9m3"],
+            "no machine, and not a format: e9m3: unknown format 'e9m3': format:"
+            " exponent_bits is 9, allowed are 2 to 8",
+        ),
+        (
+            ["mid-32x3"],
+            "mid-32x3: no such file, and no machine of that name comes with accelsim;"
+            " did you mean 'mid-32x32'?",
+        ),
+        (["no.yaml"], "no.yaml: no such file"),
         (["fp16", "--accumulator", "fp99"], "accumulator: unknown format 'fp99'"),
         (["fp16", "--energy-table", "9nm"], "energy table '9nm': unknown"),
         (["edge-16x16", "--recompute", "fp99"], "recompute: unknown format 'fp99'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,59 @@ def test_a_scaling_that_cannot_be_is_refused(folder: Path, scaled: str, said: st
 
 def test_machines_that_come_with_it_still_name_theirs() -> None:
     assert load_hardware(shipped("hwconfigs", "edge-16x16")).energy_table == "45nm"
+
+
+NUMBER = re.compile(r"([a-z_0-9]+): ([0-9][0-9.e-]*)(?=[,}]|$)")
+
+
+def slips(name: str) -> list[tuple[int, str, str, str]]:
+    """Every number of a shipped table: its line, its key, and the text before and after it."""
+    text = (TABLES / f"{name}.yaml").read_text(encoding="utf-8")
+    return [
+        (number, found[1], line[: found.start(2)], line[found.end(2) :])
+        for number, line in enumerate(text.splitlines(), 1)
+        for found in NUMBER.finditer(line.split("source:")[0] if "alter" not in line else line)
+        if not line.startswith("#")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"), [("45nm", "-1.0"), ("7nm", ".nan"), ("40nm", ".inf")]
+)  # a third each, as a load takes its time
+def test_no_number_of_a_table_may_be_negative_or_not_finite(
+    name: str, bad: str, tmp_path: Path
+) -> None:
+    lines = (TABLES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    path = tmp_path / "own.yaml"
+    found = slips(name)
+    assert len(found) > 60
+    assert {key for _, key, *_ in found} >= {
+        "energy_pj_per_bit", "energy_pj_per_bit_mm", "pe_pitch_um", "area_um2_per_bit",
+        "power_mw_per_mm2", "clock_share", "value", "node_nm",
+    }  # fmt: skip
+    for number, key, before, after in found:
+        changed = [*lines[: number - 1], f"{before}{bad}{after}", *lines[number:]]
+        path.write_text("\n".join(changed), encoding="utf-8")
+        with pytest.raises(InputError) as caught:
+            load_energy_table(path)
+        assert any(
+            problem.startswith(f"{path}:{number}: ") and f"{key}: got {bad}" in problem
+            for problem in caught.value.problems
+        ), (number, key, caught.value.problems)
+
+
+def test_no_entry_of_a_table_loads_without_its_source(tmp_path: Path) -> None:
+    lines = (TABLES / "7nm.yaml").read_text(encoding="utf-8").splitlines()
+    path = tmp_path / "own.yaml"
+    sourced = [index for index, line in enumerate(lines) if "source: " in line]
+    assert len(sourced) > 20
+    for index in sourced:
+        start = lines[index].index(", source: ")
+        end = lines[index].index('"', lines[index].index('"', start) + 1) + 1
+        cut = lines[index][:start] + lines[index][end:]
+        path.write_text("\n".join([*lines[:index], cut, *lines[index + 1 :]]), encoding="utf-8")
+        with pytest.raises(InputError) as caught:
+            load_energy_table(path)
+        (problem,) = caught.value.problems
+        assert problem.startswith(f"{path}:{index + 1}: ")
+        assert "source: key is missing" in problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
@@ -14,7 +15,17 @@ from hypothesis import strategies as st
 
 import accelsim
 from accelsim.config import energy_table_names, load_energy_table, load_hardware, shipped
-from accelsim.energy import Area, Cost, Estimator, Item, area_um2, leakage_mw, leakage_pj, needs
+from accelsim.energy import (
+    Area,
+    Cost,
+    Estimator,
+    Item,
+    area_um2,
+    charge,
+    leakage_mw,
+    leakage_pj,
+    needs,
+)
 from accelsim.energy.entries import AreaLaw
 from accelsim.energy.laws import fit_power, residuals
 from accelsim.energy.machine_area import Needs
@@ -29,10 +40,11 @@ from accelsim.energy.parts import (
     operation,
     polynomial,
     softmax,
+    step,
     times,
 )
 from accelsim.errors import AccelsimError
-from accelsim.machine import Action, Arithmetic, Sram
+from accelsim.machine import Action, Arithmetic, Hardware, Sram, lower
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.numerics.formats import parse_format
 from accelsim.trace import Detector, LayerTrace
@@ -117,6 +129,30 @@ def test_a_mac_costs_what_its_actions_are_counted_for() -> None:
     assert mac(energy(table), E4M3, [FP32]).value == pytest.approx(by_hand, rel=1e-15)
 
 
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+def test_a_mac_in_an_array_costs_what_its_actions_are_counted_for(dataflow: str) -> None:
+    # So many MACs that putting the stationary operand in place is next to nothing.
+    rows, terms = 10**6, 3
+    shape = (terms, terms, rows) if dataflow == "is" else (rows, terms, terms)
+    layer = LayerTrace("l", shape[0], shape[1], shape[2], E4M3, FP16, Accumulator(FP32))
+    if dataflow == "is":
+        layer = replace(layer, m=terms, n=rows)
+    array = {"rows": 3, "cols": 3, "dataflow": dataflow, "overlap_folds": True}
+    pads = {key: {"capacity_bytes": 2**26} for key in "abc"}
+    hardware = Hardware.model_validate(
+        {"name": "m", "clock_mhz": 1.0, "array": array, "scratchpads": pads}
+    )
+    counts = lower(layer, hardware).counts
+    for table in TABLES:
+        lines = charge(counts, table)
+        spent = math.fsum(
+            line.energy_pj for line in lines if line.component in {"array", "wires", "clock"}
+        )
+        one = step(energy(table), E4M3, FP32, dataflow)
+        check_sums(one)
+        assert spent / layer.macs == pytest.approx(one.value, rel=1e-4)
+
+
 @given(st.integers(1, 2**22), st.integers(1, 1024), st.integers(0, 64))
 def test_a_wider_access_never_costs_less(capacity: int, width: int, more: int) -> None:
     table = load_energy_table("45nm")
@@ -162,6 +198,69 @@ def test_a_machine_is_the_sum_of_its_components(name: str, table: Estimator) -> 
     lanes = {"recompute", "queue"} if hardware.recompute.unit == "lanes" else set()
     pads = {"scratchpad_a", "scratchpad_b", "scratchpad_c"}
     assert components == {"array", "detector", "vector", *pads, *lanes}
+
+
+DETECTORS = {
+    "compares_per_output": ("compare fp32, for each output", 32),
+    "multiplies_per_output": ("multiply fp32, for each output", 32),
+    "adds_per_output": ("add fp32, for each output", 32),
+    "multiplies_per_word": ("multiply e4m3fn, for each word", 16),
+    "adds_per_word": ("add fp32, for each word", 16),
+    "compares_per_word": ("compare fp32, for each word", 16),
+    "multiplies_per_row": ("multiply fp32, for each row", 1),
+    "adds_per_row": ("add fp32, for each row", 1),
+    "compares_per_row": ("compare fp32, for each row", 1),
+}
+
+
+@pytest.mark.parametrize("quantity", DETECTORS)
+def test_whatever_a_detector_does_has_a_unit(quantity: str) -> None:
+    hardware = load_hardware(shipped("hwconfigs", "mid-32x32"))
+    hardware = hardware.model_copy(
+        update={"array": hardware.array.model_copy(update={"rows": 16, "count": 3})}
+    )
+    table = load_energy_table("45nm")
+    counts = {"multiplies_per_output": 0, "compares_per_output": 0} | {quantity: 1}
+    needed = needs(E4M3, LOW, HIGH, Detector("x", None, **counts))
+    found = next(p for p in area_um2(hardware, needed, table).parts if p.name == "detector")
+    name, number = DETECTORS[quantity]
+    parts = {part.name: part for part in found.parts}
+    what, fmt = name.split(",")[0].split()
+    one = table.area(Arithmetic(what, fmt)).area_um2  # type: ignore[arg-type]
+    assert parts.pop(name).value == pytest.approx(3 * number * one)
+    # What is added up for the words of a row is kept in a register.
+    assert [*parts] == (["register fp32, for each word"] if quantity == "adds_per_word" else [])
+    assert all(part.value == pytest.approx(3 * 16 * 32 * 5.98) for part in parts.values())
+
+
+def test_every_policy_s_detector_is_built_of_what_it_does() -> None:
+    fields = {f.name for f in dataclasses.fields(Detector)} - {"name", "numerator_format"}
+    assert fields == set(DETECTORS)
+
+
+def test_a_list_of_what_is_redone_later_is_a_memory_of_its_size() -> None:
+    machine = shipped("hwconfigs", "mid-32x32-8-lanes-deferred")
+    run = accelsim.run(machine, shipped("workloads", "digits-relu"), "selective:tau=8")
+    longest = max(
+        layer.trace.recomputed_outputs
+        for layer in run.layers
+        if isinstance(layer.trace, LayerTrace)
+    )
+    assert run.area is not None
+    parts = {part.name: part.value for part in run.area.parts}
+    assert parts["list"] == pytest.approx(longest * 8 * 8 * 0.692)
+    assert parts["queue"] == pytest.approx(32 * 8 * 8 * 0.692)
+    low = accelsim.run(machine, shipped("workloads", "digits-relu"), "uniform-low")
+    assert low.area is not None
+    assert {"list", "queue", "recompute"}.isdisjoint(part.name for part in low.area.parts)
+
+
+def test_tables_of_functions_take_area_in_every_lane_of_the_vector_unit() -> None:
+    hardware, table = load_hardware(shipped("hwconfigs", "mid-32x32")), load_energy_table("45nm")
+    vector = hardware.vector.model_copy(update={"functions": "table", "table_entries": 128})
+    tabled = hardware.model_copy(update={"vector": vector})
+    sizes = [area_um2(machine, needs(E4M3, LOW), table).value for machine in (hardware, tabled)]
+    assert sizes[1] - sizes[0] == pytest.approx(32 * 128 * 4 * 8 * 0.692)
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -9,7 +9,7 @@ import pytest
 import accelsim
 from accelsim.config import load_energy_table, load_hardware, shipped
 from accelsim.energy import area_um2, by_component, needs
-from accelsim.energy.parts import access, energy, mac
+from accelsim.energy.parts import access, energy, mac, step
 from accelsim.machine import DramAccess
 from accelsim.numerics import Accumulator, FixedFormat
 from accelsim.trace import LayerTrace
@@ -60,7 +60,8 @@ def test_the_macs_of_a_busy_tpu_take_within_twice_its_power(table: str) -> None:
     hardware = load_hardware(shipped("hwconfigs", "tpu-v1-like"))
     per_s = hardware.array.macs_per_cycle * hardware.clock_mhz * 1e6
     assert per_s == pytest.approx(TPU_MACS_PER_S, rel=0.01)
-    watts = mac(energy(load_energy_table(table)), INT8, [INT32]).value * 1e-12 * per_s
+    pj = step(energy(load_energy_table(table)), INT8, INT32, hardware.array.dataflow).value
+    watts = pj * 1e-12 * per_s
     assert TPU_BUSY_W / 2 < watts < TPU_BUSY_W * 2
 
 

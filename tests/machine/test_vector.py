@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import machine, vector_work
+from machines import machine, random_mask, trace, vector_work
 
 from accelsim.errors import AccelsimError
-from accelsim.machine import Hardware, lower_layer, simulate_layer
-from accelsim.machine.vector import LoweredVector, VectorSimulation
-from accelsim.trace import VectorTrace
+from accelsim.machine import Arithmetic, Hardware, Sram, lower, lower_layer, simulate_layer
+from accelsim.machine.vector import LoweredVector, VectorSimulation, lower_vector
+from accelsim.trace import Function, VectorOperations, VectorTrace
 
 
 def vector_machine(
@@ -161,3 +163,38 @@ def test_a_row_that_does_not_fit_is_refused_with_what_would() -> None:
 def test_too_many_pieces_are_refused() -> None:
     with pytest.raises(AccelsimError, match="8000000 rows are 8000000 pieces of half"):
         run(vector_work(rows=8_000_000), vector_machine(1, 8, 1.0, 0.0))
+
+
+def test_functions_come_from_tables_where_the_unit_has_them() -> None:
+    work = vector_work(by_table=VectorOperations(adds=1, lookups=2))
+    plain = machine(vector={"operations_per_cycle": 1})
+    tabled = machine(vector={"operations_per_cycle": 1, "functions": "table", "table_entries": 64})
+    first, second = lower_vector(work, plain), lower_vector(work, tabled)
+    assert (first.compute_cycles, second.compute_cycles) == (600, 300)
+    counts = second.by_cause["useful_low_work"]
+    assert [*counts] == [
+        ("vector", Arithmetic("add", "fp32"), 100),
+        ("vector", Sram("read", 256), 100 * 2 * 4),
+    ]
+    # Without functions, tables make no difference.
+    assert lower_vector(vector_work(), plain).counts == lower_vector(vector_work(), tabled).counts
+    assert str(tabled).count("functions from tables of 64") == 1
+
+
+def test_the_function_of_every_output_is_done_once_and_takes_no_time() -> None:
+    tanh = Function("tanh", VectorOperations(adds=10, multiplies=11), VectorOperations(lookups=1))
+    mask = random_mask(6, 8, 0.5)
+    layer = trace(6, 5, 8, mask)
+    for unit, expected in (
+        ({}, {"add fp32": 10 * 48, "multiply fp32": 11 * 48}),
+        ({"functions": "table"}, {"read 1024 B SRAM": 4 * 48}),
+    ):
+        hardware = machine(vector=unit)
+        bare, found = lower(layer, hardware), lower(replace(layer, function=tanh), hardware)
+        added = {
+            str(action): number - bare.counts.number(name, action)
+            for name, action, number in found.counts
+            if name == "vector" and number != bare.counts.number(name, action)
+        }
+        assert added == expected
+        assert found.compute_cycles == bare.compute_cycles

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from accelsim.config import load_workload
 from accelsim.errors import InputError
 from accelsim.networks import (
+    BY_TABLE,
+    FUNCTIONS,
     BatchedGemmSpec,
     Conv2dSpec,
     Gemm,
@@ -265,3 +267,25 @@ def test_the_documentation_lists_the_operations_that_are_charged(tmp_path: Path)
         (_, work) = load(tmp_path, f"{kind}, elements: 1").shapes
         assert isinstance(work, VectorWork)
         assert work.operations == operations
+
+
+def test_a_unit_with_tables_looks_up_every_function_of_one_value(tmp_path: Path) -> None:
+    assert BY_TABLE.keys() == FUNCTIONS.keys()
+    assert {name for name, one in BY_TABLE.items() if not one.lookup} == {"relu"}
+    (tmp_path / "w.yaml").write_text(
+        "name: w\nlayers:\n"
+        "  - {name: t, kind: activation, function: tanh, elements: 10}\n"
+        "  - {name: s, kind: softmax, elements: 8, row: 4}\n"
+        "  - {name: n, kind: normalization, elements: 8, row: 4}\n"
+        "  - {name: o, kind: activation, function: tanh, elements: 10, operations: {add: 2}}\n"
+        "  - {name: l, kind: lstm, inputs: 2, hidden: 3, sequence: 1}\n"
+    )
+    found = {shape.name: shape for shape in load_workload(tmp_path / "w.yaml").shapes}
+    tabled = {name: work.by_table for name, work in found.items() if isinstance(work, VectorWork)}
+    assert tabled == {
+        "t": Operations(lookup=1),
+        "s": Operations(add=2, multiply=1, compare=1, lookup=1) * 4,
+        "n": None,
+        "o": None,  # what is given holds for every unit
+        "l_gates": Operations(add=5, multiply=3, lookup=5),
+    }

@@ -123,6 +123,8 @@ def test_markdown_refers_to_files_that_exist(folder: Path) -> None:
 def test_energy_can_be_added_up_by_hand_from_the_tables(folder: Path) -> None:
     total: dict[tuple[str, str, str], float] = defaultdict(float)
     for row in rows(folder / "counts.csv"):
+        assert row["source"]
+        assert row["kind"] in {"measured", "scaled", "estimated"}
         product = int(row["number"]) * float(row["energy_pj_each"])
         assert product == pytest.approx(float(row["energy_pj"]), rel=1e-12)
         total[row["hardware"], row["workload"], row["policy"]] += product

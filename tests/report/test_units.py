@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 import accelsim
+from accelsim.config import energy_table_names, load_energy_table
 from accelsim.errors import AccelsimError
 from accelsim.report.break_even import Curve, curves, unit_name
+from accelsim.report.unit_sources import near, survival
 from accelsim.report.units import findings, write_units_report
 
 SWEPT = ["recompute", "policy.rate"]
@@ -50,7 +53,16 @@ def test_what_grows_is_taken_apart_by_part_of_the_machine() -> None:
     parts = {"dram_pj": 5.0, "scratchpad_a_pj": 1.0, "scratchpad_b_pj": 2.0, "recompute_pj": 0.0}
     more = {"dram_pj": 5.0, "scratchpad_a_pj": 2.0, "scratchpad_b_pj": 3.0, "recompute_pj": 6.0}
     rest = dict.fromkeys(
-        ("array_pj", "queue_pj", "detector_pj", "scratchpad_c_pj", "vector_pj"), 0.0
+        (
+            "array_pj",
+            "queue_pj",
+            "detector_pj",
+            "scratchpad_c_pj",
+            "vector_pj",
+            "wires_pj",
+            "clock_pj",
+        ),
+        0.0,
     )
     first = row("random", 0.0, 1.0, **parts, **rest)
     second = row("random", 0.1, 1.0, **more, **rest)
@@ -101,13 +113,52 @@ def test_the_report_is_written_from_what_is_kept_twice_the_same(tmp_path: Path) 
     assert not found.failed
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
-        write_units_report(found, folder)
+        write_units_report(found, folder, [load_energy_table(n) for n in energy_table_names()])
     names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*.*"))
     assert [str(name) for name in names] == [
-        "figures/added.png", "figures/energy.png", "figures/time.png", "report.md", "results.csv",
+        "counts.csv", "figures/added.png", "figures/energy.png", "figures/sensitivity.png",
+        "figures/time.png", "report.md", "results.csv", "sources.csv",
     ]  # fmt: skip
     for name in names:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
     text = (folders[0] / "report.md").read_text(encoding="utf-8")
-    for sentence in findings(curves(found.rows, found.meta["swept"])):
+    kept = curves(found.rows, found.meta["swept"])
+    for sentence in findings(kept):
         assert sentence in text
+    assert survival(kept, "chunked:chunk=32") in text
+    assert text.count("under 45nm, and") == 1  # one machine, under the study's first table
+
+    # From a number of the report to its source in two steps: counts, and what each costs.
+    counts, sources = (
+        list(csv.DictReader((folders[0] / file).read_text(encoding="utf-8").splitlines()))
+        for file in ("counts.csv", "sources.csv")
+    )
+    costs = {(line["energy_table"], line["action"]): line for line in sources}
+    assert all(line["source"] and line["kind"] for line in sources)
+    for curve in kept:
+        for what, point in {curve.unit: near(curve), **curve.against}.items():
+            cluster = curve.cluster if what == curve.unit else ""
+            mine = [c for c in counts if (c["unit_or_policy"], c["cluster"]) == (what, cluster)]
+            energy = math.fsum(
+                int(c["number"]) * float(costs[curve.table, c["action"]]["energy_pj_each"])
+                for c in mine
+            )
+            assert energy == pytest.approx(point["energy_pj"], rel=1e-12), what
+
+
+def test_whether_a_conclusion_survives_is_told_by_the_verdicts_under_each_table() -> None:
+    def under(table: str, energy: float) -> list[dict[str, Any]]:
+        rows = [row("uniform-high", 0.0, 10.0), row("random", 0.0, 5.0), row("random", 0.1, energy)]
+        return [one | {"energy_table": table} for one in rows]
+
+    same = survival(curves([*under("a", 9.0), *under("b", 9.9)], SWEPT), None)
+    assert same == (
+        "**The conclusion survives every table (a, b)**: whether a unit takes less energy at a rate"
+        " of 10%, against uniform-high it is the same under all of them in 1 of 1 cases."
+    )
+    other = survival(curves([*under("a", 9.0), *under("b", 10.1)], SWEPT), None)
+    assert other == (
+        "**The conclusion does not survive every table (a, b)**: whether a unit takes less energy"
+        " at a rate of 10%, against uniform-high it is the same under all of them in 0 of 1 cases,"
+        " and not for array, flagged PEs on m."
+    )

@@ -75,13 +75,13 @@ def test_a_slower_memory_is_named_as_the_cause(runs: dict[str, Path]) -> None:
 def test_another_table_changes_what_actions_cost_and_not_how_many_there_are(
     runs: dict[str, Path],
 ) -> None:
-    cycles, energy, _ = compare(runs, "edge random:rate=0.1", "cheap random:rate=0.1").breakdowns
+    cycles, energy, *_ = compare(runs, "edge random:rate=0.1", "cheap random:rate=0.1").breakdowns
     assert not cycles.parts
     assert {part.why for part in energy.parts} == {"pJ each"}
 
 
 def test_another_policy_changes_how_many_actions_there_are(runs: dict[str, Path]) -> None:
-    _, energy, _ = compare(runs, "edge uniform-low", "edge random:rate=0.1").breakdowns
+    _, energy, *_ = compare(runs, "edge uniform-low", "edge random:rate=0.1").breakdowns
     assert "number" in {part.why for part in energy.parts}
     assert "pJ each" not in {part.why for part in energy.parts}
     assert any(
@@ -92,7 +92,7 @@ def test_another_policy_changes_how_many_actions_there_are(runs: dict[str, Path]
 def test_a_memory_of_another_size_is_the_same_action_at_another_cost(
     runs: dict[str, Path],
 ) -> None:
-    _, energy, _ = compare(runs, "edge uniform-low", "mid uniform-low").breakdowns
+    _, energy, *_ = compare(runs, "edge uniform-low", "mid uniform-low").breakdowns
     read = [part for part in energy.parts if part.where.startswith("scratchpad_b: read")]
     assert {part.why for part in read} == {"number", "pJ each"}
     assert read[0].where == "scratchpad_b: read 32768 B SRAM → read 131072 B SRAM"

@@ -1,0 +1,184 @@
+"""Where the numbers of a study over recompute units come from, and how far they can be trusted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from accelsim.energy import EnergyTable
+from accelsim.energy.sensitivity import (
+    LEAKAGE,
+    Spread,
+    Swing,
+    constant_of,
+    interval,
+    saving,
+    spreads,
+    swings,
+)
+from accelsim.machine import parse_action
+from accelsim.report.break_even import HIGH, LOOKED_AT, Curve, Row, value
+from accelsim.study import Study
+
+COUNTED = ("component", "action", "cause", "number", "unit")
+SOURCED = ("action", "energy_pj_each", "kind", "node_nm", "voltage_v", "source")
+
+
+def near(curve: Curve) -> Row:
+    """Return the point at the rate that is looked at."""
+    return min(curve.rows, key=lambda row: abs(row["recompute_rate"] - LOOKED_AT))
+
+
+def files(study: Study, found: Sequence[Curve]) -> dict[str, str]:
+    """Return `counts.csv`, what each unit does at that rate, and `sources.csv`, what each action
+    costs under every table and who says so. A count times a cost is a term of an energy.
+    """
+    counts: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    sources: dict[tuple[str, str], dict[str, Any]] = {}
+    for curve in found:
+        for name, row in {curve.unit: near(curve), **curve.against}.items():
+            detail = study.detail(row["point"])
+            if detail is None:
+                continue
+            # How often anything is done does not depend on what it costs.
+            key = (curve.hardware, curve.setting, curve.cluster * (name == curve.unit), name)
+            head = dict(zip(("hardware", "setting", "cluster", "unit_or_policy"), key, strict=True))
+            rate = {"recompute_rate": row["recompute_rate"]}
+            if key not in counts:
+                counts[key] = [
+                    head | rate | {column: line[column] for column in COUNTED}
+                    for line in detail["counts"]
+                ]
+            for line in detail["counts"]:
+                sources[curve.table, line["action"]] = {"energy_table": curve.table} | {
+                    column: line[column] for column in SOURCED
+                }
+    return {
+        "counts.csv": _csv(itertools.chain.from_iterable(counts.values())),
+        "sources.csv": _csv(sources[key] for key in sorted(sources)),
+    }
+
+
+def survival(found: Sequence[Curve], cheap: str | None) -> str:
+    """Say plainly whether it depends on the table if units pay at the rate that is looked at."""
+    tables = sorted({curve.table for curve in found})
+    parts, lost = [], 0
+    for policy in (HIGH, *([] if cheap is None else [cheap])):
+        verdicts: dict[tuple[str, str, str, str], set[bool]] = {}
+        for curve in found:
+            place = (curve.hardware, curve.setting, curve.unit, curve.cluster)
+            pays = value(near(curve), "energy") < value(curve.against[policy], "energy")
+            verdicts.setdefault(place, set()).add(pays)
+        changed = [place for place, both in verdicts.items() if len(both) > 1]
+        lost += len(changed)
+        same = len(verdicts) - len(changed)
+        units = ", ".join(dict.fromkeys(f"{unit} on {machine}" for machine, _, unit, _ in changed))
+        parts.append(
+            f"against {policy} it is the same under all of them in {same} of {len(verdicts)} cases"
+            + (f", and not for {units}" if changed else "")
+        )
+    return (
+        f"**The conclusion {'does not survive' if lost else 'survives'} every table"
+        f" ({', '.join(tables)})**: whether a unit takes less energy at a rate of"
+        f" {LOOKED_AT:.0%}, {'; '.join(parts)}."
+    )
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What the best unit of a machine saves against uniform-high, and what moves that."""
+
+    curve: Curve
+    ours: dict[str, float]
+    theirs: dict[str, float]
+    spreads: list[Spread]
+
+    @cached_property
+    def swings(self) -> list[Swing]:
+        """What each constant does to the saving, the greatest first; those that do nothing not."""
+        found = swings(self.ours, self.theirs, self.spreads)
+        return [swing for swing in found if swing.size > 0.0]
+
+    def sentence(self) -> str:
+        """Return the saving, its interval, and what decides most, in words."""
+        low, high = interval(self.ours, self.theirs, self.spreads)
+        verdict = (
+            "whatever of these holds, it pays"
+            if low > 0.0
+            else "whatever of these holds, it does not pay"
+            if high <= 0.0
+            else "the sources, and not the machine, decide whether it pays"
+        )
+        curve, most = self.curve, ""
+        if self.swings:
+            first = self.swings[0]
+            ends = sorted((-first.at_low, -first.at_high))
+            most = f" Most depends on {first.spread.constant}: {ends[0]:+.1%} to {ends[1]:+.1%}."
+        where = f"{curve.hardware} ({curve.setting})" if curve.setting else curve.hardware
+        return (
+            f"**{where}**: at a rate of {LOOKED_AT:.0%} {curve.unit} takes"
+            f" {-saving(self.ours, self.theirs):+.1%} against {HIGH} under {curve.table}, and"
+            f" {-high:+.1%} to {-low:+.1%} with every constant anywhere between its sources:"
+            f" {verdict}.{most}"
+        )
+
+
+def trust(study: Study, found: Sequence[Curve], tables: Sequence[EnergyTable]) -> list[Trust]:
+    """Return, for each machine and setting, how far the saving of its best unit can be trusted.
+
+    Only those under the first table of the study, and if that is one of `tables`.
+    """
+    first = found[0]
+    own = next((table for table in tables if table.name == first.table), None)
+    if own is None:
+        return []
+    places: dict[tuple[str, str], list[Curve]] = {}
+    for curve in found:
+        if (curve.table, curve.cluster) == (first.table, first.cluster):
+            places.setdefault((curve.hardware, curve.setting), []).append(curve)
+    kept = []
+    for curves in places.values():
+        best = min(curves, key=lambda curve: value(near(curve), "energy"))
+        ours, theirs = _terms(study, near(best)), _terms(study, best.against[HIGH])
+        if ours is None or theirs is None:
+            continue
+        actions = {**ours[1], **theirs[1]}
+        spread = [
+            one
+            for one in spreads(actions.values(), own, tables)
+            if one.constant in {*ours[0], *theirs[0]}
+        ]
+        kept.append(Trust(best, ours[0], theirs[0], spread))
+    return kept
+
+
+def _terms(study: Study, row: Row) -> tuple[dict[str, float], dict[str, Any]] | None:
+    """Return pJ by constant, leakage with them, and an action of each."""
+    detail = study.detail(row["point"])
+    if detail is None:
+        return None
+    terms: dict[str, float] = {}
+    actions = {}
+    for line in detail["counts"]:
+        action = parse_action(line["action"])
+        name = constant_of(action)
+        terms[name] = terms.get(name, 0.0) + line["energy_pj"]
+        actions[name] = action
+    if detail["leakage_pj"]:
+        terms[LEAKAGE] = detail["leakage_pj"]
+    return terms, actions
+
+
+def _csv(rows: Iterable[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    kept = list(rows)
+    if kept:
+        writer = csv.DictWriter(stream, list(kept[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(kept)
+    return stream.getvalue()

@@ -1,0 +1,94 @@
+"""Energy tables that a study or its machines name by their paths."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from grids import MACHINE, WORKLOAD, run
+
+import accelsim
+from accelsim.config import load_study
+from accelsim.errors import InputError
+from accelsim.study.plan import make_plan
+
+SHIPPED = Path(accelsim.__file__).parent / "energy" / "tables" / "45nm.yaml"
+HEAD = "name: grid\nhardware: machines/m.yaml\nworkload: shapes.yaml\npolicy: uniform-high\n"
+ADD = "{operation: add, format: fp32, energy_pj: 0.9,"
+
+
+def folder(path: Path, sweep: str) -> Path:
+    """Write a study, a machine with a table of its own in another folder, and two tables."""
+    text = SHIPPED.read_text(encoding="utf-8")
+    for name in ("machines/tables", "mine"):
+        (path / name).mkdir(parents=True)
+    (path / "machines" / "m.yaml").write_text(MACHINE + "energy_table: tables/own.yaml\n")
+    own, dear = text.replace("name: 45nm", "name: own"), text.replace("name: 45nm", "name: dear")
+    assert ADD in text
+    (path / "machines" / "tables" / "own.yaml").write_text(own, encoding="utf-8")
+    (path / "mine" / "dear.yaml").write_text(
+        dear.replace(ADD, ADD.replace("0.9", "1.8")), encoding="utf-8"
+    )
+    (path / "shapes.yaml").write_text(WORKLOAD)
+    (path / "grid.yaml").write_text(HEAD + f"sweep: {{{sweep}}}\n")
+    return path / "grid.yaml"
+
+
+def test_tables_are_swept_by_paths_relative_to_the_study(tmp_path: Path) -> None:
+    file = folder(tmp_path, "energy_table: [45nm, mine/dear.yaml, machines/tables/own.yaml]")
+    found = {row["energy_table"]: row for row in run(file).rows}
+    assert set(found) == {"45nm", "dear", "own"}
+    assert found["own"]["energy_pj"] == found["45nm"]["energy_pj"]
+    # Every fp32 addition, of sums and of biases, takes 0.9 pJ more.
+    macs, outputs = 12 * 5 * 16 + 12 * 16 * 3, 12 * 16 + 12 * 3
+    more = found["dear"]["energy_pj"] - found["own"]["energy_pj"]
+    assert more == pytest.approx(0.9 * (macs + outputs))
+
+
+@pytest.mark.parametrize("where", [".", "machines", "elsewhere"])
+def test_a_machine_s_own_table_stays_its_own_where_something_else_is_swept(
+    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder(tmp_path, "array.rows: [2, 4]")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / where)
+    found = run(Path(os.path.relpath(file)))
+    assert {row["energy_table"] for row in found.rows} == {"own"}
+
+
+def test_a_table_is_told_by_its_content_and_not_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder(tmp_path, "energy_table: [mine/dear.yaml]")
+    dear = tmp_path / "mine" / "dear.yaml"
+    (before,) = make_plan(load_study(file)).keys
+    monkeypatch.chdir(tmp_path)  # the same table, by another path
+    assert make_plan(load_study("grid.yaml")).keys == [before]
+    dear.rename(tmp_path / "mine" / "moved.yaml")
+    file.write_text(file.read_text().replace("dear.yaml", "moved.yaml"))
+    assert make_plan(load_study(file)).keys == [before]
+    moved = tmp_path / "mine" / "moved.yaml"
+    moved.write_text(moved.read_text(encoding="utf-8").replace("1.8", "1.7"), encoding="utf-8")
+    assert make_plan(load_study(file)).keys != [before]
+
+
+def test_a_table_that_is_swept_is_an_input_of_the_study(tmp_path: Path) -> None:
+    study = load_study(folder(tmp_path, "energy_table: [45nm, mine/dear.yaml]"))
+    assert tmp_path / "mine" / "dear.yaml" in study.files
+    assert tmp_path / "machines" / "tables" / "own.yaml" in [f.resolve() for f in study.files]
+
+
+def test_a_table_that_is_not_there_or_not_right_is_refused(tmp_path: Path) -> None:
+    file = folder(tmp_path, "energy_table: [mine/none.yaml]")
+    with pytest.raises(InputError) as caught:
+        load_study(file)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{file}:5: energy_table: no such file: {tmp_path}/mine/none.yaml")
+    file.write_text(HEAD + "sweep: {energy_table: [mine/dear.yaml]}\n")
+    dear = tmp_path / "mine" / "dear.yaml"
+    dear.write_text(dear.read_text(encoding="utf-8").replace("1.8", "-1.8"), encoding="utf-8")
+    line = next(i for i, text in enumerate(dear.read_text().splitlines(), 1) if "-1.8" in text)
+    with pytest.raises(InputError) as caught:
+        load_study(file)
+    assert caught.value.problems[0].startswith(f"{dear}:{line}: arithmetic[6].energy_pj: got -1.8")
