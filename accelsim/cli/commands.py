@@ -243,15 +243,17 @@ def study(file: Path, jobs: int | None, out: Path | None, retry: bool, only_plan
 
 
 @commands.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-def report(folder: Path) -> None:
-    """Write a report of the study in DIR, beside its results: which recompute unit pays, up to
-    which rate. Nothing is simulated.
-    """
-    from accelsim.report.units import write_units_report  # figures take a second to import
-    from accelsim.study import Study
+@click.argument("where", type=click.Path(path_type=Path), metavar="DIR|FILE")
+def report(where: Path) -> None:
+    """Write a report of a study, beside its results: a page, Markdown, figures and a table.
 
-    click.echo(f"The report is {write_units_report(Study(folder), folder)}")
+    DIR holds the results; FILE is the study's, with its results beside it. Nothing is simulated.
+    """
+    from accelsim.report.study_report import write_report  # figures take a second to import
+    from accelsim.study import Study, results_folder
+
+    folder = results_folder(where)
+    click.echo(f"The report is {write_report(Study(folder), folder)}")
 
 
 @commands.command()

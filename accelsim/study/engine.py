@@ -115,6 +115,11 @@ def count_points(source: str | Path, out: str | Path | None = None) -> str:
     )
 
 
+def results_folder(where: Path) -> Path:
+    """Return the folder with the results of a study: `where`, or the one beside its file."""
+    return where if where.is_dir() or not where.is_file() else folder_of(load_study(where))
+
+
 def _keys(plan: Plan) -> enumerate[bytes]:
     return enumerate(plan.keys)
 
