@@ -1,7 +1,7 @@
 """The machine: its types, what it does with a layer, how long that takes, and what it counts."""
 
 from accelsim.machine.bottleneck import Bottleneck, find_bottleneck
-from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram
+from accelsim.machine.counts import Action, Arithmetic, Counts, DramAccess, Sram, parse_action
 from accelsim.machine.hardware import DramType, Dual, Hardware, Lanes, Rerun
 from accelsim.machine.layers import Lowered, Simulated, lower_layer, simulate_layer
 from accelsim.machine.lower import LoweredLayer, lower
@@ -47,6 +47,7 @@ __all__ = [
     "lower",
     "lower_layer",
     "opening",
+    "parse_action",
     "simulate",
     "simulate_every_visit",
     "simulate_layer",

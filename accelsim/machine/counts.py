@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from accelsim.numerics import FixedFormat, FloatFormat
 
@@ -52,6 +52,18 @@ class DramAccess:
 
 
 Action = Arithmetic | Sram | DramAccess
+
+
+def parse_action(text: str) -> Action:
+    """Return the action that prints as `text`. Raises ValueError if none does."""
+    operation, _, rest = text.partition(" ")
+    if operation in get_args(Operation) and rest:
+        return Arithmetic(cast(Operation, operation), rest)
+    if operation in ("read", "write") and rest:
+        access = cast(Literal["read", "write"], operation)
+        capacity = rest.removesuffix(" B SRAM")
+        return DramAccess(access, rest) if capacity == rest else Sram(access, int(capacity))
+    raise ValueError(f"{text!r} is not an action")
 
 
 class Counts:

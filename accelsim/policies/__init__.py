@@ -17,6 +17,7 @@ from accelsim.policies.base import (
     RecomputingPolicy,
 )
 from accelsim.policies.chunked import Chunked
+from accelsim.policies.control import Control
 from accelsim.policies.layers import PerLayer, policy_at
 from accelsim.policies.next_layer import NextLayer
 from accelsim.policies.oracle import Oracle
@@ -95,6 +96,7 @@ __all__ = [
     "Absolute",
     "Calibration",
     "Chunked",
+    "Control",
     "LayerValues",
     "LayerView",
     "NextLayer",

@@ -29,7 +29,8 @@ from accelsim.study.table import Row, as_text
 
 MAX_SCOPES = 6
 """Scopes that have figures of their own; what is true of the rest is in the tables."""
-MAX_MAPS = 6
+MAX_FRONTS, MAX_MAPS, MAX_STACKS = 12, 6, 8
+"""Pictures of a section: more would not be looked at. Findings are of every scope."""
 MAX_BARS = 24
 MAX_ROWS = 300
 MAX_GANTTS = 4
@@ -110,13 +111,15 @@ def fronts(survey: Survey) -> Section | None:
     findings: list[str] = []
     figures = []
     for number, scope in enumerate(survey.scopes[:MAX_SCOPES], 1):
-        images = []
+        images: list[Image] = []
         for upward, sign, across in drawn:
             front = survey.front(scope, {across: -1, upward: sign})
             if not front:
                 continue
             sentence = _front_sentence(survey, scope, (upward, sign, across), front)
             findings.append(sentence)
+            if number > 1 and number * len(drawn) > MAX_FRONTS:
+                continue
             draw = partial(
                 plots.pareto, survey=survey, scope=scope, pair=(upward, sign, across), front=front
             )
@@ -136,9 +139,20 @@ def fronts(survey: Survey) -> Section | None:
     shown = tuple(figure for figure in figures if figure.images)
     return Section(
         "Pareto fronts",
+        paragraphs=_some(survey, len(shown)),
         findings=tuple(findings),
         figures=shown,
         tables=tuple(table for table in tables if table.rows),
+    )
+
+
+def _some(survey: Survey, drawn: int) -> tuple[str, ...]:
+    """Say of how many scopes there are figures, if not of all."""
+    if drawn == len(survey.scopes):
+        return ()
+    return (
+        f"Figures are of the first {drawn} of {len(survey.scopes)} pairs of workload and energy"
+        f" table; {REST}.",
     )
 
 
@@ -285,6 +299,8 @@ def energies(survey: Survey) -> Section | None:
         if not rows:
             continue
         findings.append(_energy_sentence(survey, scope, rows))
+        if number * len(plots.PARTS) > MAX_STACKS:
+            continue
         names = [bar_name(survey, survey.rows[row], kind) for row in rows]
         images = []
         for by in plots.PARTS:
@@ -302,7 +318,12 @@ def energies(survey: Survey) -> Section | None:
         )
     if not figures:
         return None
-    return Section("Where the energy goes", findings=tuple(findings), figures=tuple(figures))
+    return Section(
+        "Where the energy goes",
+        paragraphs=_some(survey, len(figures)),
+        findings=tuple(findings),
+        figures=tuple(figures),
+    )
 
 
 def bars(survey: Survey, scope: Scope) -> tuple[list[int], str]:

@@ -72,7 +72,8 @@ def quantity(column: str, values: Iterable[float] = ()) -> Quantity:
 
 
 def _words(column: str, suffix: str) -> str:
-    return column.removesuffix(suffix).replace("_", " ")
+    words = column.removesuffix(suffix).replace("_", " ")
+    return f"KL{words[2:]}" if words.startswith("kl ") else words
 
 
 def _prefix(values: list[float]) -> tuple[float, str]:

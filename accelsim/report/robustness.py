@@ -18,7 +18,7 @@ from accelsim.energy.sensitivity import (
     terms,
 )
 from accelsim.report.findings import Case, Demo
-from accelsim.result import Run
+from accelsim.report.runs import KeptRun
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Robustness:
 
 def robustness(demo: Demo, case: Case) -> Robustness:
     """Return how far one case depends on its machine's table."""
-    table = next(table for table in demo.tables if table.name == case.table.name)
-    return Robustness(case, table, demo.tables)
+    table = next(table for table in demo.known_tables if table.name == case.table.name)
+    return Robustness(case, table, demo.known_tables)
 
 
 def side_by_side(demo: Demo) -> list[tuple[str, list[str]]]:
@@ -129,7 +129,7 @@ def _verdicts(demo: Demo, case: Case) -> set[tuple[bool, bool]]:
     return {(one.pays_against_high, one.pays) for one in charged}
 
 
-def _terms(run: Run) -> dict[str, float]:
+def _terms(run: KeptRun) -> dict[str, float]:
     return terms(run.energy_lines, run.leakage_pj or 0.0)
 
 

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from accelsim.energy import EnergyTable
 from accelsim.errors import one_line
 from accelsim.files import make_folder, write_whole
 from accelsim.report import overview
+from accelsim.report.findings import Demo, demo_of
 from accelsim.report.gantt import Opening
+from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
 from accelsim.report.page import Report, Section, render
 from accelsim.report.survey import Survey
 from accelsim.report.units import units_section
@@ -20,16 +23,27 @@ from accelsim.study.table import to_csv
 DETAILS = "details.json"
 
 
-def write_report(study: Study, folder: Path) -> Path:
+def write_report(
+    study: Study,
+    folder: Path,
+    tables: Iterable[EnergyTable] = (),
+    command: str | None = None,
+) -> Path:
     """Write the report of a study into `folder`: every file whole. Returns the path of the page.
 
-    Nothing is simulated, and the same results give the same bytes.
+    Nothing is simulated, and the same results give the same bytes. `tables` are those that the
+    study was charged by; what is said of their sources needs them. `command` is what wrote it.
     """
     survey = Survey(study)
+    demo = demo_of(study, tables)
     timed = overview.timed_rows(survey)
     details = study.details(survey.rows[row]["point"] for row in timed)
     kept = {point: detail for point, detail in details.items() if detail is not None}
-    files: dict[str, bytes | str] = render(_report(survey, _openings(survey, timed, kept)))
+    command = command or f"accelsim report {folder_name(study)}"
+    report = _report(survey, _openings(survey, timed, kept), demo, command)
+    files: dict[str, bytes | str] = render(report)
+    if demo is not None:
+        files |= kappa_files(demo)
     files["results.csv"] = to_csv(study.rows)
     if kept:
         files[DETAILS] = _lines(kept)
@@ -61,9 +75,16 @@ def _lines(details: dict[int, dict[str, Any]]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def _report(survey: Survey, openings: dict[int, Opening]) -> Report:
+def _report(
+    survey: Survey, openings: dict[int, Opening], demo: Demo | None, command: str
+) -> Report:
     study = survey.study
     sections: list[Section] = []
+    answer = overview.summary(survey)
+    if demo is not None:
+        sections += kappa_sections(demo)
+        sections.append(Section("The best points", findings=tuple(answer[1:])))
+        answer = [*demo.answer(), answer[0]]
     if survey.rows:
         sections += [one for one in (units_section(study),) if one is not None]
         sections += overview.sections(survey, openings)
@@ -71,11 +92,11 @@ def _report(survey: Survey, openings: dict[int, Opening]) -> Report:
     failed = overview.failed_table(survey)
     if failed is not None:
         sections.append(Section("Failed points", findings=(_failures(study),), tables=(failed,)))
-    sections.append(_repeat(study))
+    sections.append(_repeat(study, command))
     return Report(
-        title=f"Study {one_line(study.name)}",
-        command=f"accelsim report {folder_name(study)}",
-        answer=tuple(overview.summary(survey)),
+        title=TITLE if demo is not None else f"Study {one_line(study.name)}",
+        command=command,
+        answer=tuple(answer),
         sections=tuple(sections),
         manifest=_manifest(study),
     )
@@ -98,7 +119,7 @@ def _failures(study: Study) -> str:
     )
 
 
-def _repeat(study: Study) -> Section:
+def _repeat(study: Study, command: str) -> Section:
     source = study.meta.get("source")
     made = (
         f"The points were computed by accelsim study {source}."
@@ -109,7 +130,7 @@ def _repeat(study: Study) -> Section:
         "To repeat this",
         paragraphs=(
             f"{made} This page, report.md and the figures were written from them, without"
-            f" simulating anything, by accelsim report {folder_name(study)}. Every point is in"
+            f" simulating anything, by {command}. Every point is in"
             " results.csv, units in the header; layers and counts of the points whose timelines are"
             f" shown are in {DETAILS}.",
         ),
@@ -117,6 +138,9 @@ def _repeat(study: Study) -> Section:
 
 
 def _manifest(study: Study) -> str:
-    keys = ("name", "source", "objectives", "constraints", "swept", "inputs_sha256", "versions")
+    keys = (
+        "name", "source", "objectives", "constraints", "swept", "inputs_sha256",
+        "energy_tables_sha256", "versions",
+    )  # fmt: skip
     given = {key: study.meta.get(key) for key in keys}
     return json.dumps(given, indent=2, ensure_ascii=False, sort_keys=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -31,7 +32,7 @@ DPI = 100
 RASTER = 600
 """A figure with more marks than this has them as pixels, and its text and axes as shapes."""
 _METADATA = ("Date", "Creator", "Format", "Type")
-_FONTS = b"'DejaVu Sans', Verdana, sans-serif"
+_FONTS = "'DejaVu Sans', Verdana, sans-serif"
 _SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "accelsim",
     "svg.fonttype": "none",  # text stays text: small, sharp, and found by a search
@@ -71,11 +72,13 @@ def svg(draw: Callable[[Axes], Any], width: float = WIDTH, height: float = HEIGH
 
 def svg_of(figure: Figure) -> bytes:
     """Return a figure as an SVG file."""
-    stream = io.BytesIO()
+    stream = io.StringIO()
     with drawing():
-        figure.savefig(stream, format="svg", metadata=dict.fromkeys(_METADATA))
+        # Figure.savefig would draw everything once more, to find out how large it is.
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(stream, metadata=dict.fromkeys(_METADATA))
     # Where DejaVu Sans is missing, its sister Verdana has letters of the same width.
-    return stream.getvalue().replace(b"'DejaVu Sans', sans-serif", _FONTS)
+    return stream.getvalue().replace("'DejaVu Sans', sans-serif", _FONTS).encode()
 
 
 def logarithmic(axes: Axes, which: str) -> None:

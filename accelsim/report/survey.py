@@ -99,9 +99,17 @@ class Survey:
         return any(is_number(row.get(column)) for row in self.rows)
 
     def column(self, name: str) -> Numbers:
-        """Return a column, NaN where a row has no number."""
-        values: list[Any] = [row.get(name) for row in self.rows]
-        return np.array([float(v) if is_number(v) else math.nan for v in values])
+        """Return a column, NaN where a row has no number; it is not to be changed."""
+        if name not in self._columns:
+            values: list[Any] = [row.get(name) for row in self.rows]
+            found = np.array([float(v) if is_number(v) else math.nan for v in values])
+            found.flags.writeable = False
+            self._columns[name] = found
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, Numbers]:
+        return {}
 
     @cached_property
     def _quantities(self) -> dict[str, Quantity]:
@@ -168,11 +176,7 @@ class Survey:
         Rows that differ in this dimension alone (and not in a seed) are compared, the greatest
         with the least, and the median of these ratios is returned; 1 where there are no such rows.
         """
-        values = self.column(column)[scope.rows]
-        others = [d.codes[scope.rows] for d in self.dimensions if d.key != key.key]
-        seeds = dimension(SEED, [row.get(SEED) for row in self.rows]).codes[scope.rows]
-        place = np.unique(np.stack([*others, seeds], axis=1), axis=0, return_inverse=True)[1]
-        place = place.reshape(-1)
+        values, place = self.column(column)[scope.rows], self._alike(scope, key)
         usable = np.isfinite(values) & (values > 0.0)
         low = np.full(place.max(initial=-1) + 1, np.inf)
         high, number = np.zeros(len(low)), np.zeros(len(low), np.int64)
@@ -181,6 +185,24 @@ class Survey:
         np.add.at(number, place[usable], 1)
         several = number > 1
         return float(np.median(high[several] / low[several])) if several.any() else 1.0
+
+    def _alike(self, scope: Scope, key: Dimension) -> NDArray[np.int64]:
+        """Return a number for each row of a scope, equal for those that differ in `key` alone."""
+        mark = scope.workload, scope.table, key.key
+        if mark not in self._alikes:
+            codes = [d.codes[scope.rows] for d in self.dimensions if d.key != key.key]
+            codes.append(self._seeds.codes[scope.rows])
+            found = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1]
+            self._alikes[mark] = found.reshape(-1)
+        return self._alikes[mark]
+
+    @cached_property
+    def _alikes(self) -> dict[tuple[str, str, str], NDArray[np.int64]]:
+        return {}
+
+    @cached_property
+    def _seeds(self) -> Dimension:
+        return dimension(SEED, [row.get(SEED) for row in self.rows])
 
     def name(self, row: Row) -> str:
         """Return a point in words: its number, machine, policy and what is swept of a machine."""

@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from accelsim.study.engine import Unwatched, Watch, results_folder, study
+from accelsim.study.engine import Unwatched, Watch, results_folder, study, table_digest
 from accelsim.study.execute import Executor, Setup, in_this_process
 from accelsim.study.front import pareto_front
 from accelsim.study.plan import Plan, slug
@@ -42,6 +42,7 @@ __all__ = [
     "results_folder",
     "slug",
     "study",
+    "table_digest",
 ]
 
 
