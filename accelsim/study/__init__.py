@@ -15,7 +15,6 @@ from accelsim.study.front import pareto_front
 from accelsim.study.plan import Plan, slug
 from accelsim.study.processes import in_processes
 from accelsim.study.results import Study
-from accelsim.study.series import infer_all, measure_all
 from accelsim.study.store import Store, open_store, read_store
 from accelsim.study.work import Batch, Bench, Group, Outcome, Point
 
@@ -34,8 +33,6 @@ __all__ = [
     "Watch",
     "in_processes",
     "in_this_process",
-    "infer_all",
-    "measure_all",
     "open_store",
     "pareto_front",
     "read_store",

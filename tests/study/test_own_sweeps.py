@@ -137,3 +137,17 @@ def test_controls_count_towards_the_points_that_are_too_many(tmp_path: Path) -> 
     )
     with pytest.raises(InputError, match="makes 1,100,000 points, expected at most 1,000,000"):
         load_study(folder(tmp_path, text))
+
+
+def test_the_study_in_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    folder(tmp_path)
+    (tmp_path / "tiny.yaml").rename(tmp_path / "mine.yaml")
+    (tmp_path / "lanes.yaml").write_text(example, encoding="utf-8")
+    study = load_study(tmp_path / "lanes.yaml")
+    (grid,) = study.grids
+    # Two machines with lanes; a uniform policy, 20 selective ones, a random one with 3 seeds, 2
+    # chunked ones, and the oracle with 2 controls.
+    assert len(grid.machines) == 2 * 3 * 5 * 5
+    assert len(grid.policies) == 1 + 20 + 3 + 2 + 3
