@@ -38,6 +38,7 @@ from accelsim.machine import (
     VectorSimulation,
     chrome_trace,
     find_bottleneck,
+    opening,
 )
 from accelsim.policies import Policy
 from accelsim.trace import LayerTrace, VectorTrace
@@ -77,6 +78,25 @@ class LayerRun:
         lowered = replace(self.lowered, **changes)
         changes = {"layer": lowered}
         return LayerRun(lowered, replace(self.simulation, **changes))
+
+    @cached_property
+    def opening(self) -> dict[str, Any]:
+        """The first cycles of the layer as plain values: spans of cycles by unit and by cause."""
+        found = opening(self.lowered, self.simulation.hardware)
+        busy: dict[str, list[tuple[int, int]]] = {}
+        stalls: dict[str, list[tuple[int, int]]] = {}
+        for interval in found.intervals:
+            span = interval.start_cycles, interval.end_cycles
+            busy.setdefault(interval.unit, []).append(span)
+        for stall in found.stalls:
+            stalls.setdefault(stall.cause, []).append((stall.start_cycles, stall.end_cycles))
+        return {
+            "layer": self.trace.name,
+            "total_cycles": self.simulation.total_cycles,
+            "cycles": found.total_cycles,
+            "busy_cycles": busy,
+            "stall_cycles": stalls,
+        }
 
     def _tiling(self) -> dict[str, Any]:
         """Return the tiles of a product or of the first step of a recurrent layer, if any."""
@@ -331,6 +351,11 @@ class Run:
                 for line in self.energy_lines
             ],
         }
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """How the longest layer begins: who is busy when, and what it stalls for."""
+        return max(self.layers, key=lambda layer: layer.simulation.total_cycles).opening
 
     def as_trace(self) -> dict[str, Any]:
         """Return the timelines of all layers as Chrome trace events, for Perfetto."""

@@ -10,7 +10,6 @@ import pytest
 
 import accelsim
 from accelsim.config import energy_table_names, load_energy_table, shipped
-from accelsim.demo import MACHINES
 from accelsim.energy import CAUSES, by_component, charge
 from accelsim.machine import Arithmetic, ByCause, Hardware, LoweredLayer, Simulation, simulate
 from accelsim.networks import Gemm, Workload
@@ -25,6 +24,9 @@ WORKLOAD = shipped("workloads", "digits-relu")
 
 def run(machine: str, policy: str) -> accelsim.Run:
     return accelsim.run(shipped("hwconfigs", machine), WORKLOAD, policy)
+
+
+MACHINES = ("edge-16x16", "mid-32x32", "datacentre-128x128")
 
 
 @pytest.mark.parametrize("machine", MACHINES)

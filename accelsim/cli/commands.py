@@ -258,16 +258,19 @@ def study(file: Path, jobs: int | None, out: Path | None, retry: bool, only_plan
 
 
 @commands.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-def report(folder: Path) -> None:
-    """Write a report of the study in DIR, beside its results: which recompute unit pays, up to
-    which rate. Nothing is simulated.
-    """
-    from accelsim.report.units import write_units_report  # figures take a second to import
-    from accelsim.study import Study
+@click.argument("where", type=click.Path(path_type=Path), metavar="DIR|FILE")
+def report(where: Path) -> None:
+    """Write a report of a study, beside its results: a page, Markdown, figures and a table.
 
-    tables = [load_energy_table(name) for name in energy_table_names()]
-    click.echo(f"The report is {write_units_report(Study(folder), folder, tables)}")
+    DIR holds the results; FILE is the study's, with its results beside it. Nothing is simulated.
+    """
+    from accelsim.demo import tables_of
+    from accelsim.report.study_report import write_report  # figures take a second to import
+    from accelsim.study import Study, results_folder
+
+    folder = results_folder(where)
+    found = Study(folder)
+    click.echo(f"The report is {write_report(found, folder, tables_of(found))}")
 
 
 @commands.command()
@@ -329,11 +332,21 @@ def download_datasets(names: tuple[str, ...]) -> None:
     help="Folder for the report.",
 )
 def demo(out: Path) -> None:
-    """Run the digit networks on three machines under every policy, and write a report."""
-    from accelsim.demo import run_demo  # figures take a second to import, and only this draws any
+    """Run the digit networks on three machines under every policy, and write a report.
 
-    found = run_demo(out, _progress)
-    for paragraph in found.answer():
+    It is a study: what is done already is not done again.
+    """
+    from accelsim.cli.watch import Terminal
+    from accelsim.demo import run_demo  # figures take a second to import
+    from accelsim.report.findings import demo_of
+
+    terminal = Terminal()
+    try:
+        found = run_demo(out, watch=terminal)
+    except KeyboardInterrupt:
+        _fail(terminal.interrupted, status=INTERRUPTED_STATUS)
+    kappa = demo_of(found, ())
+    for paragraph in kappa.answer() if kappa else ():
         click.echo(paragraph)
     click.echo(f"The report is {out / 'report.html'}")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from accelsim.config.document import Document, Location, shown
 from accelsim.config.load import hardware_of
@@ -24,12 +24,11 @@ from accelsim.config.sweep import (
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.errors import AccelsimError, InputError, one_line
 from accelsim.machine import Hardware
-from accelsim.policies import Policy
+from accelsim.policies import Control, Policy, RecomputingPolicy
 
 MAX_PROBLEMS = 20
 """A bad key can spoil a million machines; this many lines tell as much."""
 Thing = TypeVar("Thing")
-Of = TypeVar("Of", Hardware, Policy)
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,15 @@ class Variant(Generic[Thing]):
 
 
 @dataclass(frozen=True)
+class Rule:
+    """A policy of a study, what is swept of it alone, and the seeds of its controls."""
+
+    policy: Policy
+    axes: tuple[Axis, ...] = ()
+    controls: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Grid:
     """Every machine with every workload under every policy."""
 
@@ -55,13 +63,17 @@ def check_keys(
     document: Document,
     grids: list[list[Axis]],
     machines: list[Hardware],
-    policies: list[Policy],
+    rules: list[Rule],
 ) -> None:
     """Report keys that no machine or no policy has. Raises InputError if there are any."""
+    policies = [rule.policy for rule in rules]
+    own = {axis.key for rule in rules for axis in rule.axes}
     for axes in grids:
         for axis in axes:
             here = axis.location
-            if axis.key == "name":
+            if axis.key in own:
+                document.report(here, "is swept for one policy as well; keep one of them")
+            elif axis.key == "name":
                 document.report(here, "is what tells machines apart, and cannot be swept")
             elif axis.parameter is not None and not any(applies(axis, to) for to in policies):
                 allowed = {name for to in policies for name in type(to).model_fields}
@@ -83,17 +95,29 @@ def check_number(
     grids: list[list[Axis]],
     machines: list[Hardware],
     workloads: int,
-    policies: list[Policy],
+    rules: list[Rule],
 ) -> None:
     """Refuse too many points, before any of them is made."""
-    total = sum(workloads * _number(axes, machines) * _number(axes, policies) for axes in grids)
+    total = sum(workloads * _machines(axes, machines) * _policies(axes, rules) for axes in grids)
     if total > MAX_POINTS:
         document.report(("sweep",), f"makes {total:,} points, expected at most {MAX_POINTS:,}")
         document.fail()
 
 
-def _number(axes: list[Axis], things: Sequence[Of]) -> int:
-    return sum(math.prod(len(axis.values) for axis in _axes_of(axes, to)) for to in things)
+def _machines(axes: list[Axis], machines: list[Hardware]) -> int:
+    return sum(_number(_axes_of(axes, machine)) for machine in machines)
+
+
+def _policies(axes: list[Axis], rules: list[Rule]) -> int:
+    return sum(_number(_axes_of_rule(axes, rule)) * (1 + len(rule.controls)) for rule in rules)
+
+
+def _number(axes: list[Axis]) -> int:
+    return math.prod(len(axis.values) for axis in axes)
+
+
+def _axes_of_rule(axes: list[Axis], rule: Rule) -> list[Axis]:
+    return [*_axes_of(axes, rule.policy), *rule.axes]
 
 
 def _axes_of(axes: list[Axis], to: Hardware | Policy) -> list[Axis]:
@@ -105,15 +129,17 @@ def _axes_of(axes: list[Axis], to: Hardware | Policy) -> list[Axis]:
 
 
 def make_grid(
-    document: Document, axes: list[Axis], machines: list[Hardware], policies: list[Policy]
+    document: Document, axes: list[Axis], machines: list[Hardware], rules: list[Rule]
 ) -> Grid:
     """Make every machine and policy, each validated as one that was written by hand."""
     made: list[Variant[Hardware]] = []
     for machine in machines:
         made += _machine_variants(document, _axes_of(axes, machine), machine)
     ruled: list[Variant[Policy]] = []
-    for policy in policies:
-        ruled += _policy_variants(document, _axes_of(axes, policy), policy)
+    for rule in rules:
+        for one in _policy_variants(document, _axes_of_rule(axes, rule), rule.policy):
+            # Next to each other: a process that has just run a policy knows what its controls need.
+            ruled += [one, *(_control(one, seed) for seed in rule.controls)]
     return Grid(tuple(made), tuple(ruled))
 
 
@@ -179,3 +205,10 @@ def _policy_variants(document: Document, axes: list[Axis], policy: Policy) -> li
             *([(axis.key, value) for value in axis.values] for axis in axes)
         )
     ]
+
+
+def _control(of: Variant[Policy], seed: int) -> Variant[Policy]:
+    """Return a control of a policy; it is swept by what it is a control of."""
+    policy = cast(RecomputingPolicy, of.make())
+    made = Control(of=policy, seed=seed)
+    return Variant(lambda: made, ((f"{POLICY}control_of", str(policy)), (f"{POLICY}seed", seed)))

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.config.document import Document, Location, read_document, shown
-from accelsim.config.grid import Grid, check_keys, check_number, make_grid
+from accelsim.config.grid import Grid, Rule, check_keys, check_number, make_grid
 from accelsim.config.inputs import input_files
 from accelsim.config.load import load_hardware, load_workload
 from accelsim.config.shipped import shipped_names
@@ -26,11 +26,14 @@ from accelsim.config.sweep import (
 from accelsim.config.tables import KEY, table_file
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.errors import AccelsimError, InputError
+from accelsim.machine import Hardware
 from accelsim.networks import Workload
-from accelsim.policies import POLICIES, Policy, parse_policy
+from accelsim.policies import POLICIES, RecomputingPolicy, parse_policy
 
 _LISTS = ("hardware", "workload", "policy", "sweep")
 """One of these needs no list."""
+_NOT_PARAMETERS = ("name", "sweep", "controls")
+"""What a policy as a mapping has beside its parameters."""
 
 
 class StudySpec(BaseModel):
@@ -71,6 +74,7 @@ class StudyFile:
     constraints: dict[str, Bounds]
     objectives: dict[str, int]
     files: tuple[Path, ...]
+    machines: dict[str, Hardware]
 
     @property
     def points(self) -> int:
@@ -128,8 +132,9 @@ def _study(document: Document, folder: Path, path: Path | None) -> StudyFile:
     tables = (value for grid in axes for axis in grid if axis.key == KEY for value in axis.values)
     files += [folder / file for table in tables if (file := table_file(str(table))) is not None]
     return StudyFile(
-        spec.name, path, tuple(workloads), grids, constraints, objectives, tuple(files)
-    )
+        spec.name, path, tuple(workloads), grids, constraints, objectives, tuple(files),
+        {machine.name: machine for machine in machines},
+    )  # fmt: skip
 
 
 def _with_lists(document: Document) -> Document:
@@ -186,12 +191,15 @@ def _files(document: Document, key: str, kind: str, folder: Path, load: Any) -> 
     return found
 
 
-def _policies(document: Document) -> list[Policy]:
-    found: list[Policy] = []
+def _policies(document: Document) -> list[Rule]:
+    found: list[Rule] = []
     for here, given in _items(document, "policy"):
         before = len(document.problems)
+        axes: tuple[Axis, ...] = ()
         if isinstance(given, dict):
-            text = _policy_mapping(document, here, given)
+            axes = _own_axes(document, here, given)
+            first = {axis.parameter: axis.values[0] for axis in axes}
+            text = _policy_mapping(document, here, given, first)
         elif isinstance(given, str):
             text = given
         else:
@@ -206,14 +214,49 @@ def _policies(document: Document) -> list[Policy]:
             for problem in error.problems if isinstance(error, InputError) else [str(error)]:
                 document.report(here, problem)
             continue
-        if policy in found:
+        controls = _controls(document, here, given, isinstance(policy, RecomputingPolicy))
+        if any(rule.policy == policy for rule in found):
             document.report(here, f"{policy} is given twice")
-        found.append(policy)
+        found.append(Rule(policy, axes, controls))
     return found
 
 
-def _policy_mapping(document: Document, here: Location, given: dict[str, Any]) -> str:
-    parameters = {key: value for key, value in given.items() if key != "name"}
+def _own_axes(document: Document, here: Location, given: dict[str, Any]) -> tuple[Axis, ...]:
+    """Return what is swept of one policy alone."""
+    swept = given.get("sweep", {})
+    if not isinstance(swept, dict):
+        got = document.given((*here, "sweep"))
+        document.report(
+            (*here, "sweep"), f"got {got}, expected a mapping from parameters to values"
+        )
+        return ()
+    for key in swept:
+        if key in given:
+            document.report((*here, "sweep", key), "is a parameter as well; keep one of them")
+    axes = [read_axis(document, (*here, "sweep", key), f"{POLICY}{key}") for key in swept]
+    return tuple(axis for axis in axes if axis is not None)
+
+
+def _controls(document: Document, here: Location, given: Any, redoes: bool) -> tuple[int, ...]:
+    """Return the seeds of the controls of a policy."""
+    if not isinstance(given, dict) or "controls" not in given:
+        return ()
+    seeds = given["controls"]
+    numbers = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not numbers or not seeds or len({*seeds}) < len(seeds):
+        got = document.given((*here, "controls"))
+        document.report((*here, "controls"), f"got {got}, expected a list of seeds, none twice")
+        return ()
+    if not redoes:
+        document.report((*here, "controls"), f"{given['name']} redoes nothing, and needs none")
+    return tuple(seeds)
+
+
+def _policy_mapping(
+    document: Document, here: Location, given: dict[str, Any], first: dict[str | None, Any]
+) -> str:
+    """Return a policy as text, with the first value of what is swept of it."""
+    parameters = {key: value for key, value in given.items() if key not in _NOT_PARAMETERS}
     name = given.get("name")
     if not isinstance(name, str) or name not in POLICIES:
         got = "key is missing" if name is None else f"got {document.given((*here, 'name'))}"
@@ -228,7 +271,12 @@ def _policy_mapping(document: Document, here: Location, given: dict[str, Any]) -
         elif not is_parameter(value):
             got = document.given((*here, key))
             document.report((*here, key), f"got {got}, expected a number or a word")
-    return policy_text(name, parameters)
+    swept = {str(key): value for key, value in first.items()}
+    for key in swept:
+        if key not in POLICIES[name].model_fields:
+            hint = did_you_mean(key, POLICIES[name].model_fields)
+            document.report((*here, "sweep", key), f"unknown parameter of {name}{hint}")
+    return policy_text(name, parameters | swept)
 
 
 def _sweeps(document: Document, spec: StudySpec) -> list[list[Axis]]:

@@ -40,9 +40,12 @@ class Axis:
         return self.key.removeprefix(POLICY) if self.key.startswith(POLICY) else None
 
 
-def read_axis(document: Document, location: Location) -> Axis | None:
-    """Return what is swept at `location`, or None after reporting what is wrong with it."""
-    key, given = str(location[-1]), document.at(location)
+def read_axis(document: Document, location: Location, key: str | None = None) -> Axis | None:
+    """Return what is swept at `location`, or None after reporting what is wrong with it.
+
+    `key` is what is swept, where the file names only the end of it.
+    """
+    key, given = key or str(location[-1]), document.at(location)
     if isinstance(given, list) and given:
         return _listed(document, location, key, given)
     if isinstance(given, dict) and given:

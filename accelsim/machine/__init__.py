@@ -14,6 +14,7 @@ from accelsim.machine.counts import (
 from accelsim.machine.hardware import DramType, Dual, Hardware, Lanes, Rerun
 from accelsim.machine.layers import Lowered, Simulated, lower_layer, simulate_layer
 from accelsim.machine.lower import LoweredLayer, lower
+from accelsim.machine.opening import opening
 from accelsim.machine.perfetto import chrome_trace
 from accelsim.machine.recurrent import LoweredSteps, StepsSimulation
 from accelsim.machine.simulate import Simulation, simulate, simulate_every_visit
@@ -56,6 +57,7 @@ __all__ = [
     "find_bottleneck",
     "lower",
     "lower_layer",
+    "opening",
     "parse_action",
     "simulate",
     "simulate_every_visit",

@@ -106,6 +106,11 @@ def simulate_every_visit(
     return simulation, joined(layer.trace.name, timelines)
 
 
+def simulate_first_visits(layer: LoweredLayer, hardware: Hardware, number: int) -> Timeline:
+    """Return what happens until the array has worked `number` times, or to the first pass's end."""
+    return _Machine(layer, layer.first, hardware, silent, None).begin_with(number)
+
+
 class _Ran(NamedTuple):
     """The time of one pass."""
 
@@ -165,13 +170,33 @@ class _Machine:
 
     def run(self) -> _Ran:
         """Run the pass to its end."""
-        env, watch = self.env, self.watch
-        done = env.process(self.memory.run())
+        self.env.run(until=self.start())
+        return self.end()
+
+    def start(self) -> simpy.Event:
+        """Set every unit to work, and return what happens when all is done."""
+        done = self.env.process(self.memory.run())
         for process in (self.array(), self.port(), *self.unit.processes()):
-            env.process(process)
+            self.env.process(process)
         if any(kind.gather_cycles for kind in self.board.work.kinds):
-            env.process(self.gather())
-        env.run(until=done)
+            self.env.process(self.gather())
+        return done
+
+    def begin_with(self, number: int) -> Timeline:
+        """Run until the array has worked `number` times, or all is done; return what happened."""
+        done, seen, worked = self.start(), 0, 0
+        while worked < number and not done.processed:
+            self.env.step()
+            intervals = self.watch.intervals
+            worked += sum(interval.unit == self.worker for interval in intervals[seen:])
+            seen = len(intervals)
+        if done.processed:
+            self.end()
+        return self.timeline()
+
+    def end(self) -> _Ran:
+        """Book what the array waited for at the end, and return the time of the pass."""
+        watch = self.watch
         redone = min(max(self.ledger.ended_at, self.array_end), watch.now)
         watch.stall("recompute", self.array_end, redone)
         watch.stall("dram", redone, watch.now)

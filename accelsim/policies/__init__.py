@@ -19,6 +19,7 @@ from accelsim.policies.base import (
     RecomputingPolicy,
 )
 from accelsim.policies.chunked import Chunked
+from accelsim.policies.control import Control
 from accelsim.policies.gauss_newton import GaussNewton
 from accelsim.policies.hessian import Hessian
 from accelsim.policies.l1_bound import L1Bound
@@ -106,6 +107,7 @@ __all__ = [
     "Absolute",
     "Calibration",
     "Chunked",
+    "Control",
     "Facts",
     "GaussNewton",
     "Hessian",

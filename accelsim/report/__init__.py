@@ -1,6 +1,5 @@
-"""Reports: runs in; HTML, Markdown, CSV and figures out."""
+"""Reports: the results of a study in; HTML, Markdown, figures and tables out."""
 
-from accelsim.report.findings import Case, Demo
-from accelsim.report.write import write_report
+from accelsim.report.study_report import write_report
 
-__all__ = ["Case", "Demo", "write_report"]
+__all__ = ["write_report"]

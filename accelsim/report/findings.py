@@ -1,52 +1,76 @@
-"""What the demo found, as numbers and as sentences that carry them."""
+"""Whether recomputation by κ pays, as numbers and as sentences that carry them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from accelsim.energy import EnergyTable, Estimator, by_component
+from accelsim.energy import EnergyTable
 from accelsim.policies import Policy, Random, Selective, Uniform, UniformHigh, UniformLow
-from accelsim.result import COMPONENTS, Run
+from accelsim.report.runs import KeptRun
+from accelsim.report.survey import TABLE
+from accelsim.result import COMPONENTS
+from accelsim.study import Study
+from accelsim.study.table import Row
 
 TOLERANCE = 0.005
 """As accurate as uniform-high means: at most this much less accuracy."""
 
 
+class Named(Protocol):
+    """Whatever has a name: an energy table, or what stands for one that is not at hand."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+
+@dataclass(frozen=True)
+class TableName:
+    """An energy table of which only the name is known."""
+
+    name: str
+
+
 @dataclass(frozen=True)
 class Case:
-    """All policies of one workload on one machine, under one energy table."""
+    """All policies of one workload on one machine, under one energy table.
 
-    runs: tuple[Run, ...]
+    `by_table` has the same runs under each table.
+    """
+
+    table: Named
+    by_table: dict[str, tuple[KeptRun, ...]]
+
+    @property
+    def runs(self) -> tuple[KeptRun, ...]:
+        """The runs under this case's table."""
+        return self.by_table[self.table.name]
 
     @property
     def hardware(self) -> str:
         """Name of the machine."""
-        return self.runs[0].hardware.name
+        return self.runs[0].hardware
 
     @property
     def workload(self) -> str:
         """Name of the workload."""
         return self.runs[0].workload
 
-    @property
-    def table(self) -> Estimator:
-        """The energy table."""
-        return self.runs[0].energy_table
-
-    def under(self, table: Estimator) -> Case:
+    def under(self, table: Named) -> Case:
         """Return the same runs charged by another table."""
-        return Case(tuple(run.with_table(table) for run in self.runs))
+        return Case(table, self.by_table)
 
-    def of(self, kind: type[Policy]) -> list[Run]:
+    def of(self, kind: type[Policy]) -> list[KeptRun]:
         """Return the runs whose policy is a `kind`."""
         return [run for run in self.runs if isinstance(run.policy, kind)]
 
-    def selective(self, numerator: str) -> list[Run]:
+    def selective(self, numerator: str) -> list[KeptRun]:
         """Return the κ runs with this numerator, by falling recompute rate."""
         found = [
             run
@@ -56,30 +80,25 @@ class Case:
         return sorted(found, key=lambda run: -run.recompute_rate)
 
     @cached_property
-    def low(self) -> Run:
+    def low(self) -> KeptRun:
         """The uniform-low run."""
         return self.of(UniformLow)[0]
 
     @cached_property
-    def high(self) -> Run:
+    def high(self) -> KeptRun:
         """The uniform-high run."""
         return self.of(UniformHigh)[0]
 
     @cached_property
-    def without_recomputation(self) -> list[Run]:
+    def without_recomputation(self) -> list[KeptRun]:
         """Runs whose policy never recomputes."""
         return [run for run in self.runs if run.policy.second is None]
 
-    def controls(self, selective: Run) -> list[Run]:
-        """Return the random runs, one a seed, at the rate of `selective` in every layer."""
-        rates = selective.inference.trace.layer_rates
-        return [
-            run
-            for run in self.of(Random)
-            if isinstance(run.policy, Random) and run.policy.layer_rates == rates
-        ]
+    def controls(self, selective: KeptRun) -> list[KeptRun]:
+        """Return the controls of `selective`: as many outputs of every layer, one a seed."""
+        return [run for run in self.of(Random) if run.control_of == str(selective.policy)]
 
-    def accurate(self, runs: Iterable[Run]) -> list[Run]:
+    def accurate(self, runs: Iterable[KeptRun]) -> list[KeptRun]:
         """Return the runs as accurate as uniform-high, cheapest first."""
         needed = _accuracy(self.high) - TOLERANCE
         return sorted(
@@ -87,12 +106,12 @@ class Case:
         )
 
     @cached_property
-    def best_selective(self) -> Run:
+    def best_selective(self) -> KeptRun:
         """The cheapest κ run as accurate as uniform-high; τ = 0 always is."""
         return self.accurate(self.of(Selective))[0]
 
     @cached_property
-    def best_alternative(self) -> Run:
+    def best_alternative(self) -> KeptRun:
         """The cheapest run as accurate as uniform-high that recomputes nothing."""
         return self.accurate(self.without_recomputation)[0]
 
@@ -166,11 +185,8 @@ class Case:
 
     def _where_it_goes(self) -> str:
         """Say which components make the best κ run dearer than uniform-low."""
-        best, low = (
-            by_component(self.best_selective.energy_lines),
-            by_component(self.low.energy_lines),
-        )
-        extra = {name: best.get(name, 0.0) - low.get(name, 0.0) for name in COMPONENTS}
+        best, low = self.best_selective, self.low
+        extra = {name: best.component_pj(name) - low.component_pj(name) for name in COMPONENTS}
         total = sum(extra.values())
         if total <= 0.0:
             return ""
@@ -192,7 +208,7 @@ class Case:
         """Say how much κ from the cheap result misses; with so few bits nothing bounds it."""
         parts = []
         for run in self.selective("exact"):
-            missed = run.inference.false_negative_rate
+            missed = run.false_negative_rate
             if missed is not None and isinstance(run.policy, Selective) and run.policy.tau > 0.0:
                 parts.append(f"{missed:.0%} at τ = {run.policy.tau:g}")
         return (
@@ -219,25 +235,38 @@ class Case:
 
 @dataclass(frozen=True)
 class Demo:
-    """The runs of the demo, the tables they can be charged by, and the files they came from."""
+    """The runs of a study of κ, and the tables that charge them; `own` is each machine's.
 
-    runs: tuple[Run, ...]
-    tables: tuple[EnergyTable, ...]
-    inputs: tuple[Path, ...]
-    seeds: tuple[int, ...]
+    `tables` holds what stands for those that are not at hand, as only their names are kept.
+    """
+
+    runs: tuple[KeptRun, ...]
+    tables: tuple[Named, ...]
+    own: dict[str, str]
+    descriptions: dict[str, str]
+
+    @property
+    def known_tables(self) -> tuple[EnergyTable, ...]:
+        """The tables that are at hand, with their sources."""
+        return tuple(table for table in self.tables if isinstance(table, EnergyTable))
 
     @cached_property
     def cases(self) -> list[Case]:
         """The runs by machine and workload, each under its machine's own table."""
-        groups: dict[tuple[str, str], list[Run]] = {}
+        groups: dict[tuple[str, str], dict[str, list[KeptRun]]] = {}
         for run in self.runs:
-            groups.setdefault((run.hardware.name, run.workload), []).append(run)
-        return [Case(tuple(group)) for _, group in sorted(groups.items(), key=self._order)]
+            group = groups.setdefault((run.hardware, run.workload), {})
+            group.setdefault(run.table, []).append(run)
+        by_name = {table.name: table for table in self.tables}
+        return [
+            Case(by_name[self.own[machine]], {name: tuple(runs) for name, runs in group.items()})
+            for (machine, _), group in sorted(groups.items(), key=self._order)
+        ]
 
     @cached_property
     def machines(self) -> list[str]:
         """Names of the machines, in the order they were run."""
-        return list(dict.fromkeys(run.hardware.name for run in self.runs))
+        return list(dict.fromkeys(run.hardware for run in self.runs))
 
     @cached_property
     def workloads(self) -> list[str]:
@@ -295,12 +324,53 @@ class Demo:
             lines.append(f"{case.workload} on {case.hardware}: {'; '.join(verdicts)}.")
         return lines
 
-    def _order(self, item: tuple[tuple[str, str], list[Run]]) -> tuple[int, int]:
+    def _order(self, item: tuple[tuple[str, str], dict[str, list[KeptRun]]]) -> tuple[int, int]:
         (machine, workload), _ = item
         return self.machines.index(machine), self.workloads.index(workload)
 
 
-def shown_runs(case: Case) -> list[Run]:
+def demo_of(study: Study, tables: Iterable[EnergyTable]) -> Demo | None:
+    """Return a study of κ: of trained networks, each on every machine under every table in low, in
+    high, by κ, and by controls of each κ. None of a study that is anything else.
+    """
+    rows = [row for row in study.rows if row["status"] == "done"]
+    given = {table.name: table for table in tables}
+    names = list(dict.fromkeys(str(row[TABLE]) for row in rows))
+    machines = study.meta.get("machines", {})
+    own = {name: str(kept["energy_table"]) for name, kept in machines.items()}
+    if len(rows) < len(study.rows) or not _complete(rows, names, own):
+        return None
+    details = study.details(row["point"] for row in rows)
+    return Demo(
+        tuple(KeptRun(row, details[row["point"]] or {}) for row in rows),
+        tuple(given.get(name, TableName(name)) for name in names),
+        own,
+        {name: str(kept["description"]) for name, kept in machines.items()},
+    )
+
+
+def _complete(rows: list[Row], tables: list[str], own: dict[str, str]) -> bool:
+    """Return whether every case has what the findings compare."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["hardware"], row["workload"], row[TABLE]), []).append(row)
+    for (machine, workload, _), group in groups.items():
+        names = {str(row["policy"]).partition(":")[0] for row in group}
+        controlled = {row.get("policy.control_of") for row in group}
+        kappa = {str(row["policy"]) for row in group if str(row["policy"]).startswith("selective")}
+        if not (
+            {UniformLow.name, UniformHigh.name, Selective.name} <= names
+            and kappa <= controlled
+            and all(row["accuracy"] is not None for row in group)
+            and any("tau=0," in policy for policy in kappa)
+            and own.get(machine) in tables
+            and all((machine, workload, table) in groups for table in tables)
+        ):
+            return False
+    return bool(groups)
+
+
+def shown_runs(case: Case) -> list[KeptRun]:
     """Return the runs that tables and bars show: all but the controls, κ at six rates."""
     runs = sorted(case.without_recomputation, key=lambda run: run.energy_pj)
     runs.sort(key=lambda run: not isinstance(run.policy, Uniform))
@@ -323,21 +393,21 @@ def _ratio_words(ratios: list[float]) -> str:
     )
 
 
-def _accuracy(run: Run) -> float:
+def _accuracy(run: KeptRun) -> float:
     assert run.accuracy is not None
     return run.accuracy
 
 
-def _kl(run: Run) -> float:
+def _kl(run: KeptRun) -> float:
     assert run.kl_divergence is not None
     return run.kl_divergence
 
 
-def _nj(run: Run) -> str:
+def _nj(run: KeptRun) -> str:
     return f"{run.energy_per_inference_pj / 1e3:.2f} nJ"
 
 
-def _percent(run: Run) -> str:
+def _percent(run: KeptRun) -> str:
     return f"{_accuracy(run):.2%}"
 
 

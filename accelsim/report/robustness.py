@@ -21,7 +21,7 @@ from accelsim.energy.sensitivity import (
     terms,
 )
 from accelsim.report.findings import Case, Demo
-from accelsim.result import Run
+from accelsim.report.runs import KeptRun
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class Robustness:
 
 def robustness(demo: Demo, case: Case) -> Robustness:
     """Return how far one case depends on its machine's table."""
-    table = next(table for table in demo.tables if table.name == case.table.name)
-    return Robustness(case, table, demo.tables)
+    table = next(table for table in demo.known_tables if table.name == case.table.name)
+    return Robustness(case, table, demo.known_tables)
 
 
 def side_by_side(demo: Demo) -> list[tuple[str, list[str]]]:
@@ -119,8 +119,7 @@ def spent(demo: Demo) -> tuple[list[str], list[list[str]]]:
     rows = []
     for case in demo.cases:
         for run in (case.high, case.best_alternative, case.best_selective):
-            samples = run.inference.trace.samples
-            parts = [Item(name, pj / samples) for name, pj in run.energy_by_cause_pj.items()]
+            parts = [Item(name, pj / run.samples) for name, pj in run.energy_by_cause_pj.items()]
             (_, _, total), *found = in_units(whole("total", parts), 1.0)
             numbers = {item.name: number for _, item, number in found}
             rows.append(
@@ -129,8 +128,8 @@ def spent(demo: Demo) -> tuple[list[str], list[list[str]]]:
                     str(run.policy),
                     *(f"{numbers.get(cause, 0) / 1e3:.3f}" for cause in CAUSES),
                     f"{total / 1e3:.3f}",
-                    _or_unknown(run.energy_delay_product_pj_s, 1.0, ".4g"),
-                    _or_unknown(run.area.value if run.area else None, 1e6, ".4g"),
+                    _or_unknown(run.row["energy_delay_product_pj_s"], 1.0, ".4g"),
+                    _or_unknown(run.row["area_um2"], 1e6, ".4g"),
                 ]
             )
     return [*head, "in all", "energy × delay (pJ s)", "area (mm²)"], rows
@@ -159,7 +158,7 @@ def _verdicts(demo: Demo, case: Case) -> set[tuple[bool, bool]]:
     return {(one.pays_against_high, one.pays) for one in charged}
 
 
-def _terms(run: Run) -> dict[str, float]:
+def _terms(run: KeptRun) -> dict[str, float]:
     return terms(run.energy_lines, run.leakage_pj or 0.0)
 
 

@@ -25,6 +25,7 @@ from accelsim.machine import parse_action
 from accelsim.report.break_even import HIGH, LOOKED_AT, Curve, Row, value
 from accelsim.study import Study
 
+COUNTS, SOURCES = "unit-counts.csv", "unit-sources.csv"
 COUNTED = ("component", "action", "cause", "number", "unit")
 SOURCED = ("action", "energy_pj_each", "kind", "node_nm", "voltage_v", "source")
 
@@ -35,7 +36,7 @@ def near(curve: Curve) -> Row:
 
 
 def files(study: Study, found: Sequence[Curve]) -> dict[str, str]:
-    """Return `counts.csv`, what each unit does at that rate, and `sources.csv`, what each action
+    """Return the counts, what each unit does at that rate, and the sources, what each action
     costs under every table and who says so. A count times a cost is a term of an energy.
     """
     counts: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -59,8 +60,8 @@ def files(study: Study, found: Sequence[Curve]) -> dict[str, str]:
                     column: line[column] for column in SOURCED
                 }
     return {
-        "counts.csv": _csv(itertools.chain.from_iterable(counts.values())),
-        "sources.csv": _csv(sources[key] for key in sorted(sources)),
+        COUNTS: _csv(itertools.chain.from_iterable(counts.values())),
+        SOURCES: _csv(sources[key] for key in sorted(sources)),
     }
 
 
@@ -83,8 +84,8 @@ def survival(found: Sequence[Curve], cheap: str | None) -> str:
             + (f", and not for {units}" if changed else "")
         )
     return (
-        f"**The conclusion {'does not survive' if lost else 'survives'} every table"
-        f" ({', '.join(tables)})**: whether a unit takes less energy at a rate of"
+        f"The conclusion {'does not survive' if lost else 'survives'} every table"
+        f" ({', '.join(tables)}): whether a unit takes less energy at a rate of"
         f" {LOOKED_AT:.0%}, {'; '.join(parts)}."
     )
 
@@ -121,7 +122,7 @@ class Trust:
             most = f" Most depends on {first.spread.constant}: {ends[0]:+.1%} to {ends[1]:+.1%}."
         where = f"{curve.hardware} ({curve.setting})" if curve.setting else curve.hardware
         return (
-            f"**{where}**: at a rate of {LOOKED_AT:.0%} {curve.unit} takes"
+            f"{where}: at a rate of {LOOKED_AT:.0%} {curve.unit} takes"
             f" {-saving(self.ours, self.theirs):+.1%} against {HIGH} under {curve.table}, and"
             f" {-high:+.1%} to {-low:+.1%} with every constant anywhere between its sources:"
             f" {verdict}.{most}"

@@ -5,90 +5,105 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from accelsim.energy import EnergyTable
-from accelsim.files import make_folder, write_whole
+from accelsim.errors import AccelsimError
 from accelsim.report import unit_figures, unit_sources
 from accelsim.report.break_even import HIGH, LOOKED_AT, MEASURES, Curve, curves, value
-from accelsim.report.unit_sources import Trust
+from accelsim.report.page import Column, Figure, Section, Table
 from accelsim.study import Study
 
 CHEAP = "chunked"
+TRACED = (
+    "Energies at the rate that is looked at, and those of what redoes nothing, are sums over"
+    f" {unit_sources.COUNTS}, which has how often each unit does what, times the cost of that"
+    f" action in {unit_sources.SOURCES}, beside who says so. Results of all other rates are in"
+    " results.csv by component."
+)
 
 
-def write_units_report(study: Study, folder: Path, tables: Sequence[EnergyTable] = ()) -> Path:
-    """Write `report.md`, its figures and tables into `folder`; return the file's path.
+def units_section(study: Study, tables: Sequence[EnergyTable] = ()) -> Section | None:
+    """Return what recompute units take at each rate; None of a study that does not compare them.
 
-    `tables` are those whose sources are compared. Raises AccelsimError if the study does not
-    compare units at several rates.
+    `tables` are those whose sources are compared.
     """
-    found = curves(study.rows, study.meta["swept"])
-    make_folder(folder / "figures")
-    trusted = unit_sources.trust(study, found, tables)
+    try:
+        found = curves(study.rows, study.meta.get("swept", ()))
+    except AccelsimError:
+        return None
     pictures = unit_figures.draw(found)
-    if trusted:
-        pictures["sensitivity"] = unit_figures.tornado(trusted)
-    for name, png in pictures.items():
-        write_whole(folder / "figures" / f"{name}.png", png)
-    study.to_csv(folder / "results.csv")
-    for name, text in unit_sources.files(study, found).items():
-        write_whole(folder / name, text)
-    path = folder / "report.md"
-    write_whole(path, _text(study, found, trusted))
-    return path
-
-
-def _text(study: Study, found: list[Curve], trusted: list[Trust]) -> str:
-    first = found[0]
-    title = f"# At which recompute rate does a unit stop paying? ({study.rows[0]['workload']})"
-    survives = unit_sources.survival(found, _policy(first, CHEAP))
-    lines = [title, "", answer(found), "", survives, "", *_introduction(study, found), ""]
-    lines += ["## What was found", ""]
-    lines += [f"* {sentence}" for sentence in findings(found)]
+    machines = sorted({curve.hardware for curve in found})
+    parts = [Section("What was found", findings=tuple(findings(found)))]
     for measure in MEASURES:
-        lines += ["", f"## {measure.capitalize()}", ""]
-        lines += [
-            f"![{measure} against recompute rate](figures/{measure}.png)",
-            "",
-            f"*{measure.capitalize()} as a multiple of {HIGH}'s, flags drawn output by output,"
-            f" {first.table} table; horizontal lines: what redoes nothing.*",
-            "",
-            *_table(found, measure),
-        ]
-    lines += ["", f"## What recomputation adds at a rate of {LOOKED_AT:.0%}", ""]
-    lines += ["![Added energy](figures/added.png)", "", *_added(found)]
+        caption = (
+            f"{measure.capitalize()} as a multiple of {HIGH}'s, flags drawn output by output,"
+            f" {found[0].table} table; horizontal lines: what redoes nothing."
+        )
+        parts.append(
+            Section(
+                f"Recompute units: {measure}",
+                figures=(Figure(caption, pictures[measure]),),
+                tables=(_table(found, measure),),
+            )
+        )
+    caption = (
+        f"Energy that recomputation adds at a rate of {LOOKED_AT:.0%}, by part of the machine, on"
+        f" {' and '.join(machines)}, {found[0].table} table."
+    )
+    parts.append(
+        Section(
+            f"What recomputation adds at a rate of {LOOKED_AT:.0%}",
+            figures=(Figure(caption, pictures["added"]),),
+            tables=(_added(found),),
+        )
+    )
+    trusted = unit_sources.trust(study, found, tables)
     if trusted:
-        lines += ["", "## Between the sources of each constant", ""]
-        lines += [f"* {one.sentence()}" for one in trusted]
-        lines += ["", "![What each constant does](figures/sensitivity.png)"]
-    lines += ["", "## Where a number comes from", ""]
-    lines += [
-        "Energies at the rate that is looked at, and those of what redoes nothing, are sums over"
-        " [counts.csv](counts.csv), which has how often each unit does what, times the cost of that"
-        " action in [sources.csv](sources.csv), beside who says so. Results of all other rates are"
-        " in [results.csv](results.csv) by component."
-    ]
-    lines += ["", "## To repeat this", ""]
-    lines += [
-        f"`accelsim study {study.meta['source']}`, then `accelsim report {study.folder.name}`."
-        " All points are in [results.csv](results.csv), units in the header."
-    ]
-    return "\n".join(lines) + "\n"
+        caption = (
+            f"What each constant of the {found[0].table} table does to what the best unit takes"
+            f" against {HIGH} at a rate of {LOOKED_AT:.0%}, where it goes from the lowest to the"
+            " highest of its sources."
+        )
+        parts.append(
+            Section(
+                "Recompute units: between the sources of each constant",
+                findings=tuple(one.sentence() for one in trusted),
+                figures=(Figure(caption, unit_figures.tornado(trusted), unit_sources.COUNTS),),
+            )
+        )
+    parts.append(Section("Where a number comes from", paragraphs=(TRACED,)))
+    survives = unit_sources.survival(found, _policy(found[0], CHEAP))
+    return Section(
+        "At which recompute rate does a unit stop paying?",
+        paragraphs=(answer(found), survives, *_introduction(study, found)),
+        sections=tuple(parts),
+    )
+
+
+def unit_files(study: Study) -> dict[str, str]:
+    """Return the counts and costs of a study that compares units, by the name of the file."""
+    try:
+        found = curves(study.rows, study.meta.get("swept", ()))
+    except AccelsimError:
+        return {}
+    return unit_sources.files(study, found)
 
 
 def _introduction(study: Study, found: list[Curve]) -> list[str]:
     machines = sorted({curve.hardware for curve in found})
     tables = sorted({curve.table for curve in found})
     plain = sorted(found[0].against)
+    unweighted = all(row.get("accuracy") is None for row in study.rows)
+    rates = (
+        " There are no weights and so no accuracies here: whether a rate is enough is for other"
+        " studies to say; which rate is too much is said here."
+    )
     return [
-        f"{len(study.rows)} points: {study.rows[0]['workload']} on {' and '.join(machines)}, each"
-        f" unit at {len(found[0].rows)} recompute rates, under the energy tables"
-        f" {', '.join(tables)}. All outputs are accumulated in e4m3fn first, and the flagged ones"
-        f" again in fp32. Compared with {', '.join(plain)}, which redo nothing. Energy includes"
-        " what leaks in the time that a run takes. There are no weights and so no accuracies here:"
-        " whether a rate is enough is for other studies to say; which rate is too much is said"
-        " here.",
+        f"{study.rows[0]['workload']} on {' and '.join(machines)}, each unit at"
+        f" {len(found[0].rows)} recompute rates, under the energy tables {', '.join(tables)}. All"
+        " outputs are accumulated in the low format first, and the flagged ones again in the high"
+        f" one. Compared with {', '.join(plain)}, which redo nothing. Energy includes what leaks in"
+        f" the time that a run takes.{rates if unweighted else ''}"
     ]
 
 
@@ -102,7 +117,7 @@ def answer(found: list[Curve]) -> str:
     spans.sort(key=lambda span: -span[0])
     quick = [curve for curve in lot if (curve.break_even("time", HIGH) or 0.0) > 0.001]
     parts = [
-        "**In short**, of flags drawn by lot, over all machines and tables: recomputation takes"
+        "In short, of flags drawn by lot, over all machines and tables: recomputation takes"
         f" less energy than {HIGH} up to a rate of {'; '.join(text for _, text in spans)}."
     ]
     if (policy := _policy(lot[0], CHEAP)) is not None:
@@ -124,7 +139,7 @@ def findings(found: list[Curve]) -> list[str]:
     sentences = []
     for (machine, setting), group in _grouped(found):
         lot = [curve for curve in group if curve.cluster == found[0].cluster]
-        where = f"**{machine}**" + (f" ({setting})" if setting else "")
+        where = machine + (f" ({setting})" if setting else "")
         for measure in MEASURES:
             sentences.append(f"{where}, {measure}: {_order(lot, measure)}.")
         sentences.append(f"{where}: {_cheap(lot)}")
@@ -246,46 +261,36 @@ def _saved(found: list[Curve]) -> str:
     return "; ".join(f"{share:.0%} on {m} under {t}" for (m, t), share in saved.items())
 
 
-def _table(found: list[Curve], measure: str) -> list[str]:
+def _table(found: list[Curve], measure: str) -> Table:
+    """Return up to which rate each unit pays; of time, once for all tables, which say nothing."""
     plain = sorted(found[0].against)
-    lines = [
-        "| machine | | table | unit | flags | "
-        + " | ".join(f"pays against {p}" for p in plain)
-        + " |",
-        "|---|---|---|---|---|" + "--:|" * len(plain),
-    ]
+    heads = (Column("machine"), Column("setting"), Column("table"), Column("unit"), Column("flags"))
+    rows = []
     for curve in found:
-        cells = [_rate(curve.break_even(measure, policy)) for policy in plain]
-        lines.append(
-            f"| {curve.hardware} | {curve.setting} | {curve.table} | {curve.unit} |"
-            f" {curve.cluster.replace('*', '∗')} | {' | '.join(cells)} |"
-        )
-    if measure == "time":  # no table says how long anything takes
-        seen: set[str] = set()
-        tables = {f"| {curve.table} |" for curve in found}
-        kept = []
-        for line in lines:
-            short = line
-            for table in tables:
-                short = short.replace(table, "| any |")
-            if short not in seen:
-                seen.add(short)
-                kept.append(short)
-        return kept
-    return lines
+        rates = [_rate(curve.break_even(measure, policy)) for policy in plain]
+        table = "any" if measure == "time" else curve.table
+        names = (curve.hardware, curve.setting, table, curve.unit, curve.cluster)
+        rows.append((*names, *rates))
+    return Table(
+        f"Up to which recompute rate each unit takes less {measure} than what redoes nothing.",
+        (*heads, *(Column(f"pays against {policy} (% of outputs)", True) for policy in plain)),
+        tuple(dict.fromkeys(rows)),
+    )
 
 
-def _added(found: list[Curve]) -> list[str]:
-    lines = ["| machine | | table | unit | added energy, by part |", "|---|---|---|---|---|"]
+def _added(found: list[Curve]) -> Table:
+    rows = []
     for curve in found:
         if curve.cluster == found[0].cluster:
             shares = curve.what_grows(LOOKED_AT)
             text = ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.005)
-            lines.append(
-                f"| {curve.hardware} | {curve.setting} | {curve.table} | {curve.unit} |"
-                f" {text or 'none'} |"
-            )
-    return lines
+            rows.append((curve.hardware, curve.setting, curve.table, curve.unit, text or "none"))
+    heads = ("machine", "setting", "table", "unit", "added energy, by part")
+    return Table(
+        f"What the added energy consists of at a rate of {LOOKED_AT:.0%}.",
+        tuple(Column(name) for name in heads),
+        tuple(rows),
+    )
 
 
 def _policy(curve: Curve, start: str) -> str | None:

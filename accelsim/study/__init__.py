@@ -9,13 +9,12 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from accelsim.study.engine import Unwatched, Watch, study
+from accelsim.study.engine import Unwatched, Watch, results_folder, study, table_digest
 from accelsim.study.execute import Executor, Setup, in_this_process
 from accelsim.study.front import pareto_front
 from accelsim.study.plan import Plan, slug
 from accelsim.study.processes import in_processes
 from accelsim.study.results import Study
-from accelsim.study.series import infer_all, measure_all
 from accelsim.study.store import Store, open_store, read_store
 from accelsim.study.work import Batch, Bench, Group, Outcome, Point
 
@@ -34,13 +33,13 @@ __all__ = [
     "Watch",
     "in_processes",
     "in_this_process",
-    "infer_all",
-    "measure_all",
     "open_store",
     "pareto_front",
     "read_store",
+    "results_folder",
     "slug",
     "study",
+    "table_digest",
 ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from accelsim.config import Bounds, StudyFile, load_study
+from accelsim.energy import EnergyTable
 from accelsim.errors import AccelsimError
 from accelsim.files import make_folder, write_whole
 from accelsim.study.execute import Executor, Setup, in_this_process
@@ -75,7 +76,7 @@ def study(
     store = open_store(folder, described.name)
     watch = watch or Unwatched()
     try:
-        store.set_points(_meta(described, swept), ((k, plan.describe(i)) for i, k in _keys(plan)))
+        store.set_points(_meta(plan, swept), ((k, plan.describe(i)) for i, k in _keys(plan)))
         states = store.states()
         failed = sum(states.get(key, False) for key in plan.keys)
         todo = [i for i, key in _keys(plan) if key not in states or (retry and states[key])]
@@ -115,6 +116,11 @@ def count_points(source: str | Path, out: str | Path | None = None) -> str:
     )
 
 
+def results_folder(where: Path) -> Path:
+    """Return the folder with the results of a study: `where`, or the one beside its file."""
+    return where if where.is_dir() or not where.is_file() else folder_of(load_study(where))
+
+
 def _keys(plan: Plan) -> enumerate[bytes]:
     return enumerate(plan.keys)
 
@@ -136,6 +142,11 @@ def _compute(plan: Plan, todo: list[int], store: Store, executor: Executor, watc
                 watch.finished(as_row(known, plan.study.constraints), outcome.seconds)
 
 
+def table_digest(table: EnergyTable) -> str:
+    """Return the SHA-256 of all that an energy table says."""
+    return hashlib.sha256(table.model_dump_json().encode("utf-8")).hexdigest()
+
+
 def _swept(described: StudyFile) -> list[str]:
     """Return every key that is set for some point, in the order of the file."""
     keys: dict[str, None] = {}
@@ -147,8 +158,9 @@ def _swept(described: StudyFile) -> list[str]:
     return list(keys)
 
 
-def _meta(described: StudyFile, swept: list[str]) -> dict[str, Any]:
+def _meta(plan: Plan, swept: list[str]) -> dict[str, Any]:
     """Return what a reader of the results needs to know of the study."""
+    described = plan.study
     bounds: dict[str, Bounds] = described.constraints
     return {
         "name": described.name,
@@ -160,5 +172,10 @@ def _meta(described: StudyFile, swept: list[str]) -> dict[str, Any]:
             f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
             for path in described.files
         },
+        "machines": {
+            name: {"description": str(machine), "energy_table": machine.energy_table}
+            for name, machine in described.machines.items()
+        },
+        "energy_tables_sha256": {table.name: table_digest(table) for table in plan.tables},
         "versions": versions(),
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,13 @@ class Study:
 
     def detail(self, point: int) -> dict[str, Any] | None:
         """Return layers and counts of a point, as `run --json` has them; None if it has none."""
+        return self.details([point])[point]
+
+    def details(self, points: Iterable[int]) -> dict[int, dict[str, Any] | None]:
+        """Return the details of several points, the store being opened once."""
         store = read_store(self.folder)
         try:
-            return store.detail(point)
+            return {point: store.detail(point) for point in points}
         finally:
             store.close()
 
@@ -135,6 +140,61 @@ class Study:
     def to_parquet(self, path: str | Path) -> None:
         """Write the rows as Parquet. Raises AccelsimError without pyarrow."""
         write_parquet(Path(path), self.rows)
+
+    def plot_pareto(
+        self,
+        x: str | None = None,
+        y: str | None = None,
+        *,
+        workload: str | None = None,
+        energy_table: str | None = None,
+        ax: Any = None,
+    ) -> Any:
+        """Draw all feasible points and the Pareto front of two columns; return matplotlib's axes.
+
+        Without columns: accuracy, if there is any, against energy. Points of one workload under
+        one energy table are drawn, the first unless named.
+        """
+        return _artist().plot_pareto(self, x, y, workload, energy_table, ax)
+
+    def plot_heatmap(
+        self,
+        x: str,
+        y: str,
+        value: str | None = None,
+        *,
+        workload: str | None = None,
+        energy_table: str | None = None,
+        ax: Any = None,
+    ) -> Any:
+        """Draw the best `value`, by default the first objective, over two of what is swept."""
+        return _artist().plot_heatmap(self, x, y, value, workload, energy_table, ax)
+
+    def plot_energy(
+        self,
+        by: str = "component",
+        points: Sequence[int] | None = None,
+        *,
+        workload: str | None = None,
+        energy_table: str | None = None,
+        ax: Any = None,
+    ) -> Any:
+        """Draw energy by `component` or `cause`: of `points`, or the cheapest of each policy."""
+        return _artist().plot_energy(self, by, points, workload, energy_table, ax)
+
+    def plot_parallel(
+        self, *, workload: str | None = None, energy_table: str | None = None, ax: Any = None
+    ) -> Any:
+        """Draw points as lines over what is swept and what they gave; return the axes."""
+        return _artist().plot_parallel(self, workload, energy_table, ax)
+
+    def plot_rates(self, *, ax: Any = None) -> Any:
+        """Draw the recompute rate against τ; return the axes."""
+        return _artist().plot_rates(self, ax)
+
+    def plot_timeline(self, point: int, *, ax: Any = None) -> Any:
+        """Draw who is busy when at the beginning of the longest layer of a point."""
+        return _artist().plot_timeline(self, point, ax)
 
     def _counts(self) -> str:
         number = len(self.rows)
@@ -180,6 +240,11 @@ class Study:
             f"<table><caption>{html.escape(caption)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
+
+
+def _artist() -> Any:
+    """Return what draws, by its name: figures are above studies, and take a second to load."""
+    return import_module("accelsim.report.notebook")
 
 
 def _cell(value: object) -> str:

@@ -27,6 +27,9 @@ Row = dict[str, Any]
 USUAL = {"energy_per_inference_pj": -1, "latency_s": -1, "accuracy": 1}
 """What is wanted of a point if the study does not say: -1 of what is to be small, 1 of the rest."""
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""How what a spreadsheet calculates begins; the last three are skipped before it."""
+
 
 @functools.cache
 def result_columns() -> tuple[str, ...]:
@@ -130,12 +133,24 @@ def best_so_far(
 
 def to_csv(rows: Sequence[Row]) -> str:
     """Return the table as comma-separated values, units in the names of the columns."""
+    return csv_text(rows, columns_of(rows))
+
+
+def csv_text(rows: Iterable[Row], columns: Sequence[str]) -> str:
+    """Return records as comma-separated values, their columns in this order.
+
+    Text that a spreadsheet would take for a formula has a quote before it, as `'=1+1`.
+    """
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns_of(rows), lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: as_text(value) for key, value in row.items()})
+        writer.writerow({key: _harmless(as_text(value)) for key, value in row.items()})
     return stream.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def as_text(value: Any) -> Any:

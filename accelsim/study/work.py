@@ -14,7 +14,7 @@ from accelsim.infer import Inference, Prepared, infer, prepare
 from accelsim.machine import Hardware
 from accelsim.networks import Workload
 from accelsim.point import measure, time_layer
-from accelsim.policies import Policy
+from accelsim.policies import Control, Policy
 from accelsim.result import LayerRun
 from accelsim.study.keys import digest
 from accelsim.trace import LayerTrace, VectorTrace
@@ -106,12 +106,12 @@ class Bench:
             run = measure(
                 point.hardware,
                 self._workloads[batch.workload].name,
-                batch.policy,
+                inferred.policy,
                 inferred.inference,
                 self._tables[point.energy_table],
                 run_layer=run_layer,
             )
-            row, detail = run.as_row(), run.as_dict()
+            row, detail = run.as_row(), run.as_dict() | {"opening": run.opening}
         except Exception as error:
             return Outcome(point.index, error=_message(error))
         return Outcome(point.index, row, detail, seconds=time.perf_counter() - start)
@@ -121,9 +121,12 @@ class Bench:
         if key not in self._inferences:
             if workload not in self._prepared:
                 self._prepared[workload] = prepare(self._workloads[workload])
+            if isinstance(policy, Control):
+                rates = self._infer(workload, policy.of).inference.trace.layer_rates
+                policy = policy.drawn(rates)
             found = infer(self._prepared[workload], policy, audit=True)
             digests = {id(trace): digest(replace(trace, name="")) for trace in found.trace.layers}
-            self._inferences[key] = _Inferred(found, digests)
+            self._inferences[key] = _Inferred(policy, found, digests)
             if len(self._inferences) > MAX_INFERENCES:
                 self._inferences.popitem(last=False)
         self._inferences.move_to_end(key)
@@ -132,8 +135,9 @@ class Bench:
 
 @dataclass(frozen=True)
 class _Inferred:
-    """An inference, and what tells each of its layers from others, whatever it is called."""
+    """An inference under a policy, and what tells each of its layers from others."""
 
+    policy: Policy
     inference: Inference
     digests: dict[int, bytes]
 

@@ -1,72 +1,67 @@
-"""The report: complete, self-contained, checkable by hand, and the same each time."""
+"""The demo's report: what κ buys, computed from what a study keeps, and checkable by hand."""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
 from collections import defaultdict
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from accelsim.config import load_energy_table, load_hardware, load_workload, shipped
-from accelsim.infer import prepare
-from accelsim.networks import Dataset, Workload
-from accelsim.policies import Policy, Random, parse_policy
-from accelsim.report import Demo, write_report
-from accelsim.report.findings import Case
+import accelsim
+from accelsim.config import load_study, shipped
+from accelsim.demo import FILE, run_demo, tables_of
+from accelsim.machine import parse_action
+from accelsim.report import write_report
+from accelsim.report.findings import Case, Demo, demo_of
+from accelsim.report.page import markdown
 from accelsim.report.robustness import robustness, side_by_side, survival
-from accelsim.study import infer_all, measure_all, pareto_front
+from accelsim.study import Study, in_this_process, pareto_front
 
-POLICIES = (
-    "uniform-low",
-    "uniform-high",
-    "chunked:chunk=16",
-    "selective:tau=0,numerator=constant",
-    "selective:tau=8,numerator=constant",
-    "selective:tau=8,numerator=exact",
-)
-SEEDS = (0, 1)
-
-
-def few_images(name: str) -> Workload:
-    """A shipped workload with its first 40 test images only."""
-    workload = load_workload(shipped("workloads", name))
-    full = workload.dataset
-    assert full is not None
-    few = Dataset(
-        full.train_inputs, full.train_labels, full.test_inputs[:40], full.test_labels[:40]
-    )
-    return replace(workload, dataset=few)
-
-
-@pytest.fixture(scope="module")
-def demo() -> Demo:
-    machines = [load_hardware(shipped("hwconfigs", m)) for m in ("edge-16x16", "mid-32x32")]
-    runs = []
-    for name in ("digits-relu", "digits-tanh"):
-        workload = few_images(name)
-        policies: list[Policy] = [parse_policy(text) for text in POLICIES]
-        inferences = infer_all(prepare(workload), policies)
-        rates = sorted({i.trace.layer_rates for i in inferences if i.trace.recompute_rate})
-        policies += [Random(layer_rates=rate, seed=seed) for rate in rates for seed in SEEDS]
-        inferences = infer_all(prepare(workload), policies)
-        runs += measure_all(machines, name, policies, inferences)
-    tables = tuple(load_energy_table(name) for name in ("40nm", "45nm", "7nm"))
-    inputs = (shipped("hwconfigs", "edge-16x16"), shipped("workloads", "digits-relu"))
-    return Demo(tuple(runs), tables, inputs, SEEDS)
+TABLES = ("45nm", "7nm", "40nm")
+MACHINES = ("edge-16x16", "mid-32x32")
+SEEDS = [0, 1]
+STUDY: dict[str, Any] = {
+    "name": "small demo",
+    "hardware": list(MACHINES),
+    "workload": ["digits-relu", "digits-tanh"],
+    "policy": [
+        "uniform-low",
+        "uniform-high",
+        "chunked:chunk=16",
+        {
+            "name": "selective",
+            "sweep": {"numerator": ["constant", "exact"], "tau": [0, 8]},
+            "controls": SEEDS,
+        },
+    ],
+    "sweep": {"energy_table": list(TABLES)},
+}
+SHOWN = 7
+"""Policies that are tabled: all but the controls."""
 
 
 @pytest.fixture(scope="module")
-def folder(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("report")
-    write_report(demo, path)
-    return path
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return accelsim.study(STUDY, jobs=1, out=tmp_path_factory.mktemp("kept") / "demo")
+
+
+@pytest.fixture(scope="module")
+def demo(study: Study) -> Demo:
+    found = demo_of(study, tables_of(study))
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(study: Study) -> Path:
+    write_report(study, study.folder, tables_of(study), command="accelsim demo")
+    return study.folder
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -74,50 +69,17 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_the_report_is_complete(folder: Path) -> None:
+def test_the_report_has_what_a_study_of_kappa_needs(folder: Path) -> None:
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert names == {
-        "report.html",
-        "report.md",
-        "results.csv",
-        "layers.csv",
-        "counts.csv",
-        "manifest.json",
-        "figures/recompute-rate.png",
-        "figures/energy-front-digits-relu.png",
-        "figures/energy-front-digits-tanh.png",
-        "figures/energy-components-digits-relu.png",
-        "figures/energy-components-digits-tanh.png",
-        "figures/sensitivity-digits-relu.png",
-        "figures/sensitivity-digits-tanh.png",
-        "figures/timeline.png",
-    }
-
-
-class Links(HTMLParser):
-    """Collects what a page refers to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value or "" for key, value in attrs if key in {"src", "href"}]
-        assert tag != "script"
-
-
-def test_the_page_opens_offline(folder: Path) -> None:
-    parser = Links()
-    parser.feed((folder / "report.html").read_text(encoding="utf-8"))
-    assert len(parser.found) == 8
-    assert all(link.startswith("data:image/png;base64,") for link in parser.found)
-
-
-def test_markdown_refers_to_files_that_exist(folder: Path) -> None:
+    assert {"report.html", "report.md", "results.csv", "layers.csv", "counts.csv"} <= names
+    assert {f"figures/kappa-{kind}-{n}.svg" for kind in ("accuracy", "kl") for n in (1, 2)} <= names
+    assert {f"figures/sensitivity-{number}.svg" for number in (1, 2, 3, 4)} <= names
+    assert {"figures/rate-tau.svg", "figures/timeline-1.svg"} <= names
     text = (folder / "report.md").read_text(encoding="utf-8")
-    pictures = re.findall(r"\]\((figures/[^)]+)\)", text)
-    assert len(pictures) == 8
-    assert all((folder / picture).is_file() for picture in pictures)
+    assert set(re.findall(r"\]\((figures/[^)]+)\)", text)) == {
+        name for name in names if name.startswith("figures/")
+    }
+    assert "Made by `accelsim demo` from `results.csv`." in text
 
 
 def test_energy_can_be_added_up_by_hand_from_the_tables(folder: Path) -> None:
@@ -132,6 +94,7 @@ def test_energy_can_be_added_up_by_hand_from_the_tables(folder: Path) -> None:
     for row in rows(folder / "results.csv"):
         key = (row["hardware"], row["workload"], row["policy"])
         if key in total and row["energy_table"] == "45nm":  # the table of both machines
+            assert row["policy.control_of"] == ""
             assert total[key] == pytest.approx(float(row["energy_pj"]), rel=1e-12)
             parts = [
                 float(value)
@@ -140,39 +103,44 @@ def test_energy_can_be_added_up_by_hand_from_the_tables(folder: Path) -> None:
             ]
             assert math.fsum(parts) == pytest.approx(total[key], rel=1e-12)
             checked += 1
-    assert checked == len(total) == 2 * 2 * len(POLICIES)
+    assert checked == len(total) == 2 * 2 * SHOWN
 
 
 def test_cycles_can_be_added_up_by_hand_from_the_tables(folder: Path) -> None:
     total: dict[tuple[str, str, str], int] = defaultdict(int)
     for row in rows(folder / "layers.csv"):
-        busy = int(row["waves"]) * int(row["wave_cycles"])
-        assert int(row["compute_cycles"]) == busy + int(row["drain_cycles"])
-        causes = ("dram", "scratchpad", "recompute")
-        stalls = sum(int(row[f"stall_{cause}_cycles"]) for cause in causes)
+        busy = [int(row[f"{part}_cycles"]) for part in ("mac", "fill_drain", "vector")]
+        assert int(row["compute_cycles"]) == sum(busy)
+        stalls = sum(int(n) for name, n in row.items() if name.startswith("stall_cycles."))
         assert int(row["total_cycles"]) == int(row["compute_cycles"]) + stalls
         total[row["hardware"], row["workload"], row["policy"]] += int(row["total_cycles"])
+    assert len(total) == 2 * 2 * SHOWN
     for row in rows(folder / "results.csv"):
         key = (row["hardware"], row["workload"], row["policy"])
         if key in total:
             assert total[key] == int(row["total_cycles"])
 
 
-def test_the_manifest_names_versions_seeds_and_inputs(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    assert {"accelsim", "numpy", "numba", "simpy"} <= set(manifest["versions"])
-    assert manifest["seeds"]["random control"] == [0, 1]
-    assert set(manifest["inputs_sha256"]) == {
-        "hwconfigs/edge-16x16.yaml",
-        "workloads/digits-relu.yaml",
-    }
+def test_a_kept_run_is_the_run(demo: Demo) -> None:
+    kept = demo.case("mid-32x32", "digits-tanh").best_selective
+    run = accelsim.run(
+        shipped("hwconfigs", "mid-32x32"), shipped("workloads", "digits-tanh"), str(kept.policy)
+    )
+    assert kept.policy == run.policy
+    assert kept.energy_lines == run.energy_lines
+    assert (kept.energy_pj, kept.total_cycles, kept.latency_s) == (
+        run.energy_pj, run.total_cycles, run.latency_s,
+    )  # fmt: skip
+    assert (kept.accuracy, kept.kl_divergence) == (run.accuracy, run.kl_divergence)
+    assert kept.total_energy_pj == pytest.approx(run.total_energy_pj, rel=1e-12)
+    for line in run.energy_lines:
+        assert parse_action(str(line.action)) == line.action
 
 
-def test_written_twice_it_is_the_same_bytes(demo: Demo, folder: Path, tmp_path: Path) -> None:
-    write_report(demo, tmp_path)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes(), path
+@pytest.mark.parametrize("text", ["", "add", "read", "hurl fp16", "read x B SRAM"])
+def test_what_is_no_action_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not an action|invalid literal"):
+        parse_action(text)
 
 
 def test_findings_are_computed_from_the_runs(demo: Demo) -> None:
@@ -201,16 +169,11 @@ def test_controls_are_drawn_at_the_rates_of_the_selective_runs(demo: Demo) -> No
             controls = case.controls(run)
             assert len(controls) == len(SEEDS)
             for control in controls:
-                assert control.inference.trace.layer_rates == run.inference.trace.layer_rates
-
-
-def test_a_table_changes_the_energy_and_nothing_else(demo: Demo) -> None:
-    run = demo.runs[0]
-    other = run.with_table(load_energy_table("7nm"))
-    assert other.energy_pj < run.energy_pj
-    assert other.total_cycles == run.total_cycles
-    assert other.counts == run.counts
-    assert other.accuracy == run.accuracy
+                given = [layer["recompute_rate"] for layer in run.layers]
+                assert [layer["recompute_rate"] for layer in control.layers] == given
+                assert control.recompute_rate == run.recompute_rate
+    seeds = {run.row["policy.seed"] for run in case.runs if run.control_of is not None}
+    assert seeds == {*SEEDS}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -232,7 +195,7 @@ def test_the_verdict_is_shown_under_every_table_and_said_to_survive_or_not(
     demo: Demo, folder: Path
 ) -> None:
     text = (folder / "report.md").read_text(encoding="utf-8")
-    assert "| | 40nm | 45nm | 7nm |" in text
+    assert "| case | 45nm: both (%) | 7nm: both (%) | 40nm: both (%) |" in text
     same = all(
         len({(one.pays, one.pays_against_high) for one in under}) == 1 for under in cases(demo)
     )
@@ -240,6 +203,9 @@ def test_the_verdict_is_shown_under_every_table_and_said_to_survive_or_not(
     assert ("The conclusion does not survive every table" in text) == (not same)
     for name, cells in side_by_side(demo):
         assert f"| {name} | {' | '.join(cells)} |" in text
+    for case in demo.cases:
+        for sentence in (one for one in case.sentences() if one):
+            assert f"* {markdown(sentence)}" in text
     first = demo.cases[0].under(demo.tables[0])
     change = first.best_selective.energy_pj / first.high.energy_pj - 1.0
     assert side_by_side(demo)[0][1][0].startswith(f"{change:+.1%}, ")
@@ -251,13 +217,16 @@ def cases(demo: Demo) -> list[list[Case]]:
 
 def test_a_table_that_turns_the_verdict_is_named(demo: Demo) -> None:
     # Where high precision costs next to everything, redoing only some of it pays.
-    own = demo.tables[1]
+    own = demo.known_tables[0]
+    costly = own.model_copy(update={"name": "dear"})
     dear = [
-        entry.model_copy(update={"energy_pj": 1e6}) if entry.format == "fp32" else entry
-        for entry in own.arithmetic
+        replace(run, row=run.row | {"energy_table": "dear", "energy_pj": energy})
+        for run in demo.runs
+        if run.table == own.name
+        for energy in [1e9 if run.policy.name.startswith(("uniform-high", "chunked")) else 1.0]
     ]
-    costly = own.model_copy(update={"name": "dear", "arithmetic": dear})
-    turned = replace(demo, tables=(own, costly))
+    runs = tuple(run for run in demo.runs if run.table == own.name)
+    turned = replace(demo, runs=(*runs, *dear), tables=(own, costly))
     different = [
         case
         for case in turned.cases
@@ -268,6 +237,21 @@ def test_a_table_that_turns_the_verdict_is_named(demo: Demo) -> None:
     assert "does not survive" in survival(turned)
     for case in different:
         assert f"{case.workload} on {case.hardware}" in survival(turned)
+
+
+def test_without_the_tables_of_then_their_sources_are_not_spoken_of(
+    study: Study, tmp_path: Path
+) -> None:
+    write_report(study, tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "The energy tables 45nm, 7nm, 40nm are not at hand as they were" in text
+    assert "It depends most on" not in text
+    kept = study.meta["energy_tables_sha256"]
+    study.meta["energy_tables_sha256"] = kept | {"45nm": "0" * 64}
+    try:
+        assert {table.name for table in tables_of(study)} == {"7nm", "40nm"}
+    finally:
+        study.meta["energy_tables_sha256"] = kept
 
 
 def test_the_interval_holds_every_single_swing_and_the_saving(demo: Demo) -> None:
@@ -292,3 +276,44 @@ def test_every_number_of_the_counts_has_its_source(folder: Path) -> None:
         assert row["source"]
         assert row["kind"] in {"measured", "scaled", "estimated"}
         assert float(row["node_nm"]) > 0
+
+
+def test_a_study_of_anything_else_has_no_such_section(study: Study) -> None:
+    complete = list(study.rows)
+    for missing in ("uniform-high", "selective:tau=0,numerator=constant"):
+        study.rows = [row for row in complete if row["policy"] != missing]
+        try:
+            found = demo_of(study, ())
+        finally:
+            study.rows = complete
+        assert (found is None) == (missing == "uniform-high")
+    study.rows = [row for row in complete if row.get("policy.control_of") is None]
+    try:
+        assert demo_of(study, ()) is None
+    finally:
+        study.rows = complete
+
+
+def test_the_demo_is_a_study_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = load_study(FILE)
+    assert described.points == 3 * 3 * 2 * (6 + 16 * 4)
+    seen: dict[str, Any] = {}
+
+    def study(source: Path, **given: Any) -> Study:
+        seen.update(given, source=source)
+        return accelsim.study(
+            STUDY | {"hardware": "edge-16x16", "workload": "digits-relu"},
+            executor=in_this_process,
+            out=given["out"],
+        )
+
+    monkeypatch.setattr("accelsim.demo.study", study)
+    found = run_demo(tmp_path / "demo")
+    assert seen["source"] == FILE
+    assert seen["out"] == found.folder == tmp_path / "demo"
+    text = (tmp_path / "demo" / "report.md").read_text(encoding="utf-8")
+    kappa = demo_of(found, ())
+    assert kappa is not None
+    assert f"# Does selective recomputation pay on these machines?\n\n{kappa.answer()[0]}" in text

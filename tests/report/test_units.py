@@ -13,8 +13,10 @@ import accelsim
 from accelsim.config import energy_table_names, load_energy_table
 from accelsim.errors import AccelsimError
 from accelsim.report.break_even import Curve, curves, unit_name
-from accelsim.report.unit_sources import near, survival
-from accelsim.report.units import findings, write_units_report
+from accelsim.report.page import markdown
+from accelsim.report.study_report import write_report
+from accelsim.report.unit_sources import COUNTS, SOURCES, near, survival
+from accelsim.report.units import findings
 
 SWEPT = ["recompute", "policy.rate"]
 
@@ -113,25 +115,24 @@ def test_the_report_is_written_from_what_is_kept_twice_the_same(tmp_path: Path) 
     assert not found.failed
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
-        write_units_report(found, folder, [load_energy_table(n) for n in energy_table_names()])
+        write_report(found, folder, [load_energy_table(name) for name in energy_table_names()])
     names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*.*"))
-    assert [str(name) for name in names] == [
-        "counts.csv", "figures/added.png", "figures/energy.png", "figures/sensitivity.png",
-        "figures/time.png", "report.md", "results.csv", "sources.csv",
-    ]  # fmt: skip
+    kinds = ("added", "energy", "time", "sensitivity")
+    assert {f"figures/units-{kind}-1.svg" for kind in kinds} | {COUNTS, SOURCES} <= {
+        str(name) for name in names
+    }
     for name in names:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
     text = (folders[0] / "report.md").read_text(encoding="utf-8")
     kept = curves(found.rows, found.meta["swept"])
-    for sentence in findings(kept):
-        assert sentence in text
-    assert survival(kept, "chunked:chunk=32") in text
+    for sentence in (*findings(kept), survival(kept, "chunked:chunk=32")):
+        assert markdown(sentence) in text
     assert text.count("under 45nm, and") == 1  # one machine, under the study's first table
 
     # From a number of the report to its source in two steps: counts, and what each costs.
     counts, sources = (
         list(csv.DictReader((folders[0] / file).read_text(encoding="utf-8").splitlines()))
-        for file in ("counts.csv", "sources.csv")
+        for file in (COUNTS, SOURCES)
     )
     costs = {(line["energy_table"], line["action"]): line for line in sources}
     assert all(line["source"] and line["kind"] for line in sources)
@@ -153,12 +154,12 @@ def test_whether_a_conclusion_survives_is_told_by_the_verdicts_under_each_table(
 
     same = survival(curves([*under("a", 9.0), *under("b", 9.9)], SWEPT), None)
     assert same == (
-        "**The conclusion survives every table (a, b)**: whether a unit takes less energy at a rate"
+        "The conclusion survives every table (a, b): whether a unit takes less energy at a rate"
         " of 10%, against uniform-high it is the same under all of them in 1 of 1 cases."
     )
     other = survival(curves([*under("a", 9.0), *under("b", 10.1)], SWEPT), None)
     assert other == (
-        "**The conclusion does not survive every table (a, b)**: whether a unit takes less energy"
+        "The conclusion does not survive every table (a, b): whether a unit takes less energy"
         " at a rate of 10%, against uniform-high it is the same under all of them in 0 of 1 cases,"
         " and not for array, flagged PEs on m."
     )

@@ -1,0 +1,252 @@
+"""The section of a study of κ: does selective recomputation pay, and what does that depend on?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from accelsim.energy import EnergyTable
+from accelsim.policies import Selective
+from accelsim.report import kappa_figures
+from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
+from accelsim.report.page import Column, Figure, Section, Table
+from accelsim.report.robustness import robustness, side_by_side, spent, survival
+from accelsim.report.runs import KeptRun
+from accelsim.study.table import csv_text
+
+TITLE = "Does selective recomputation pay on these machines?"
+WORKED_TAU = 8.0
+LEFT_OUT = (
+    "Requantisation, control and the clock of what stands idle are not charged, nor are wires but"
+    " those from PE to PE. Activation functions take energy and no time.",
+    "Leakage is not in the energies above; it is in results.csv beside them, and in “between the"
+    " sources of each constant”. Its density is known for logic at 40 nm only, and taken for the"
+    " rest.",
+    "The sticky overflow flag of each accumulator, and drawing the numbers of the random control,"
+    " are not charged.",
+    "Area is that of the machine that a policy needs: one that redoes nothing has no second"
+    " accumulators. Control, wires and interfaces have none here.",
+    "Uniform-high runs on the same array at the same clock, with high-precision accumulators in its"
+    " PEs.",
+    "Activations go to DRAM and back between layers, and the whole test set is one batch.",
+    "Outputs redone together on lanes share the rows and columns they have in common; the wires"
+    " that spread them are not charged, and scratchpad bandwidth is limited only where a machine"
+    " says so.",
+    "Costs of formats that no table measures come from power laws in the significand's width,"
+    " marked “estimated”.",
+)
+
+
+def kappa_sections(demo: Demo) -> list[Section]:
+    """Return the sections of a study of κ: findings, tables, one run by hand, what is left out."""
+    samples = demo.runs[0].samples
+    rule = (
+        "Everything is accumulated in a low-precision format first; outputs whose condition number"
+        " κ exceeds τ are then redone in a high one. “As accurate as uniform-high” means at most"
+        f" {TOLERANCE * 100:g} points less accuracy on the {samples} test samples, on which one"
+        f" point of accuracy is {samples / 100:.0f} samples. Energies are per inference, the whole"
+        " test set being one batch."
+    )
+    caption = (
+        "Accuracy and KL divergence from the float32 outputs against recompute rate. The random"
+        " control redoes as many outputs of every layer as κ does; its band spans the seeds. Values"
+        " do not depend on the machine."
+    )
+    first = Section(
+        "What recomputing buys, and what it costs",
+        paragraphs=(rule,),
+        figures=(Figure(caption, kappa_figures.recompute_rate(demo)),),
+        sections=(*(_machine(demo, name) for name in demo.machines), *_tables(demo)),
+    )
+    return [first, _by_hand(demo), Section("What this model leaves out", findings=LEFT_OUT)]
+
+
+def _machine(demo: Demo, name: str) -> Section:
+    cases = [case for case in demo.cases if case.hardware == name]
+    return Section(
+        f"Findings on {name}",
+        paragraphs=(f"{demo.descriptions[name]}.",),
+        sections=tuple(
+            Section(
+                f"{case.workload} on {name}",
+                findings=tuple(one for one in case.sentences() if one),
+                tables=(_runs_table(case),),
+            )
+            for case in cases
+        ),
+    )
+
+
+def _runs_table(case: Case) -> Table:
+    heads = (
+        Column("policy"), Column("recompute rate", True), Column("false negatives", True),
+        Column("accuracy", True), Column("KL (nats)", True),
+        Column("energy per inference (nJ)", True), Column("against uniform-high (%)", True),
+        Column("total cycles", True), Column("latency (µs)", True),
+    )  # fmt: skip
+    missed = [run.false_negative_rate for run in shown_runs(case)]
+    rows = tuple(
+        (
+            str(run.policy),
+            f"{run.recompute_rate:.4f}",
+            "" if rate is None else f"{rate:.4f}",
+            f"{run.accuracy:.4f}",
+            f"{run.kl_divergence:.5f}",
+            f"{run.energy_per_inference_pj / 1e3:.3f}",
+            f"{(run.energy_pj / case.high.energy_pj - 1) * 100:+.1f}",
+            str(run.total_cycles),
+            f"{run.latency_s * 1e6:.2f}",
+        )
+        for run, rate in zip(shown_runs(case), missed, strict=True)
+    )
+    caption = f"{case.workload} on {case.hardware}, {case.table.name} table, but for the controls."
+    return Table(caption, heads, rows)
+
+
+def _tables(demo: Demo) -> list[Section]:
+    """Return what the findings depend on: the table, and each constant of it."""
+    names = [table.name for table in demo.tables]
+    head, rows = spent(demo)
+    parts = (
+        "In nJ an inference, with what leaks; parts add up in the last digit. Memory is scratchpads"
+        " and DRAM, that of the first pass and that of recomputation; discarded low work is the"
+        " first pass over what is then redone."
+    )
+    by_cause = Table(
+        parts,
+        (Column("case"), Column("policy"), *(Column(name, True) for name in head)),
+        tuple(tuple(row) for row in rows),
+    )
+    caption = (
+        "What the cheapest κ run of that accuracy takes more than uniform-high, and than the"
+        " cheapest run that redoes nothing."
+    )
+    found = [
+        Section("What energy is spent on", tables=(by_cause,)),
+        Section(
+            "Under every energy table",
+            findings=(survival(demo), *demo.tables_sentences()),
+            tables=(
+                Table(
+                    caption,
+                    (Column("case"), *(Column(f"{name}: both (%)") for name in names)),
+                    tuple((name, *cells) for name, cells in side_by_side(demo)),
+                ),
+            ),
+        ),
+    ]
+    if len(demo.known_tables) < len(demo.tables):
+        gone = ", ".join(t.name for t in demo.tables if not isinstance(t, EnergyTable))
+        why = f"The energy tables {gone} are not at hand as they were when the study was run."
+        return [*found, Section("Between the sources of each constant", paragraphs=(why,))]
+    each = (
+        "Every constant goes its own way here, even where a narrow adder then takes more than a"
+        " wide one; under a table of the list above they go together."
+    )
+    caption = (
+        "What each constant of the energy table does to the saving of the cheapest κ run that is as"
+        " accurate as uniform-high, where it goes from the lowest to the highest of its sources;"
+        " dotted: neither saves nor takes more."
+    )
+    return [
+        *found,
+        Section(
+            "Between the sources of each constant",
+            paragraphs=(each,),
+            findings=tuple(robustness(demo, case).sentence() for case in demo.cases),
+            figures=(Figure(caption, kappa_figures.tornado(demo), "counts.csv"),),
+        ),
+    ]
+
+
+def _worked(demo: Demo) -> KeptRun:
+    case = demo.case(demo.machines[0], demo.workloads[0])
+    runs = case.selective("constant") or case.of(Selective)
+    chosen = [r for r in runs if isinstance(r.policy, Selective) and r.policy.tau == WORKED_TAU]
+    return (chosen or runs)[0]
+
+
+def _by_hand(demo: Demo) -> Section:
+    """Return the counts and costs of one run, which add up to its energy, and its cycles."""
+    run = _worked(demo)
+    lines = tuple(
+        (line.component, str(line.action), str(line.number), f"{line.cost.energy_pj:.6g}",
+         f"{line.energy_pj:.1f}", line.cost.kind, line.cost.source)
+        for line in run.energy_lines
+    )  # fmt: skip
+    heads = (
+        Column("component"), Column("action"), Column("number", True), Column("pJ each", True),
+        Column("pJ", True), Column("kind"), Column("source"),
+    )  # fmt: skip
+    layers = tuple(
+        (
+            str(layer["name"]),
+            *(str(layer[key]) for key in ("macs", "recomputed_outputs", "compute_cycles")),
+            *(str(layer["stall_cycles"].get(cause, 0)) for cause in ("dram", "recompute")),
+            str(layer["total_cycles"]),
+        )
+        for layer in run.layers
+    )
+    layer_heads = (
+        Column("layer"), Column("MACs", True), Column("outputs redone", True),
+        Column("compute cycles", True), Column("waits for DRAM (cycles)", True),
+        Column("recomputation (cycles)", True), Column("total cycles", True),
+    )  # fmt: skip
+    return Section(
+        "One run by hand",
+        paragraphs=(
+            f"{run.workload} on {run.hardware}, {run.policy}: {run.samples} samples take"
+            f" {run.total_cycles} cycles, the sum of its layers', and {run.energy_pj:.1f} pJ, the"
+            f" sum of {len(lines)} numbers times costs. The same for every run tabled above is in"
+            " layers.csv and counts.csv, in which every line has the source of its cost.",
+        ),
+        tables=(
+            Table("Cycles, layer by layer.", layer_heads, layers),
+            Table("Energy, action by action.", heads, lines),
+        ),
+    )
+
+
+def kappa_files(demo: Demo) -> dict[str, str]:
+    """Return layers and counts of the runs that are tabled, as comma-separated values."""
+    runs = [run for case in demo.cases for run in shown_runs(case)]
+    layers = [{**_names(run), **_flat(layer)} for run in runs for layer in run.layers]
+    counts = [
+        {
+            **_names(run),
+            "component": line.component,
+            "action": str(line.action),
+            "number": line.number,
+            "unit": line.action.unit,
+            "energy_table": run.table,
+            "energy_pj_each": line.cost.energy_pj,
+            "energy_pj": line.energy_pj,
+            "cause": line.cause,
+            "kind": line.cost.kind,
+            "node_nm": line.cost.node_nm,
+            "source": line.cost.source,
+        }
+        for run in runs
+        for line in run.energy_lines
+    ]
+    return {name: _csv(rows) for name, rows in (("layers.csv", layers), ("counts.csv", counts))}
+
+
+def _names(run: KeptRun) -> dict[str, Any]:
+    return {"hardware": run.hardware, "workload": run.workload, "policy": str(run.policy)}
+
+
+def _flat(layer: dict[str, Any]) -> dict[str, Any]:
+    """Return a layer with dots in the place of maps inside it."""
+    flat: dict[str, Any] = {}
+    for key, value in layer.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": item for inner, item in value.items()}
+        else:
+            flat["layer" if key == "name" else key] = value
+    return flat
+
+
+def _csv(rows: Iterable[dict[str, Any]]) -> str:
+    records = list(rows)
+    return csv_text(records, list(dict.fromkeys(key for row in records for key in row)))

@@ -1,0 +1,533 @@
+"""What any study says: fronts, what matters, where the energy goes, rates, timelines, tables."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from accelsim.report import plots
+from accelsim.report.gantt import Opening, gantt
+from accelsim.report.page import Column, Figure, Image, Section, Table
+from accelsim.report.rates import rate_curves
+from accelsim.report.style import HEIGHT, RASTER, WIDTH, svg
+from accelsim.report.survey import (
+    CONTROL,
+    ENERGY,
+    SEED,
+    Dimension,
+    Scope,
+    Survey,
+    is_number,
+    label,
+    pairs,
+)
+from accelsim.study.table import Row, as_text
+
+MAX_SCOPES = 6
+"""Scopes that have figures of their own; what is true of the rest is in the tables."""
+MAX_FRONTS, MAX_MAPS, MAX_STACKS = 12, 6, 8
+"""Pictures of a section: more would not be looked at. Findings are of every scope."""
+MAX_BARS = 24
+MAX_ROWS = 300
+MAX_GANTTS = 4
+CLOSE = 0.005
+"""As accurate as the best: at most this much less."""
+REST = "all points are in results.csv"
+
+
+def sections(survey: Survey, openings: Mapping[int, Opening]) -> list[Section]:
+    """Return the sections of a study with points, those that have anything to say."""
+    found = [fronts(survey), influences(survey), energies(survey), rates(survey)]
+    found += [timelines(survey, openings)]
+    return [one for one in found if one is not None]
+
+
+def timed_rows(survey: Survey) -> list[int]:
+    """Return the rows whose timelines are shown: the best of each objective, scope by scope."""
+    rows = [
+        survey.best(scope, column, sign)
+        for scope in survey.scopes[:MAX_SCOPES]
+        for column, sign in survey.usual_signs().items()
+    ]
+    return list(dict.fromkeys(row for row in rows if row is not None))[:MAX_GANTTS]
+
+
+def summary(survey: Survey) -> list[str]:
+    """Return how many points there are, and the best of each objective."""
+    study = survey.study
+    states = Counter(str(row["status"]) for row in study.rows)
+    counts = [f"{states[s]} {s}" for s in ("done", "failed", "missing") if states[s]]
+    said = f"{len(study.rows)} points: {', '.join(counts) or 'none'}."
+    if study.meta.get("constraints"):
+        said += f" {len(survey.rows)} of them are within the constraints, {_bounds(survey)}."
+    if not survey.rows:
+        return [said + " There is nothing to compare."]
+    found = [said]
+    for scope in survey.scopes[:MAX_SCOPES]:
+        parts = []
+        for column, sign in survey.usual_signs().items():
+            row = survey.best(scope, column, sign)
+            if row is not None:
+                shown, chosen = survey.quantity(column), survey.rows[row]
+                extreme = "the most" if sign > 0 else "the least"
+                parts.append(
+                    f"{extreme} {shown.label}, {shown.text(chosen[column])}, has"
+                    f" {survey.name(chosen)}"
+                )
+        if parts:
+            found.append(f"{scope}: {'; '.join(parts)}.")
+    return found + _left_out(survey)
+
+
+def _left_out(survey: Survey) -> list[str]:
+    more = len(survey.scopes) - MAX_SCOPES
+    if more <= 0:
+        return []
+    return [
+        f"{more} more pairs of workload and energy table have no figures of their own here; {REST}."
+    ]
+
+
+def _bounds(survey: Survey) -> str:
+    parts = []
+    for column, bounds in survey.study.meta["constraints"].items():
+        shown = survey.quantity(column)
+        if bounds["min"] is not None:
+            parts.append(f"{shown.label} at least {shown.text(bounds['min'])}")
+        if bounds["max"] is not None:
+            parts.append(f"{shown.label} at most {shown.text(bounds['max'])}")
+    return ", ".join(parts)
+
+
+def fronts(survey: Survey) -> Section | None:
+    """Return the Pareto fronts of every scope, pair by pair."""
+    drawn = pairs(survey)
+    if not drawn:
+        return None
+    findings: list[str] = []
+    figures = []
+    for number, scope in enumerate(survey.scopes[:MAX_SCOPES], 1):
+        images: list[Image] = []
+        for upward, sign, across in drawn:
+            front = survey.front(scope, {across: -1, upward: sign})
+            if not front:
+                continue
+            sentence = _front_sentence(survey, scope, (upward, sign, across), front)
+            findings.append(sentence)
+            if number > 1 and number * len(drawn) > MAX_FRONTS:
+                continue
+            draw = partial(
+                plots.pareto, survey=survey, scope=scope, pair=(upward, sign, across), front=front
+            )
+            name = f"front-{number}-{slug(upward)}-{slug(across)}"
+            images.append(Image(name, f"Scatter plot with its Pareto front. {sentence}", svg(draw)))
+        raster = " Points are drawn as pixels, the front as it is." * (len(scope.rows) > RASTER)
+        caption = (
+            f"{scope}: every point that is within the constraints ({len(scope.rows)}), and, dashed"
+            f" and ringed, those that no other beats in both directions.{raster}"
+        )
+        figures.append(Figure(caption, tuple(images)))
+    if survey.study.meta.get("swept") and any(row.get(SEED) is not None for row in survey.rows):
+        findings.append(
+            "Seeds are points of their own here, so that a front takes the luckiest of them."
+        )
+    tables = [front_table(survey, scope) for scope in survey.scopes[:MAX_SCOPES]]
+    shown = tuple(figure for figure in figures if figure.images)
+    return Section(
+        "Pareto fronts",
+        paragraphs=_some(survey, len(shown)),
+        findings=tuple(findings),
+        figures=shown,
+        tables=tuple(table for table in tables if table.rows),
+    )
+
+
+def _some(survey: Survey, drawn: int) -> tuple[str, ...]:
+    """Say of how many scopes there are figures, if not of all."""
+    if drawn == len(survey.scopes):
+        return ()
+    return (
+        f"Figures are of the first {drawn} of {len(survey.scopes)} pairs of workload and energy"
+        f" table; {REST}.",
+    )
+
+
+def _front_sentence(
+    survey: Survey, scope: Scope, pair: tuple[str, int, str], front: Sequence[int]
+) -> str:
+    upward, _, across = pair
+    y, x = survey.quantity(upward), survey.quantity(across)
+    first, last = survey.rows[front[0]], survey.rows[front[-1]]
+    start = (
+        f"{scope}, {y.label} against {x.label}: {len(front)} of {len(scope.rows)} points"
+        f" {'is' if len(front) == 1 else 'are'} on the front"
+    )
+    if first[across] == last[across]:
+        return f"{start}, at {x.text(first[across])} and {y.text(first[upward])}."
+    ratio = last[across] / first[across] if first[across] else float("inf")
+    return (
+        f"{start}, from {x.text(first[across])} and {y.text(first[upward])}"
+        f" to {x.text(last[across])} ({ratio:.3g} times as much) and {y.text(last[upward])}."
+    )
+
+
+def influences(survey: Survey) -> Section | None:
+    """Return what matters: the effect of each dimension, heat maps, parallel coordinates."""
+    signs = survey.usual_signs()
+    if not survey.dimensions or not signs:
+        return None
+    findings = [
+        sentence
+        for scope in survey.scopes[:MAX_SCOPES]
+        for column in signs
+        if (sentence := _effect_sentence(survey, scope, column))
+    ]
+    figures = [*_maps(survey, signs), *_coordinates(survey, signs)]
+    return Section("What matters", findings=tuple(findings), figures=tuple(figures))
+
+
+def effects(survey: Survey, scope: Scope, column: str) -> list[tuple[Dimension, float]]:
+    """Return what each dimension does to a column, the greatest first."""
+    found = [(key, survey.effect(scope, key, column)) for key in survey.dimensions]
+    return sorted(found, key=lambda item: -item[1])
+
+
+def _effect_sentence(survey: Survey, scope: Scope, column: str) -> str:
+    strong = [(key, e) for key, e in effects(survey, scope, column) if e > 1.0]
+    if not strong:
+        return ""
+    parts = [f"{key.key} ({effect:.3g} times)" for key, effect in strong]
+    return (
+        f"{scope}: what moves {survey.quantity(column).label} most, all else being equal, by the"
+        f" median ratio of the greatest to the least: {', '.join(parts)}."
+    )
+
+
+def _maps(survey: Survey, signs: Mapping[str, int]) -> Iterator[Figure]:
+    """Yield heat maps over the dimensions that matter most to each objective, two at a time."""
+    number = 0
+    for scope, (column, sign) in itertools.product(survey.scopes[:MAX_SCOPES], signs.items()):
+        keys = [key for key, effect in effects(survey, scope, column) if effect > 1.0]
+        images, least = [], "most" if sign > 0 else "least"
+        shown = survey.quantity(column)
+        for across, upward in itertools.combinations(keys[:3], 2):
+            if number == MAX_MAPS:
+                break
+            number += 1
+            ordered = sorted((across, upward), key=lambda key: (not key.numeric, -len(key.values)))
+            draw = partial(
+                plots.heatmap, survey=survey, scope=scope, keys=(ordered[0], ordered[1]),
+                column=column, sign=sign,
+            )  # fmt: skip
+            alt = (
+                f"Heat map of the {least} {shown.axis} over {ordered[0].key} and {ordered[1].key}."
+                f" {_map_sentence(survey, scope, (ordered[0], ordered[1]), column, sign)}"
+            )
+            height = min(9.0, max(HEIGHT, 1.6 + 0.28 * min(len(ordered[1].values), 24)))
+            images.append(Image(f"map-{number}", alt, svg(draw, WIDTH, height)))
+        if images:
+            yield Figure(
+                f"{scope}: the {least} {shown.label} that is reached where two of what is swept"
+                " have given values, the best of all else. Hatched: no point.",
+                tuple(images),
+            )
+
+
+def _map_sentence(
+    survey: Survey, scope: Scope, keys: tuple[Dimension, Dimension], column: str, sign: int
+) -> str:
+    table = plots.cells(survey, scope, *keys, column, sign)
+    row, place = np.unravel_index(int(np.nanargmin(-sign * table)), table.shape)
+    where = f"{keys[0].key} {keys[0].labels[place]}, {keys[1].key} {keys[1].labels[row]}"
+    return f"The best is {survey.quantity(column).text(float(table[row, place]))} at {where}."
+
+
+def _coordinates(survey: Survey, signs: Mapping[str, int]) -> Iterator[Figure]:
+    """Yield parallel coordinates of the first scopes."""
+    for number, scope in enumerate(survey.scopes[:2], 1):
+        given = coordinates(survey, scope)
+        if len(given) < 1 or len(given) + len(survey.dimensions) < 3:
+            continue
+        front, last = survey.front(scope, signs), given[-1]
+        draw = partial(plots.parallel, survey=survey, scope=scope, columns=given, front=front)
+        axes = len(given) + len(survey.dimensions)
+        names = ", ".join([*(d.key for d in survey.dimensions), *given])
+        yield Figure(
+            f"{scope}: points as lines over what is swept and what they gave; dashed, those on the"
+            f" front of {', '.join(signs)}. {_drawn(survey, scope, last, front)}",
+            (
+                Image(
+                    f"coordinates-{number}",
+                    f"Parallel coordinates of {len(scope.rows)} points over {names}.",
+                    svg(draw, max(WIDTH, 1.1 * axes + 1.5), HEIGHT),
+                ),
+            ),
+        )
+
+
+def _drawn(survey: Survey, scope: Scope, column: str, front: Sequence[int]) -> str:
+    """Say how many of the points, and of those on the front, are drawn."""
+    lines = len(plots.thinned(survey, scope, column))
+    best = len(plots.evenly(front, plots.MAX_FRONT))
+    if (lines, best) == (len(scope.rows), len(front)):
+        return f"All {lines} points are drawn, and {best} of them are on the front."
+    return (
+        f"Drawn are {lines} of {len(scope.rows)} points, evenly along {column}, and {best} of"
+        f" {len(front)} on the front."
+    )
+
+
+def coordinates(survey: Survey, scope: Scope) -> list[str]:
+    """Return the columns that differ within a scope, energy last."""
+    found = []
+    for column in (*survey.gains, *survey.costs):
+        values = survey.column(column)[scope.rows]
+        if len(np.unique(values[np.isfinite(values)])) > 1:
+            found.append(column)
+    return sorted(found, key=lambda column: "energy" in column)
+
+
+def energies(survey: Survey) -> Section | None:
+    """Return where the energy goes: the cheapest point of each kind, by component and cause."""
+    findings, figures = [], []
+    for number, scope in enumerate(survey.scopes[:MAX_SCOPES], 1):
+        rows, kind = bars(survey, scope)
+        if not rows:
+            continue
+        findings.append(_energy_sentence(survey, scope, rows))
+        if number * len(plots.PARTS) > MAX_STACKS:
+            continue
+        names = [bar_name(survey, survey.rows[row], kind) for row in rows]
+        images = []
+        for by in plots.PARTS:
+            draw = partial(plots.energy, survey=survey, rows=rows, names=names, by=by)
+            height = 1.9 + 0.24 * len(rows)
+            alt = f"Bars of energy by {by}. {_energy_sentence(survey, scope, rows, by)}"
+            images.append(Image(f"energy-{number}-{by}", alt, svg(draw, WIDTH, height)))
+        left = f" The {MAX_BARS} cheapest." if len(rows) == MAX_BARS else ""
+        figures.append(
+            Figure(
+                f"{scope}: energy per inference by component and by cause, of the point with the"
+                f" least energy for each {kind}; leakage is a cause, and no component.{left}",
+                tuple(images),
+            )
+        )
+    if not figures:
+        return None
+    return Section(
+        "Where the energy goes",
+        paragraphs=_some(survey, len(figures)),
+        findings=tuple(findings),
+        figures=tuple(figures),
+    )
+
+
+def bars(survey: Survey, scope: Scope) -> tuple[list[int], str]:
+    """Return the cheapest rows of a scope, one for each policy, machine or value swept; and which.
+
+    Controls are left out: they show what chance does, and are no way to run a network.
+    """
+    values = survey.column(ENERGY)[scope.rows]
+    own = [
+        int(row)
+        for row, value in zip(scope.rows, values, strict=True)
+        if not np.isnan(value) and survey.rows[row].get(CONTROL) is None
+    ]
+    kinds = {
+        "policy": [survey.rows[row]["policy"] for row in own],
+        "machine": [survey.rows[row]["hardware"] for row in own],
+    }
+    kinds |= {
+        key.key: [str(key.values[key.codes[row]]) for row in own] for key in survey.dimensions
+    }
+    kind = next((k for k, names in kinds.items() if len({*names}) > 1), "policy")
+    best: dict[str, int] = {}
+    for row, name in zip(own, kinds[kind], strict=True):
+        kept = best.setdefault(str(name), row)
+        if survey.rows[row][ENERGY] < survey.rows[kept][ENERGY]:
+            best[str(name)] = row
+    ordered = sorted(best.values(), key=lambda row: survey.rows[row][ENERGY])
+    return ordered[:MAX_BARS], kind
+
+
+def bar_name(survey: Survey, row: Row, kind: str) -> str:
+    """Return what a bar is called: by its policy, its machine, or the value that it is for."""
+    if kind == "policy":
+        return survey.policy_name(row)
+    if kind == "machine":
+        return str(row["hardware"])
+    return label(row.get(kind))
+
+
+def _energy_sentence(
+    survey: Survey, scope: Scope, rows: Sequence[int], by: str | None = None
+) -> str:
+    """Say what the energy of the cheapest point consists of."""
+    row = survey.rows[rows[0]]
+    said = []
+    for kind in (by,) if by else plots.PARTS:
+        sizes = []
+        for column, name in plots.part_columns(kind):
+            value = row.get(column)
+            if is_number(value) and value:
+                sizes.append((float(value), name))
+        total = sum(size for size, _ in sizes)
+        sizes.sort(key=lambda item: (-item[0], item[1]))
+        parts = [f"{size / total:.0%} {name}" for size, name in sizes[:4]]
+        said.append(f"by {kind}: {', '.join(parts)}")
+    return (
+        f"{scope}: {survey.name(row)} takes {survey.quantity(ENERGY).text(row[ENERGY])} per"
+        f" inference, the least; {'; '.join(said)}."
+    )
+
+
+def rates(survey: Survey) -> Section | None:
+    """Return the recompute rate against τ, for rules that have one."""
+    curves = rate_curves(row for row in survey.done if row.get(CONTROL) is None)
+    if not curves:
+        return None
+    findings = [
+        f"{curve.name}: {curve.rates[0]:.2%} of the outputs are redone at τ = {curve.taus[0]:.4g},"
+        f" {curve.rates[-1]:.2%} at τ = {curve.taus[-1]:.4g}."
+        for curve in curves
+    ]
+    shown = curves[: plots.MAX_CURVES]
+    left = f" The first {len(shown)} of {len(curves)} rules." if len(shown) < len(curves) else ""
+    image = Image(
+        "rate-tau",
+        f"Recompute rate against τ, one line for each of {len(shown)} rules. {findings[0]}",
+        svg(partial(plots.rates, found=shown), WIDTH, HEIGHT + 0.25 * len(shown)),
+    )
+    caption = (
+        "The share of outputs that is redone against τ, on a logarithmic axis with 0 and ∞ at its"
+        f" edges; no machine changes it.{left}"
+    )
+    return Section(
+        "Recompute rate against τ",
+        findings=tuple(findings),
+        figures=(Figure(caption, (image,)),),
+    )
+
+
+def timelines(survey: Survey, openings: Mapping[int, Opening]) -> Section | None:
+    """Return who is busy when at the beginning of the longest layer of the best points."""
+    rows = timed_rows(survey)
+    if not rows:
+        return None
+    findings, images = [], []
+    for number, row in enumerate(rows, 1):
+        opening = openings.get(row)
+        if opening is None:
+            continue
+        name = survey.name(survey.rows[row])
+        findings.append(f"{name}: {opening.sentence()}")
+        draw = partial(gantt, opening=opening, title=name)
+        images.append(
+            Image(
+                f"timeline-{number}",
+                f"Gantt chart of {name}. {opening.sentence()}",
+                svg(draw, WIDTH * 1.2, 1.6 + 0.42 * len(opening.units)),
+            )
+        )
+    if not images:
+        return Section(
+            "Timelines", paragraphs=("No timelines are kept of the best points of this study.",)
+        )
+    caption = (
+        "Who is busy when at the beginning of the longest layer, of the points that are best in an"
+        " objective: a row a unit, and in the row of the unit that works its stalls by cause."
+    )
+    return Section(
+        "Timelines",
+        findings=tuple(findings),
+        figures=(Figure(caption, tuple(images), "details.json"),),
+    )
+
+
+def slug(column: str) -> str:
+    """Return the name of a column as part of a file's."""
+    return column.lower().replace("_", "-").replace(".", "-")
+
+
+def front_table(survey: Survey, scope: Scope) -> Table:
+    """Return the front of the study's objectives, as a table."""
+    signs = survey.usual_signs()
+    front = survey.front(scope, signs)
+    caption = f"{scope}: {len(front)} points that no other beats in {', '.join(signs)}; {REST}."
+    return table(survey, [survey.rows[row] for row in front], caption)
+
+
+def all_table(survey: Survey) -> Table:
+    """Return every finished point, by the first objective, as far as a page can show them."""
+    signs = survey.usual_signs()
+    rows = survey.rows
+    if signs:
+        column, sign = next(iter(signs.items()))
+        values = -sign * survey.column(column)
+        rows = [survey.rows[index] for index in np.argsort(values, kind="stable")]
+        by = f", by {column}"
+    else:
+        by = ""
+    many = (
+        f"The first {MAX_ROWS} of {len(rows)} points{by}; {REST}."
+        if len(rows) > MAX_ROWS
+        else f"All {len(rows)} points that are done and within the constraints{by}."
+    )
+    return table(survey, rows, many)
+
+
+def failed_table(survey: Survey) -> Table | None:
+    """Return the points that failed, each with its error."""
+    rows = survey.study.failed
+    if not rows:
+        return None
+    caption = f"{len(rows)} points that could not be computed" + (
+        f", the first {MAX_ROWS} of them; {REST}." if len(rows) > MAX_ROWS else "."
+    )
+    columns = (Column("point", True), Column("hardware"), Column("workload"), Column("policy"),
+               Column("error"))  # fmt: skip
+    return Table(
+        caption,
+        columns,
+        tuple(
+            tuple(str(row[key]) for key in ("point", "hardware", "workload", "policy", "error"))
+            for row in rows[:MAX_ROWS]
+        ),
+    )
+
+
+def table(survey: Survey, rows: Sequence[Row], caption: str) -> Table:
+    """Return points as a table: what tells them apart, and what they gave."""
+    keys = ["point", "hardware", "workload", "energy_table", "policy"]
+    keys += [d.key for d in survey.dimensions if d.key not in ("hardware", "policy")]
+    kept = [k for k in keys if k in ("point", "policy") or len({as_key(r, k) for r in rows}) > 1]
+    numbers = [*survey.gains, *survey.costs]
+    extra = ["recompute_rate", "total_cycles"]
+    numbers += [c for c in extra if c not in numbers and any(row.get(c) for row in rows)]
+    shown = [survey.quantity(column) for column in numbers]
+    heads = [Column(key, all(is_number(row.get(key)) for row in rows)) for key in kept]
+    heads += [Column(one.axis, True) for one in shown]
+    body = [
+        (
+            *(_text(survey, row, key) for key in kept),
+            *(one.cell(row.get(one.column)) for one in shown),
+        )
+        for row in rows[:MAX_ROWS]
+    ]
+    return Table(caption, tuple(heads), tuple(body))
+
+
+def as_key(row: Row, key: str) -> str:
+    """Return a cell as what two rows may have in common."""
+    return str(as_text(row.get(key)))
+
+
+def _text(survey: Survey, row: Row, key: str) -> str:
+    if key == "policy":
+        return survey.policy_name(row)
+    value = row.get(key)
+    return "" if value is None else label(value)

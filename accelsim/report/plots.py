@@ -1,0 +1,294 @@
+"""Drawings of a survey, each onto given axes: fronts, heat maps, energies, coordinates, rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.ticker import LogLocator
+
+from accelsim.energy import CAUSES
+from accelsim.report.rates import RateCurve
+from accelsim.report.style import (
+    BLACK,
+    FILLS,
+    GREY,
+    MAP,
+    MARKS,
+    RASTER,
+    legend_below,
+    logarithmic,
+    plain_numbers,
+)
+from accelsim.report.survey import Dimension, Numbers, Scope, Survey, label
+from accelsim.result import COMPONENTS
+
+MAX_NUMBERS = 80
+"""Cells of a heat map that have their number written in them."""
+MAX_TICKS = 24
+MAX_CURVES = 2 * (len(MARKS) - 1)
+MAX_LINES = 300
+MAX_FRONT = 100
+"""Lines of parallel coordinates, and of those on the front: more would be a blot."""
+WIDE = 20.0
+"""Where the largest is more than this many times the smallest, colours are logarithmic."""
+PARTS = {"component": COMPONENTS, "cause": CAUSES}
+
+
+def pareto(
+    axes: Axes, survey: Survey, scope: Scope, pair: tuple[str, int, str], front: Sequence[int]
+) -> None:
+    """Draw all points of a scope, a gain or a cost against a cost, and the front among them."""
+    upward, _, across = pair
+    y, x = survey.quantity(upward), survey.quantity(across)
+    ys, xs = survey.column(upward) * y.factor, survey.column(across) * x.factor
+    raster = len(scope.rows) > RASTER
+    groups = survey.groups
+    for place, name in enumerate(groups.labels if groups else ["points"]):
+        rows = scope.rows[groups.codes[scope.rows] == place] if groups else scope.rows
+        if len(rows):
+            colour, marker = MARKS[min(place, len(MARKS) - 1)]
+            rest = groups is not None and place >= len(MARKS)
+            axes.scatter(
+                xs[rows], ys[rows], s=9 if raster else 20, color=colour, marker=marker,
+                alpha=0.75, linewidths=0.5, rasterized=raster,
+                label=None if rest else _series(groups, name, place),
+            )  # fmt: skip
+    order = np.argsort(xs[list(front)], kind="stable")
+    best = np.array(front, np.int64)[order]
+    axes.plot(
+        xs[best], ys[best], color=BLACK, linestyle="--", linewidth=1.1, marker="o", markersize=7,
+        drawstyle="steps-post",
+        markerfacecolor="none", label="Pareto front",
+    )  # fmt: skip
+    _log_if_wide(axes, "x", xs[scope.rows])
+    if upward != "accuracy":
+        _log_if_wide(axes, "y", ys[scope.rows])
+    axes.set_xlabel(x.axis)
+    axes.set_ylabel(y.axis)
+    axes.set_title(str(scope), fontsize=9)
+    axes.grid(alpha=0.3)
+    legend_below(axes)
+
+
+def _series(groups: Dimension | None, name: str, place: int) -> str:
+    if groups is None:
+        return name
+    if place == len(MARKS) - 1 and len(groups.values) > len(MARKS):
+        return "all others"
+    return name if groups.key in ("policy", "hardware") else f"{groups.key} {name}"
+
+
+def _log_if_wide(axes: Axes, which: str, values: Numbers) -> None:
+    finite = values[np.isfinite(values)]
+    if len(finite) and finite.min() > 0.0 and finite.max() > WIDE * finite.min():
+        logarithmic(axes, which)
+
+
+def cells(
+    survey: Survey, scope: Scope, across: Dimension, upward: Dimension, column: str, sign: int
+) -> Numbers:
+    """Return the best of a column where two dimensions have given values; NaN without points."""
+    values = -sign * survey.column(column)[scope.rows]
+    table = np.full((len(upward.values), len(across.values)), np.inf)
+    there = ~np.isnan(values)
+    place = upward.codes[scope.rows][there], across.codes[scope.rows][there]
+    np.minimum.at(table, place, values[there])
+    return np.where(np.isinf(table), np.nan, -sign * table)
+
+
+def heatmap(
+    axes: Axes,
+    survey: Survey,
+    scope: Scope,
+    keys: tuple[Dimension, Dimension],
+    column: str,
+    sign: int,
+) -> None:
+    """Draw the best of a column over all else, where two dimensions have given values."""
+    across, upward = keys
+    shown = survey.quantity(column)
+    table = cells(survey, scope, across, upward, column, sign) * shown.factor
+    finite = table[np.isfinite(table)]
+    wide = len(finite) and finite.min() > 0.0 and finite.max() > WIDE * finite.min()
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    norm = LogNorm(low, high) if wide else Normalize(low, high)
+    axes.set_facecolor("white")
+    axes.patch.set_hatch("////")
+    axes.patch.set_edgecolor("#BBBBBB")
+    mesh = axes.pcolormesh(
+        np.ma.masked_invalid(table), cmap=MAP, norm=norm, edgecolors="white", linewidth=0.5,
+        rasterized=table.size > RASTER,
+    )  # fmt: skip
+    figure = axes.get_figure(root=True)
+    if figure is not None:
+        bar = figure.colorbar(mesh, ax=axes, label=shown.axis)
+        if wide:
+            bar.set_ticks(LogLocator(subs=(1.0, 2.0, 5.0)), format=plain_numbers())
+            bar.minorticks_off()
+    if table.size <= MAX_NUMBERS:
+        for (row, place), value in np.ndenumerate(table):
+            if math.isfinite(value):
+                dark = norm(value) < 0.55
+                axes.text(
+                    place + 0.5, row + 0.5, f"{value:.3g}", ha="center", va="center", fontsize=7,
+                    color="white" if dark else BLACK,
+                )  # fmt: skip
+    for axis, key in ((axes.xaxis, across), (axes.yaxis, upward)):
+        step = -(-len(key.values) // MAX_TICKS)
+        axis.set_ticks(np.arange(0, len(key.values), step) + 0.5, labels=key.labels[::step])
+        axis.set_label_text(key.key)
+    axes.tick_params(labelsize=8)
+    if max(map(len, across.labels)) > 5:
+        axes.tick_params(axis="x", labelrotation=40)
+        for tick in axes.get_xticklabels():
+            tick.set_horizontalalignment("right")
+            tick.set_rotation_mode("anchor")
+    axes.set_title(str(scope), fontsize=9)
+
+
+def energy(axes: Axes, survey: Survey, rows: Sequence[int], names: Sequence[str], by: str) -> None:
+    """Draw the energy of some points as bars, stacked by `component` or by `cause`."""
+    parts = part_columns(by)
+    each = [_per_inference(survey, column)[list(rows)] for column, _ in parts]
+    totals = np.sum(each, axis=0)
+    shown = survey.quantity("energy_per_inference_pj")
+    left = np.zeros(len(rows))
+    heights = np.arange(len(rows))[::-1]
+    for place, ((_, name), widths) in enumerate(zip(parts, each, strict=True)):
+        colour, hatch = FILLS[place]
+        axes.barh(
+            heights, widths * shown.factor, left=left * shown.factor, color=colour, hatch=hatch,
+            edgecolor="white", linewidth=0.3, label=name if widths.any() else None,
+        )  # fmt: skip
+        left += widths
+    axes.set_yticks(heights, [label(name) for name in names], fontsize=8)
+    axes.set_xlim(0.0, 1.03 * float(totals.max(initial=0.0)) * shown.factor or 1.0)
+    axes.set_xlabel(shown.axis)
+    axes.grid(alpha=0.3, axis="x")
+    axes.set_axisbelow(True)
+    legend_below(axes)
+
+
+def part_columns(by: str) -> list[tuple[str, str]]:
+    """Return the columns that energy is made of, and what each is called."""
+    suffix = "pj" if by == "component" else "nj"
+    return [(f"{part}_{suffix}", part.replace("_", " ")) for part in PARTS[by]]
+
+
+def _per_inference(survey: Survey, column: str) -> Numbers:
+    """Return a part of the energy in pJ per inference; zero where it is not known."""
+    factor = 1e3 if column.endswith("_nj") else 1.0
+    values = np.nan_to_num(survey.column(column)) * factor
+    part: Numbers = values / np.maximum(survey.column("samples"), 1.0)
+    return part
+
+
+def parallel(
+    axes: Axes, survey: Survey, scope: Scope, columns: Sequence[str], front: Sequence[int]
+) -> None:
+    """Draw each point as a line over what is swept and what it gave; the front on top.
+
+    Every axis goes from its least to its greatest value. Lines are coloured by the last column.
+    """
+    places, ticks = _coordinates(survey, scope, columns)
+    chosen = thinned(survey, scope, columns[-1])
+    rank = {int(row): index for index, row in enumerate(scope.rows)}
+    lines = places[[rank[row] for row in chosen]]
+    xs = np.arange(len(ticks))
+    points = np.stack([np.broadcast_to(xs, lines.shape), lines], axis=2)
+    colours = LineCollection(
+        list(points), array=lines[:, -1], cmap=MAP, norm=Normalize(0.0, 1.0), linewidths=0.8,
+    )  # fmt: skip
+    axes.add_collection(colours)
+    for row in evenly(front, MAX_FRONT):
+        axes.plot(xs, places[rank[row]], color=BLACK, linewidth=1.3, linestyle="--")
+    axes.plot([], [], color=BLACK, linestyle="--", label="on the Pareto front")
+    for x, (name, low, high) in enumerate(ticks):
+        axes.axvline(x, color=GREY, linewidth=0.8)
+        axes.text(x, -0.03, low, ha="center", va="top", fontsize=7)
+        axes.text(x, 1.02, high, ha="center", va="bottom", fontsize=7)
+        axes.text(x + 0.03, -0.09, name, ha="right", va="top", fontsize=8, rotation=30,
+                  rotation_mode="anchor")  # fmt: skip
+    axes.set_ylim(-0.01, 1.01)
+    axes.set_xlim(-0.4, len(ticks) - 0.6)
+    axes.axis("off")
+    axes.set_title(str(scope), fontsize=9, pad=18)
+    figure = axes.get_figure(root=True)
+    if figure is not None:
+        bar = figure.colorbar(
+            ScalarMappable(Normalize(0.0, 1.0), MAP), ax=axes, label=ticks[-1][0], pad=0.02
+        )
+        bar.set_ticks([0.0, 1.0], labels=[ticks[-1][1], ticks[-1][2]])
+        bar.ax.tick_params(labelsize=7)
+    legend_below(axes)
+
+
+def _coordinates(
+    survey: Survey, scope: Scope, columns: Sequence[str]
+) -> tuple[Numbers, list[tuple[str, str, str]]]:
+    """Return where each row of a scope lies on every axis, from 0 to 1, and the axes' ends."""
+    places, ticks = [], []
+    for key in survey.dimensions:
+        codes = np.unique(key.codes[scope.rows], return_inverse=True)[1].reshape(-1)
+        last = codes.max(initial=0)
+        if last == 0:
+            continue
+        inside = np.unique(key.codes[scope.rows])
+        places.append(codes / last)
+        ticks.append((key.key, label(key.values[inside[0]]), label(key.values[inside[-1]])))
+    for column in columns:
+        shown = survey.quantity(column)
+        values = survey.column(column)[scope.rows] * shown.factor
+        finite = values[np.isfinite(values)]
+        low, high = float(finite.min()), float(finite.max())
+        wide = low > 0.0 and high > WIDE * low
+        scaled = np.log(values) if wide else values
+        first, last = (math.log(low), math.log(high)) if wide else (low, high)
+        places.append(np.clip((scaled - first) / ((last - first) or 1.0), 0.0, 1.0))
+        ticks.append((shown.axis, f"{low:.4g}", f"{high:.4g}"))
+    return np.nan_to_num(np.stack(places, axis=1)), ticks
+
+
+def evenly(rows: Sequence[int], most: int) -> list[int]:
+    """Return at most `most` of some rows, the first and the last among them, at even distances."""
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[place] for place in np.linspace(0, len(rows) - 1, most).round().astype(int)]
+
+
+def thinned(survey: Survey, scope: Scope, column: str) -> list[int]:
+    """Return at most `MAX_LINES` rows of a scope, evenly along a column."""
+    values = survey.column(column)[scope.rows]
+    return evenly([int(row) for row in scope.rows[np.argsort(values, kind="stable")]], MAX_LINES)
+
+
+def rates(axes: Axes, found: Sequence[RateCurve]) -> None:
+    """Draw the recompute rate against τ, a line a workload and rule; τ = 0 and ∞ at the edges."""
+    finite = sorted({tau for curve in found for tau in curve.taus if 0.0 < tau < math.inf})
+    low, high = (finite[0], finite[-1]) if finite else (1.0, 1.0)
+    edges = {0.0: low / 3.0, math.inf: high * 3.0}
+    for place, curve in enumerate(found):
+        colour, marker = MARKS[place % (len(MARKS) - 1)]
+        style = ("-", "--", ":")[place // (len(MARKS) - 1) % 3]
+        axes.plot(
+            [edges.get(tau, tau) for tau in curve.taus], curve.rates, color=colour, marker=marker,
+            linestyle=style, markersize=5, linewidth=1.2, label=label(curve.name),
+        )  # fmt: skip
+    taus = {tau for curve in found for tau in curve.taus}
+    logarithmic(axes, "x")
+    special = [(edges[tau], text) for tau, text in ((0.0, "0"), (math.inf, "∞")) if tau in taus]
+    step = -(-len(finite) // 9) if finite else 1
+    ticks = [(tau, f"{tau:.3g}") for tau in finite[::step]] + special
+    axes.set_xticks([tau for tau, _ in ticks], labels=[text for _, text in ticks])
+    axes.minorticks_off()
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("τ, the threshold")
+    axes.set_ylabel("recompute rate (share of outputs)")
+    axes.grid(alpha=0.3)
+    legend_below(axes, columns=2)

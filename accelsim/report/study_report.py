@@ -1,0 +1,151 @@
+"""A study's results as a report: HTML in one piece, Markdown, figures, and the data beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from accelsim.energy import EnergyTable
+from accelsim.errors import one_line
+from accelsim.files import make_folder, write_whole
+from accelsim.report import overview
+from accelsim.report.findings import Demo, demo_of
+from accelsim.report.gantt import Opening
+from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
+from accelsim.report.page import Report, Section, render
+from accelsim.report.survey import Survey
+from accelsim.report.units import unit_files, units_section
+from accelsim.study import Study
+from accelsim.study.table import to_csv
+
+DETAILS = "details.json"
+
+
+def write_report(
+    study: Study,
+    folder: Path,
+    tables: Iterable[EnergyTable] = (),
+    command: str | None = None,
+) -> Path:
+    """Write the report of a study into `folder`: every file whole. Returns the path of the page.
+
+    Nothing is simulated, and the same results give the same bytes. `tables` are those that the
+    study was charged by; what is said of their sources needs them. `command` is what wrote it.
+    """
+    tables, survey = tuple(tables), Survey(study)
+    demo = demo_of(study, tables)
+    timed = overview.timed_rows(survey)
+    details = study.details(survey.rows[row]["point"] for row in timed)
+    kept = {point: detail for point, detail in details.items() if detail is not None}
+    command = command or f"accelsim report {folder_name(study)}"
+    report = _report(survey, _openings(survey, timed, kept), demo, tables, command)
+    files: dict[str, bytes | str] = render(report)
+    if demo is not None:
+        files |= kappa_files(demo)
+    files |= unit_files(study)
+    files["results.csv"] = to_csv(study.rows)
+    if kept:
+        files[DETAILS] = _lines(kept)
+    make_folder(folder / "figures")
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    return folder / "report.html"
+
+
+def _openings(
+    survey: Survey, rows: Iterable[int], details: dict[int, dict[str, Any]]
+) -> dict[int, Opening]:
+    found = {}
+    for index in rows:
+        row = survey.rows[index]
+        clock_mhz = row["total_cycles"] / row["latency_s"] / 1e6
+        opening = Opening.of(details.get(row["point"]), clock_mhz)
+        if opening is not None:
+            found[index] = opening
+    return found
+
+
+def _lines(details: dict[int, dict[str, Any]]) -> str:
+    """Return the details of points as JSON, a line a point."""
+    lines = [
+        f"{json.dumps(str(point))}: {json.dumps(detail, ensure_ascii=False)}"
+        for point, detail in details.items()
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _report(
+    survey: Survey,
+    openings: dict[int, Opening],
+    demo: Demo | None,
+    tables: tuple[EnergyTable, ...],
+    command: str,
+) -> Report:
+    study = survey.study
+    sections: list[Section] = []
+    answer = overview.summary(survey)
+    if demo is not None:
+        sections += kappa_sections(demo)
+        sections.append(Section("The best points", findings=tuple(answer[1:])))
+        answer = [*demo.answer(), answer[0]]
+    if survey.rows:
+        sections += [one for one in (units_section(study, tables),) if one is not None]
+        sections += overview.sections(survey, openings)
+        sections.append(Section("Points", tables=(overview.all_table(survey),)))
+    failed = overview.failed_table(survey)
+    if failed is not None:
+        sections.append(Section("Failed points", findings=(_failures(study),), tables=(failed,)))
+    sections.append(_repeat(study, command))
+    return Report(
+        title=TITLE if demo is not None else f"Study {one_line(study.name)}",
+        command=command,
+        answer=tuple(answer),
+        sections=tuple(sections),
+        manifest=_manifest(study),
+    )
+
+
+def folder_name(study: Study) -> str:
+    """Return the name of the folder that results are in, however one got there."""
+    return study.folder.resolve().name
+
+
+def _failures(study: Study) -> str:
+    errors: dict[str, int] = {}
+    for row in study.failed:
+        error = one_line(str(row["error"]))
+        errors[error] = errors.get(error, 0) + 1
+    most, number = max(errors.items(), key=lambda item: item[1])
+    return (
+        f"{len(study.failed)} points failed, for {len(errors)} different reasons; {number} of them"
+        f" because: {most}"
+    )
+
+
+def _repeat(study: Study, command: str) -> Section:
+    source = study.meta.get("source")
+    made = (
+        f"The points were computed by accelsim study {source}."
+        if source
+        else "The points were computed by accelsim.study, from a mapping in a script."
+    )
+    return Section(
+        "To repeat this",
+        paragraphs=(
+            f"{made} This page, report.md and the figures were written from them, without"
+            f" simulating anything, by {command}. Every point is in"
+            " results.csv, units in the header; layers and counts of the points whose timelines are"
+            f" shown are in {DETAILS}.",
+        ),
+    )
+
+
+def _manifest(study: Study) -> str:
+    keys = (
+        "name", "source", "objectives", "constraints", "swept", "inputs_sha256",
+        "energy_tables_sha256", "versions",
+    )  # fmt: skip
+    given = {key: study.meta.get(key) for key in keys}
+    return json.dumps(given, indent=2, ensure_ascii=False, sort_keys=True)
