@@ -72,7 +72,7 @@ Action = Arithmetic | Sram | DramAccess
 def parse_action(text: str) -> Action:
     """Return the action that prints itself so. Raises ValueError if there is none."""
     operation, _, what = text.partition(" ")
-    if operation in {"read", "write"}:
+    if operation in {"read", "write"} and what:
         way = cast(Literal["read", "write"], operation)
         size = what.removesuffix(" B SRAM")
         return DramAccess(way, what) if size == what else Sram(way, int(size))
