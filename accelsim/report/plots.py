@@ -144,7 +144,7 @@ def heatmap(
         axis.set_ticks(np.arange(0, len(key.values), step) + 0.5, labels=key.labels[::step])
         axis.set_label_text(key.key)
     axes.tick_params(labelsize=8)
-    if max(map(len, across.labels)) > 5:
+    if max(map(len, across.labels)) * min(len(across.values), MAX_TICKS) > 36:
         axes.tick_params(axis="x", labelrotation=40)
         for tick in axes.get_xticklabels():
             tick.set_horizontalalignment("right")
