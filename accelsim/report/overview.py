@@ -34,8 +34,8 @@ MAX_FRONTS, MAX_MAPS, MAX_STACKS = 12, 6, 8
 MAX_BARS = 24
 MAX_ROWS = 300
 MAX_GANTTS = 4
-CLOSE = 0.005
-"""As accurate as the best: at most this much less."""
+LEAST_FULL = 0.75
+"""A heat map with fewer of its cells filled says little."""
 REST = "all points are in results.csv"
 
 
@@ -212,11 +212,13 @@ def _maps(survey: Survey, signs: Mapping[str, int]) -> Iterator[Figure]:
     number = 0
     for scope, (column, sign) in itertools.product(survey.scopes[:MAX_SCOPES], signs.items()):
         keys = [key for key, effect in effects(survey, scope, column) if effect > 1.0]
-        images, least = [], "most" if sign > 0 else "least"
+        images: list[Image] = []
+        least = "most" if sign > 0 else "least"
         shown = survey.quantity(column)
-        for across, upward in itertools.combinations(keys[:3], 2):
-            if number == MAX_MAPS:
-                break
+        for across, upward in itertools.combinations(keys[:4], 2):
+            full = np.isfinite(plots.cells(survey, scope, across, upward, column, sign)).mean()
+            if number == MAX_MAPS or len(images) == MAX_MAPS // 2 or full < LEAST_FULL:
+                continue
             number += 1
             ordered = sorted((across, upward), key=lambda key: (not key.numeric, -len(key.values)))
             draw = partial(
@@ -342,7 +344,9 @@ def bars(survey: Survey, scope: Scope) -> tuple[list[int], str]:
         "machine": [survey.rows[row]["hardware"] for row in own],
     }
     kinds |= {
-        key.key: [str(key.values[key.codes[row]]) for row in own] for key in survey.dimensions
+        key.key: [str(key.values[key.codes[row]]) for row in own]
+        for key in survey.dimensions
+        if key.key not in ("policy", "hardware")
     }
     kind = next((k for k, names in kinds.items() if len({*names}) > 1), "policy")
     best: dict[str, int] = {}

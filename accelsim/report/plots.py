@@ -127,10 +127,10 @@ def heatmap(
     )  # fmt: skip
     figure = axes.get_figure(root=True)
     if figure is not None:
-        bar = figure.colorbar(mesh, ax=axes, label=shown.axis)
-        if wide:
-            bar.set_ticks(LogLocator(subs=(1.0, 2.0, 5.0)), format=plain_numbers())
-            bar.minorticks_off()
+        ticks = LogLocator(subs=(1.0, 2.0, 5.0)) if wide else None
+        form = plain_numbers() if wide else None
+        bar = figure.colorbar(mesh, ax=axes, label=shown.axis, ticks=ticks, format=form)
+        bar.minorticks_off()
     if table.size <= MAX_NUMBERS:
         for (row, place), value in np.ndenumerate(table):
             if math.isfinite(value):
@@ -144,7 +144,7 @@ def heatmap(
         axis.set_ticks(np.arange(0, len(key.values), step) + 0.5, labels=key.labels[::step])
         axis.set_label_text(key.key)
     axes.tick_params(labelsize=8)
-    if max(map(len, across.labels)) > 5:
+    if max(map(len, across.labels)) * min(len(across.values), MAX_TICKS) > 36:
         axes.tick_params(axis="x", labelrotation=40)
         for tick in axes.get_xticklabels():
             tick.set_horizontalalignment("right")

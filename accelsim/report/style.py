@@ -103,6 +103,8 @@ def legend_below(axes: Axes, columns: int = 3, handles: Sequence[Any] | None = N
     figure = axes.get_figure(root=True)
     if not found or figure is None:
         return
+    letters = figure.get_figwidth() * 72.0 / 4.6  # of 8 points, that fit side by side
+    columns = max(1, min(columns, int(letters / (max(map(len, labels)) + 7))))
     if len(figure.axes) == 1 and isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         figure.legend(found, labels, ncols=columns, loc="outside lower center", fontsize=8)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
 
 import accelsim
@@ -43,3 +45,30 @@ def test_the_readme_opens_with_what_a_newcomer_types() -> None:
     opening = README.split("## ")[0]
     assert "make demo" in opening
     assert "make test" in opening
+
+
+def test_every_picture_is_there_and_the_gallery_says_what_made_each() -> None:
+    root = Path(__file__).parents[2]
+    pictures = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", README)
+    assert all(words and (root / path).is_file() for words, path in pictures)
+    gallery = README.split("### Gallery")[1].split("\n#")[0]
+    rows = [line for line in gallery.splitlines() if line.startswith("| ![")]
+    assert len(rows) == 3
+    commands = [re.findall(r"`(accelsim [^`]+)`", row) for row in rows]
+    assert commands[0] == [
+        "accelsim study reports/recompute-units.yaml", "accelsim report reports/recompute-units",
+    ]  # fmt: skip
+    assert commands[2] == ["accelsim demo"]
+    for _, path in pictures:
+        assert (root / path).stat().st_size < 100_000
+
+
+def test_the_committed_reports_have_their_pages_and_the_points_they_speak_of() -> None:
+    reports = Path(__file__).parents[2] / "reports"
+    for name, least in (("recompute-units", 500), ("demo", 1000)):
+        page = (reports / name / "report.html").read_text(encoding="utf-8")
+        with (reports / name / "results.csv").open(encoding="utf-8", newline="") as stream:
+            points = sum(1 for _ in csv.DictReader(stream))
+        assert points >= least
+        assert f"{points} points: {points} done." in page
+        assert len(page) < 3_000_000
