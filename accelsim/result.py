@@ -27,6 +27,7 @@ from accelsim.energy import (
 from accelsim.errors import AccelsimError
 from accelsim.infer import Inference
 from accelsim.machine import (
+    STALL_CAUSES,
     ByCause,
     Counts,
     Hardware,
@@ -257,6 +258,12 @@ class Run:
         return adding_up(by_component(self.energy_lines), self.energy_pj)
 
     @property
+    def stall_cycles(self) -> dict[str, int]:
+        """Cycles of all layers in which the array stood still, by cause."""
+        each = [layer.simulation.stall_cycles for layer in self.layers]
+        return {cause: sum(stalls.get(cause, 0) for stalls in each) for cause in STALL_CAUSES}
+
+    @property
     def accuracy(self) -> float | None:
         """Fraction of test samples classified right; None without weights."""
         return self.inference.accuracy
@@ -291,6 +298,7 @@ class Run:
             "false_negative_rate": self.inference.false_negative_rate,
             "total_cycles": self.total_cycles,
             "latency_s": self.latency_s,
+            **{f"{cause}_stall_cycles": cycles for cause, cycles in self.stall_cycles.items()},
             "energy_pj": self.energy_pj,
             "energy_per_inference_pj": self.energy_per_inference_pj,
         }

@@ -19,11 +19,13 @@ from accelsim.machine.perfetto import chrome_trace
 from accelsim.machine.recurrent import LoweredSteps, StepsSimulation
 from accelsim.machine.simulate import Simulation, simulate, simulate_every_visit
 from accelsim.machine.tiling import Tiling
+from accelsim.machine.timeline import CAUSES as STALL_CAUSES
 from accelsim.machine.timeline import Interval, Level, Stall, Timeline
 from accelsim.machine.vector import LoweredVector, VectorSimulation
 from accelsim.machine.visits import Part, Pass, Visit
 
 __all__ = [
+    "STALL_CAUSES",
     "Action",
     "Arithmetic",
     "Bottleneck",

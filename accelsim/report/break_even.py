@@ -77,16 +77,28 @@ class Curve:
     def break_even(self, measure: str, policy: str) -> float | None:
         """Return the rate at which the unit begins to take more than a policy does.
 
-        Between two rates of the study it is read off a straight line. None if it takes more at
-        every rate, infinity if at none.
+        Between two rates of the study it is read off a straight line; 0 if it is less than the
+        least of them that is not 0, where costs that begin to saturate at once leave no line to
+        draw. None if it takes more at every rate, infinity if at none.
         """
         points = list(zip(self.rates, self.ratios(measure, policy), strict=True))
         if points[0][1] >= 1.0:
             return None
         for (rate, below), (beyond, above) in itertools.pairwise(points):
+            if above >= 1.0 and rate == 0.0:
+                return 0.0
             if above >= 1.0:
                 return rate + (beyond - rate) * (1.0 - below) / (above - below)
         return math.inf
+
+    def where_it_stops(self, measure: str) -> float:
+        """Return the rate at which the unit begins to take more than `uniform-high`, the least of
+        the study if that is less, or `LOOKED_AT` if there is no such rate.
+        """
+        stops = self.break_even(measure, HIGH)
+        if stops is None or math.isinf(stops):
+            return LOOKED_AT
+        return max(stops, min((rate for rate in self.rates if rate > 0.0), default=0.0))
 
     def growth(self, column: str, rate: float) -> float:
         """Return how much a column grows from rate 0 to the row nearest to `rate`."""

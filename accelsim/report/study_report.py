@@ -15,6 +15,7 @@ from accelsim.report.findings import Demo, demo_of
 from accelsim.report.gantt import Opening
 from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
 from accelsim.report.page import Report, Section, render
+from accelsim.report.policy_section import policies_section
 from accelsim.report.survey import Survey
 from accelsim.report.units import unit_files, units_section
 from accelsim.study import Study
@@ -91,7 +92,8 @@ def _report(
         sections.append(Section("The best points", findings=tuple(answer[1:])))
         answer = [*demo.answer(), answer[0]]
     if survey.rows:
-        sections += [one for one in (units_section(study, tables),) if one is not None]
+        special = units_section(study, tables), None if demo else policies_section(study)
+        sections += [one for one in special if one is not None]
         sections += overview.sections(survey, openings)
         sections.append(Section("Points", tables=(overview.all_table(survey),)))
     failed = overview.failed_table(survey)

@@ -14,6 +14,11 @@ from accelsim.report.page import Column, Figure, Section, Table
 from accelsim.study import Study
 
 CHEAP = "chunked"
+STALLS = {
+    "recompute": "waiting for the recompute unit, or for the array that redoes outputs",
+    "dram": "waiting for DRAM",
+    "scratchpad": "waiting for scratchpads",
+}
 TRACED = (
     "Energies at the rate that is looked at, and those of what redoes nothing, are sums over"
     f" {unit_sources.COUNTS}, which has how often each unit does what, times the cost of that"
@@ -103,7 +108,8 @@ def _introduction(study: Study, found: list[Curve]) -> list[str]:
         f" {len(found[0].rows)} recompute rates, under the energy tables {', '.join(tables)}. All"
         " outputs are accumulated in the low format first, and the flagged ones again in the high"
         f" one. Compared with {', '.join(plain)}, which redo nothing. Energy includes what leaks in"
-        f" the time that a run takes.{rates if unweighted else ''}"
+        f" the time that a run takes. Between two rates of the study, costs are taken to be on a"
+        f" straight line.{rates if unweighted else ''}"
     ]
 
 
@@ -143,7 +149,7 @@ def findings(found: list[Curve]) -> list[str]:
         for measure in MEASURES:
             sentences.append(f"{where}, {measure}: {_order(lot, measure)}.")
         sentences.append(f"{where}: {_cheap(lot)}")
-    sentences += [_survival(found), _clusters(found), _decides(found)]
+    sentences += [_survival(found), _clusters(found), _decides(found), _decides_time(found)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -166,6 +172,8 @@ def _range(rates: Sequence[float | None]) -> str:
 def _rate(rate: float | None) -> str:
     if rate is None:
         return "never"
+    if rate == 0.0:
+        return "less than any rate of the study"
     return "100%" if math.isinf(rate) else f"{100 * rate:.2g}%"
 
 
@@ -236,7 +244,7 @@ def _decides(found: list[Curve]) -> str:
     """Say which part of the machine makes up most of what recomputation adds."""
     firsts: dict[str, list[str]] = {}
     for curve in found:
-        parts = curve.what_grows(LOOKED_AT)
+        parts = curve.what_grows(curve.where_it_stops("energy"))
         # Of dual accumulators nothing grows but the additions of the bias to the other sum.
         if curve.cluster == found[0].cluster and parts and parts[0][0] != "the vector unit":
             firsts.setdefault(parts[0][0], []).append(curve.unit)
@@ -246,9 +254,34 @@ def _decides(found: list[Curve]) -> str:
         for name, units in sorted(firsts.items(), key=lambda item: -len(item[1]))
     ]
     return (
-        f"What decides it: of the energy that a rate of {LOOKED_AT:.0%} adds, the largest part is"
+        "What decides it: of the energy that recomputation adds at the rate where it stops paying"
+        f" against {HIGH} ({LOOKED_AT:.0%} if it does at none), the largest part is"
         f" spent in {', '.join(parts_said)}, of {total} cases. A unit stops paying where this has"
         f" eaten what the narrow accumulator saves to begin with, " + _saved(found) + "."
+    )
+
+
+def _decides_time(found: list[Curve]) -> str:
+    """Say which cause of stalls makes up most of the cycles that recomputation adds."""
+    firsts: dict[str, list[str]] = {}
+    for curve in found:
+        if curve.cluster != found[0].cluster or curve.table != found[0].table:
+            continue
+        rate = curve.where_it_stops("time")
+        grown = {cause: curve.growth(f"{cause}_stall_cycles", rate) for cause in STALLS}
+        if any(cycles > 0 for cycles in grown.values()):
+            cause = max(grown, key=lambda cause: grown[cause])
+            firsts.setdefault(STALLS[cause], []).append(curve.unit)
+    if not firsts:
+        return ""
+    parts = [
+        f"{name} in {len(units)} ({'; '.join(dict.fromkeys(units))})"
+        for name, units in sorted(firsts.items(), key=lambda item: -len(item[1]))
+    ]
+    total = sum(map(len, firsts.values()))
+    return (
+        "What decides time: of the cycles that recomputation adds at the rate where it stops"
+        f" paying, or {LOOKED_AT:.0%}, the largest part is {', '.join(parts)}, of {total} cases."
     )
 
 

@@ -1,0 +1,243 @@
+"""What policies give at equal cost: from the rows of a study of many networks and seeds.
+
+A policy with a budget is a curve: a point for each `rate`, between which the logarithm of the KL
+divergence is taken to be straight. Policies are compared network by network where both curves
+reach; ratios of KL divergences are averaged by their logarithms over the networks of a seed, and
+the confidence interval is Student's over seeds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+from accelsim.errors import AccelsimError
+
+Row = dict[str, Any]
+KL = "kl_divergence_nats"
+RATE = "recompute_rate"
+ENERGY = ("total_energy_nj", "energy_pj")
+BUDGETS = ("rate", "tau", "seed")
+"""Parameters that tell the points of a curve apart, or the draws of a lot."""
+SEED = re.compile(r"(.+)-seed(\d+)")
+"""How a workload is called that is a network trained again; without it, the seed is 0."""
+CONFIDENCE = 0.95
+HIGH = "uniform-high"
+
+
+def family(policy: str) -> str:
+    """Return a policy's text without its budget: `selective:numerator=exact`."""
+    name, _, given = policy.partition(":")
+    kept = [part for part in given.split(",") if part and part.split("=")[0] not in BUDGETS]
+    return name + (":" + ",".join(kept) if kept else "")
+
+
+def network_of(workload: str) -> tuple[str, int]:
+    """Return the network and the seed that a workload's name says."""
+    match = SEED.fullmatch(workload)
+    return (match[1], int(match[2])) if match else (workload, 0)
+
+
+def energy(row: Row) -> float:
+    """Return what a run takes, with leakage if it is known."""
+    for column in ENERGY:
+        if row.get(column) is not None:
+            return float(row[column])
+    raise AccelsimError(f"point {row['point']}: has no {' or '.join(ENERGY)}")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One policy on one network of one seed, on one machine under one energy table.
+
+    `rows` are in the order of the recompute rate: one, if nothing has a budget.
+    """
+
+    network: str
+    seed: int
+    policy: str
+    hardware: str
+    table: str
+    rows: tuple[Row, ...]
+
+    @cached_property
+    def log_kl(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The natural logarithm of the KL divergence, row by row."""
+        return np.log([max(float(row[KL]), 1e-12) for row in self.rows])
+
+    def log_kl_at(self, cost: str, least: float) -> float | None:
+        """Return ln KL where `cost` (a column, or `energy`) is `least`; None beyond the curve.
+
+        A curve of one point reaches every cost that is not below its own.
+        """
+        costs = [energy(row) if cost == "energy" else float(row[cost]) for row in self.rows]
+        if len(costs) == 1:
+            return float(self.log_kl[0]) if costs[0] <= least else None
+        distinct, place = np.unique(costs, return_inverse=True)
+        if not distinct[0] <= least <= distinct[-1]:
+            return None
+        means = np.bincount(place, self.log_kl) / np.bincount(place)
+        return float(np.interp(least, distinct, means))
+
+
+def curves(rows: Iterable[Row]) -> list[Curve]:
+    """Return a curve for each network, seed, policy, machine and table, of the finished rows."""
+    found: dict[tuple[str, int, str, str, str], list[Row]] = {}
+    for row in rows:
+        kl = row.get(KL)
+        if row["status"] != "done" or kl is None or not math.isfinite(kl):
+            continue
+        policy = family(str(row["policy"]))
+        place = (*network_of(str(row["workload"])), policy)
+        found.setdefault((*place, row["hardware"], row["energy_table"]), []).append(row)
+    return [
+        Curve(*key, tuple(sorted(mine, key=lambda row: float(row[RATE]))))
+        for key, mine in found.items()
+    ]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A geometric mean of ratios, its confidence interval over seeds, and of how many of them.
+
+    `networks` are those of all seeds together. With one seed there is no interval.
+    """
+
+    ratio: float
+    low: float | None
+    high: float | None
+    networks: int
+
+    def __str__(self) -> str:
+        ends = (self.low, self.high)
+        interval = "" if None in ends else f" ({'–'.join(_short(end) for end in ends)})"
+        return _short(self.ratio) + interval
+
+
+def _short(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.3g}" if ratio >= 0.1 else f"{ratio:.2g}"
+
+
+def mean_ratio(logs: dict[tuple[str, int], float]) -> Mean | None:
+    """Return the mean of ratios of which (network, seed) -> logarithm is given."""
+    if not logs:
+        return None
+    by_seed: dict[int, list[float]] = {}
+    for (_, seed), log in logs.items():
+        by_seed.setdefault(seed, []).append(log)
+    means = np.array([np.mean(mine) for mine in by_seed.values()])
+    middle = float(means.mean())
+    if means.size == 1:
+        return Mean(math.exp(middle), None, None, len(logs))
+    error = float(means.std(ddof=1)) / math.sqrt(means.size)
+    half = float(student.ppf((1 + CONFIDENCE) / 2, means.size - 1)) * error
+    return Mean(math.exp(middle), math.exp(middle - half), math.exp(middle + half), len(logs))
+
+
+class Comparison:
+    """All curves on one machine under one table, to be compared with each other."""
+
+    def __init__(self, found: Sequence[Curve], hardware: str, table: str) -> None:
+        self.hardware = hardware
+        self.table = table
+        self.by_policy: dict[str, dict[tuple[str, int], Curve]] = {}
+        for curve in found:
+            if (curve.hardware, curve.table) == (hardware, table):
+                mine = self.by_policy.setdefault(curve.policy, {})
+                mine[curve.network, curve.seed] = curve
+
+    @property
+    def budgeted(self) -> list[str]:
+        """The policies that have a rate."""
+        return [
+            policy
+            for policy, mine in self.by_policy.items()
+            if any(len(curve.rows) > 1 for curve in mine.values())
+        ]
+
+    @property
+    def plain(self) -> list[str]:
+        """The policies that redo nothing."""
+        return [
+            policy
+            for policy, mine in self.by_policy.items()
+            if all(row[RATE] == 0.0 for curve in mine.values() for row in curve.rows)
+        ]
+
+    def one(self, name: str) -> str:
+        """Return the first policy of a name, whatever its parameters."""
+        return next(policy for policy in self.by_policy if policy.partition(":")[0] == name)
+
+    def cheapest_as_good(self, policy: str, key: tuple[str, int], within: float) -> float | None:
+        """Return the energy, over that of `uniform-high`, of the cheapest point of a policy that
+        loses at most `within` of its accuracy on a network and seed; None if none does.
+        """
+        row = self._as_good(policy, key, within)
+        return None if row is None else energy(row) / energy(self.by_policy[HIGH][key].rows[0])
+
+    def rate_as_good(self, policy: str, key: tuple[str, int], within: float) -> float:
+        """Return the recompute rate of that point."""
+        row = self._as_good(policy, key, within)
+        assert row is not None
+        return float(row[RATE])
+
+    def _as_good(self, policy: str, key: tuple[str, int], within: float) -> Row | None:
+        curve, high = self.by_policy[policy].get(key), self.by_policy[HIGH].get(key)
+        if curve is None or high is None:
+            return None
+        wanted = float(high.rows[0]["accuracy"]) - within
+        good = [row for row in curve.rows if float(row["accuracy"]) >= wanted]
+        return min(good, key=energy, default=None)
+
+    def at_rate(self, policy: str, than: str, rate: float, than_rate: float) -> Mean | None:
+        """Return KL of a policy at a recompute rate as a ratio to that of another at its rate."""
+        return mean_ratio(self.logs_at_rate(policy, than, rate, than_rate))
+
+    def logs_at_rate(
+        self, policy: str, than: str, rate: float, than_rate: float
+    ) -> dict[tuple[str, int], float]:
+        """Return the logarithms of these ratios, by network and seed."""
+        logs = {}
+        for key, curve in self.by_policy[policy].items():
+            other = self.by_policy[than].get(key)
+            mine = curve.log_kl_at(RATE, rate)
+            its = None if other is None else other.log_kl_at(RATE, than_rate)
+            if mine is not None and its is not None:
+                logs[key] = mine - its
+        return logs
+
+    def at_energy(self, policy: str, than: str, whole: str, share: float) -> Mean | None:
+        """Return KL of a policy as a ratio to that of another, both at a share of the energy that
+        `whole` takes on the same network.
+        """
+        logs = {}
+        for key, curve in self.by_policy[policy].items():
+            other, high = self.by_policy[than].get(key), self.by_policy[whole].get(key)
+            if other is None or high is None:
+                continue
+            budget = share * energy(high.rows[0])
+            mine, its = (one.log_kl_at("energy", budget) for one in (curve, other))
+            if mine is not None and its is not None:
+                logs[key] = mine - its
+        return mean_ratio(logs)
+
+    def cost_of(self, policy: str, column: str, whole: str) -> Mean | None:
+        """Return the cost of a policy at its least rate as a ratio to that of `whole`."""
+        logs = {}
+        for key, curve in self.by_policy[policy].items():
+            high = self.by_policy[whole].get(key)
+            if high is None:
+                continue
+            mine, its = (
+                energy(one) if column == "energy" else float(one[column])
+                for one in (curve.rows[0], high.rows[0])
+            )
+            logs[key] = math.log(mine / its)
+        return mean_ratio(logs)

@@ -1,0 +1,122 @@
+"""Figures of policies: KL divergence against recompute rate, energy and latency."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from accelsim.report.page import Image
+from accelsim.report.policy_curves import HIGH, RATE, Comparison, Row, energy
+from accelsim.report.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    RED,
+    legend_below,
+    logarithmic,
+    svg,
+)
+
+STYLES = [
+    (colour, marker, line)
+    for line, markers in (("-", "os^vDP"), ("--", "X*<>ph"))
+    for colour, marker in zip((BLUE, ORANGE, GREEN, PINK, RED, GREY), markers, strict=True)
+]
+PLAIN_MARKERS = "xosv^D*Pphd8"
+Means = dict[str, list[tuple[float, float]]]
+COSTS = {"energy": "energy", "latency": "latency_s"}
+
+
+def against_rate(found: Comparison) -> Image:
+    """Draw the means over networks of the KL divergence at each rate of the study."""
+    means = {policy: _means(found, policy, RATE) for policy in found.by_policy}
+    alt = (
+        f"KL divergence against recompute rate, a line for each of {len(found.budgeted)} policies,"
+        f" and a point for each of {len(found.plain)} that redo nothing."
+    )
+    return Image("policies-rate", alt, svg(partial(_rate_panel, found=found, means=means),
+                                           width=7.0, height=6.0))  # fmt: skip
+
+
+def against_cost(found: Comparison, number: int) -> tuple[Image, ...]:
+    """Draw the same against what it costs on a machine."""
+    images = []
+    for name, column in COSTS.items():
+        means = {policy: _means(found, policy, column) for policy in found.by_policy}
+        alt = (
+            f"KL divergence against {name} over that of {HIGH} on {found.hardware},"
+            f" {found.table} table, for {len(means)} policies."
+        )
+        panel = partial(_cost_panel, found=found, means=means, name=name)
+        images.append(Image(f"policies-{name}-{number}", alt, svg(panel, width=7.0, height=6.0)))
+    return tuple(images)
+
+
+def _means(found: Comparison, policy: str, column: str) -> list[tuple[float, float]]:
+    """Return (cost, KL) of a policy's points, the first of every network, the second, and so on:
+    means of rates, geometric means of all else.
+    """
+    mine = found.by_policy[policy]
+    number = min(len(curve.rows) for curve in mine.values())
+    points = []
+    for place in range(number):
+        costs, logs = [], []
+        for key, curve in mine.items():
+            if column == RATE:
+                costs.append(float(curve.rows[place][RATE]))
+            elif key in found.by_policy[HIGH]:
+                whole = found.by_policy[HIGH][key].rows[0]
+                costs.append(math.log(_cost(curve.rows[place], column) / _cost(whole, column)))
+            logs.append(float(curve.log_kl[place]))
+        cost = math.fsum(costs) / len(costs)
+        points.append(
+            (cost if column == RATE else math.exp(cost), math.exp(math.fsum(logs) / len(logs)))
+        )
+    return points
+
+
+def _cost(row: Row, column: str) -> float:
+    return energy(row) if column == "energy" else float(row[column])
+
+
+def _rate_panel(axes: Axes, found: Comparison, means: Means) -> None:
+    _lines(axes, found, means)
+    axes.set_xlabel("recompute rate (share of outputs)")
+    _finish(axes)
+
+
+def _cost_panel(axes: Axes, found: Comparison, means: Means, name: str) -> None:
+    _lines(axes, found, means)
+    axes.axvline(1.0, color=GREY, linewidth=0.8)
+    axes.set_xlabel(f"{name} / {name} of {HIGH}")
+    axes.set_title(f"{found.hardware}, {found.table} table", fontsize=9)
+    _finish(axes)
+
+
+def _lines(axes: Axes, found: Comparison, means: Means) -> None:
+    """Draw a line for each policy that has a budget, and a point for each that redoes nothing."""
+    for place, policy in enumerate(found.budgeted):
+        colour, marker, line = STYLES[place % len(STYLES)]
+        costs, kls = zip(*means[policy], strict=True)
+        axes.plot(
+            costs, kls, color=colour, marker=marker, linestyle=line, linewidth=1.2, markersize=5,
+            label=policy,
+        )  # fmt: skip
+    for place, policy in enumerate(found.plain):
+        ((cost, kl), *_) = means[policy]
+        axes.plot(
+            [cost], [kl], color=BLACK, linestyle="", markersize=8, markerfacecolor="none",
+            marker=PLAIN_MARKERS[place % len(PLAIN_MARKERS)], label=policy,
+        )  # fmt: skip
+
+
+def _finish(axes: Axes) -> None:
+    logarithmic(axes, "y")
+    axes.set_ylabel("KL divergence (nats)")
+    axes.grid(alpha=0.3, which="both")
+    legend_below(axes, columns=2)

@@ -1,0 +1,333 @@
+"""The report of a study over policies: which outputs to redo, and whether to redo any."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from accelsim.report import policy_figures
+from accelsim.report.page import Column, Figure, Section, Table
+from accelsim.report.policy_curves import (
+    CONFIDENCE,
+    HIGH,
+    RATE,
+    Comparison,
+    Curve,
+    Mean,
+    curves,
+    mean_ratio,
+)
+from accelsim.study import Study
+
+SEED_RULE = "selective"
+"""The rule of arXiv:2503.15568, in whatever setting the study has it first."""
+CHANCE = "random"
+RATES = (0.03, 0.1, 0.3)
+AS_GOOD = 0.005
+"""Accuracies that differ by no more than this, half a point, are as good."""
+SHARES = (0.8, 0.9, 1.0)
+"""Energies at which policies are compared, as shares of the energy of uniform-high."""
+LEAST_NETWORKS = 2
+BLOCKS = ("rows", "columns", "blocks_1x16", "blocks_16x1", "blocks_8x8")
+
+
+def policies_section(study: Study) -> Section | None:
+    """Return what policies give at equal rates and energies; None of a study without the rule of
+    arXiv:2503.15568, a control by lot and uniform-high on at least a few networks.
+    """
+    found = curves(study.rows)
+    seen = {curve.policy.partition(":")[0] for curve in found}
+    networks = {curve.network for curve in found}
+    if not {HIGH, SEED_RULE, CHANCE} <= seen or len(networks) < LEAST_NETWORKS:
+        return None
+    places = sorted({(curve.hardware, curve.table) for curve in found})
+    machines = [Comparison(found, *place) for place in places]
+    first = machines[0]
+    seeds = {curve.seed for curve in found}
+    return Section(
+        "Which outputs to redo, and whether to redo any",
+        paragraphs=(answer(machines), _introduction(networks, seeds, places)),
+        sections=(
+            Section(
+                "At equal recompute rates",
+                findings=tuple(_rate_findings(first)),
+                figures=(
+                    Figure(
+                        "KL divergence against the recompute rate, geometric means over all"
+                        " networks and seeds; points at 0: what redoes nothing.",
+                        (policy_figures.against_rate(first),),
+                    ),
+                ),
+                tables=(_rate_table(first, first.one(CHANCE)), _half_table(first)),
+            ),
+            *(_machine_section(comparison, number) for number, comparison in enumerate(machines)),
+            Section(
+                "How flags lie together, and what detectors miss",
+                findings=tuple(_cluster_findings(first)),
+                tables=(_cluster_table(first),),
+            ),
+        ),
+    )
+
+
+def answer(machines: Sequence[Comparison]) -> str:
+    """Return the question's answer in short, over all machines and tables."""
+    saves = cases = 0
+    ratios: list[float] = []
+    better: dict[str, int] = {}
+    for comparison in machines:
+        rule = comparison.one(SEED_RULE)
+        for key in comparison.by_policy[HIGH]:
+            cheapest = {
+                policy: comparison.cheapest_as_good(policy, key, AS_GOOD)
+                for policy in comparison.by_policy
+                if policy != HIGH
+            }
+            ratio = cheapest[rule]
+            cases += 1
+            saves += ratio is not None and ratio < 1.0
+            if ratio is not None:
+                ratios.append(ratio)
+            reached = {p: r for p, r in cheapest.items() if r is not None and not _unknowable(p)}
+            if reached:
+                best = min(reached, key=lambda policy: reached[policy])
+                better[best] = better.get(best, 0) + 1
+    middle = math.exp(math.fsum(map(math.log, ratios)) / len(ratios)) if ratios else math.nan
+    winners = sorted(better.items(), key=lambda item: -item[1])
+    first = winners[0]
+    return (
+        f"In short: {machines[0].one(SEED_RULE)} takes less energy than {HIGH} at an accuracy no"
+        f" more than {100 * AS_GOOD:g} points below it in {saves} of {cases} cases (network, seed,"
+        f" machine and energy table); at the least energy that reaches the accuracy, where any of"
+        f" its points does ({len(ratios)} cases), it takes {middle:.2f} times as much, a geometric"
+        f" mean. What should be built instead is {first[0]}, the cheapest that reaches the accuracy"
+        f" in {first[1]} of the cases"
+        + (
+            "; then " + ", ".join(f"{name} ({number})" for name, number in winners[1:4])
+            if len(winners) > 1
+            else ""
+        )
+        + "."
+    )
+
+
+def _unknowable(policy: str) -> bool:
+    """Say whether a policy is a control that no machine can have."""
+    return policy.startswith("oracle")
+
+
+def _introduction(
+    networks: Iterable[str], seeds: Iterable[int], places: Sequence[tuple[str, str]]
+) -> str:
+    machines = sorted({hardware for hardware, _ in places})
+    tables = sorted({table for _, table in places})
+    return (
+        f"{len({*networks})} networks ({', '.join(sorted(networks))}), {len({*seeds})} trained with"
+        f" different seeds of each, whole test sets, on {', '.join(machines)}, under the energy"
+        f" tables {', '.join(tables)}. Ratios of KL divergences are geometric means over networks;"
+        f" in brackets the {CONFIDENCE:.0%} confidence interval, Student's, over seeds. Between the"
+        " points of a study the logarithm of the KL divergence is taken to be straight."
+    )
+
+
+def _rate_findings(found: Comparison) -> list[str]:
+    rule, chance = found.one(SEED_RULE), found.one(CHANCE)
+    sentences = []
+    against = found.at_rate(rule, chance, 0.1, 0.1)
+    if against is not None:
+        sentences.append(
+            f"At a rate of 10%, {rule} has {against} times the KL divergence of as many outputs"
+            f" drawn by lot, over {against.networks} networks."
+        )
+    better = [
+        (mean.ratio, f"{policy} ({mean})")
+        for policy in found.budgeted
+        if policy not in (rule, chance)
+        and (mean := found.at_rate(policy, rule, 0.1, 0.1)) is not None
+        and (mean.high or mean.ratio) < 1.0
+    ]
+    if better:
+        sentences.append(
+            "At a rate of 10% these have less than the rule of arXiv:2503.15568, as a ratio: "
+            + ", ".join(text for _, text in sorted(better))
+            + "."
+        )
+    still = [
+        (mean.ratio, f"{policy} ({mean})")
+        for policy in found.plain
+        if policy != HIGH and (mean := found.at_rate(policy, rule, 0.0, 0.1)) is not None
+    ]
+    if still:
+        sentences.append(
+            "And what redoes nothing has, as a ratio to that rule at 10%: "
+            + ", ".join(text for _, text in sorted(still))
+            + "."
+        )
+    return sentences
+
+
+def _rate_table(found: Comparison, than: str) -> Table:
+    columns = [Column("policy"), *(Column(f"rate {rate:.0%}", numbers=True) for rate in RATES)]
+    rows = []
+    for policy in found.by_policy:
+        means = [
+            found.at_rate(policy, than, rate if policy in found.budgeted else 0.0, rate)
+            for rate in RATES
+        ]
+        if any(means):
+            rows.append((policy, *map(_cell, means)))
+    return Table(
+        f"KL divergence as a ratio to {than} at the same recompute rate; policies that redo nothing"
+        " are compared with it as they are.",
+        tuple(columns),
+        tuple(rows),
+    )
+
+
+def _half_table(found: Comparison) -> Table:
+    """Compare every policy at half of its rate with the rule of the paper."""
+    rule = found.one(SEED_RULE)
+    rows = []
+    for policy in found.by_policy:
+        cells = []
+        for rate in RATES[1:]:
+            mine = rate / 2 if policy in found.budgeted else 0.0
+            logs = found.logs_at_rate(policy, rule, mine, rate)
+            if not logs:
+                cells += ["", ""]
+                continue
+            by_network: dict[str, list[float]] = {}
+            for (network, _), log in logs.items():
+                by_network.setdefault(network, []).append(log)
+            held = sum(sum(logs) <= 0.0 for logs in by_network.values())
+            cells += [_cell(mean_ratio(logs)), f"{held} of {len(by_network)}"]
+        if any(cells):
+            rows.append((policy, *cells))
+    columns = [Column("policy")]
+    for rate in RATES[1:]:
+        columns.append(Column(f"KL over {rule}'s at {rate:.0%}", numbers=True))
+        columns.append(Column(f"networks no worse ({rate:.0%})", numbers=True))
+    return Table(
+        f"Every policy at half the recompute rate of {rule}, or as it is if it has none: KL"
+        " divergence as a ratio, and on how many networks its mean over seeds is no larger.",
+        tuple(columns),
+        tuple(rows),
+    )
+
+
+def _machine_section(found: Comparison, number: int) -> Section:
+    where = f"{found.hardware}, {found.table} table"
+    return Section(
+        f"At equal energy: {where}",
+        findings=tuple(_energy_findings(found)),
+        figures=(
+            Figure(
+                f"KL divergence against energy and latency, as multiples of {HIGH}'s, geometric"
+                f" means over all networks and seeds, on {where}.",
+                policy_figures.against_cost(found, number),
+            ),
+        ),
+        tables=(_energy_table(found),),
+    )
+
+
+def _energy_findings(found: Comparison) -> list[str]:
+    rule = found.one(SEED_RULE)
+    cheap = [
+        (mean.ratio, f"{policy} {mean}")
+        for policy in found.plain
+        if policy != HIGH and (mean := found.cost_of(policy, "energy", HIGH)) is not None
+    ]
+    sentences = []
+    if cheap:
+        sentences.append(
+            f"What redoes nothing takes, as a ratio to the energy of {HIGH}: "
+            + ", ".join(text for _, text in sorted(cheap))
+            + "."
+        )
+    share = next((s for s in SHARES if found.at_energy(rule, rule, HIGH, s)), None)
+    if share is None:
+        sentences.append(f"{rule} takes more energy than {HIGH} at every rate of the study.")
+    else:
+        sentences.append(f"{rule} can be had for {share:.0%} of the energy of {HIGH}.")
+    return sentences
+
+
+def _energy_table(found: Comparison) -> Table:
+    columns = [
+        Column("policy"),
+        Column(f"energy over {HIGH}'s at the least rate", numbers=True),
+        Column("latency", numbers=True),
+        Column("networks as accurate", numbers=True),
+        Column("least energy if as accurate", numbers=True),
+        Column("recompute rate there", numbers=True),
+    ]
+    rows = []
+    for policy, mine in found.by_policy.items():
+        least = {
+            key: ratio
+            for key in mine
+            if (ratio := found.cheapest_as_good(policy, key, AS_GOOD)) is not None
+        }
+        rates = [found.rate_as_good(policy, key, AS_GOOD) for key in least]
+        rows.append(
+            (
+                policy,
+                _cell(found.cost_of(policy, "energy", HIGH)),
+                _cell(found.cost_of(policy, "latency_s", HIGH)),
+                f"{len(least)} of {len(mine)}",
+                _cell(mean_ratio({key: math.log(ratio) for key, ratio in least.items()})),
+                f"{sum(rates) / len(rates):.1%}" if rates else "",
+            )
+        )
+    return Table(
+        f"Energy and latency as ratios to {HIGH}'s on the same network. A network is as accurate"
+        f" if it loses no more than {100 * AS_GOOD:g} points; the least energy is that of the"
+        " cheapest point that is.",
+        tuple(columns),
+        tuple(rows),
+    )
+
+
+def _cluster_findings(found: Comparison) -> list[str]:
+    rule = found.one(SEED_RULE)
+    parts = []
+    for block in BLOCKS:
+        flagged, by_lot = _clusters(found.by_policy[rule].values(), block)
+        parts.append(f"{flagged:.0%} of {block.replace('_', ' ')} (by lot {by_lot:.0%})")
+    return [f"At a rate near 10%, flags of {rule} touch {', '.join(parts)}."]
+
+
+def _clusters(mine: Iterable[Curve], block: str) -> tuple[float, float]:
+    rows = [min(curve.rows, key=lambda row: abs(row[RATE] - 0.1)) for curve in mine]
+    columns = f"flagged_{block}", f"flagged_{block}_by_lot"
+    flagged, by_lot = (sum(float(row[c]) for row in rows) / len(rows) for c in columns)
+    return flagged, by_lot
+
+
+def _cluster_table(found: Comparison) -> Table:
+    columns = [Column("policy"), Column("false negatives", numbers=True)]
+    columns += [Column(block.replace("_", " "), numbers=True) for block in BLOCKS]
+    rows = []
+    for policy in found.budgeted:
+        mine = found.by_policy[policy].values()
+        near = [min(curve.rows, key=lambda row: abs(row[RATE] - 0.1)) for curve in mine]
+        missed = [row["false_negative_rate"] for row in near]
+        known = [rate for rate in missed if rate is not None]
+        cells = [f"{sum(known) / len(known):.1%}" if known else ""]
+        for block in BLOCKS:
+            flagged, by_lot = _clusters(mine, block)
+            cells.append(f"{flagged:.0%} ({by_lot:.0%})")
+        rows.append((policy, *cells))
+    return Table(
+        "At the rate nearest to 10%: the share of outputs that exact values would have redone and"
+        " the detector did not; and the share of rows (samples), columns (neurons) and blocks of"
+        " outputs that hold a flag, in brackets if as many were drawn by lot. Means over networks"
+        " and seeds.",
+        tuple(columns),
+        tuple(rows),
+    )
+
+
+def _cell(mean: Mean | None) -> str:
+    return "" if mean is None else str(mean)
