@@ -1,0 +1,143 @@
+"""Policies are compared at equal rates and energies, network by network and seed by seed."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from accelsim.report.policy_curves import Comparison, curves, family, mean_ratio, network_of
+from accelsim.report.policy_section import answer, policies_section
+from accelsim.study import Study
+
+BLOCKS = ("rows", "columns", "blocks_1x16", "blocks_16x1", "blocks_8x8")
+
+
+def row(
+    workload: str, policy: str, rate: float, kl: float, energy_nj: float, accuracy: float = 0.9
+) -> dict[str, Any]:
+    flagged = {f"flagged_{block}": rate for block in BLOCKS}
+    by_lot = {f"flagged_{block}_by_lot": rate / 2 for block in BLOCKS}
+    return {
+        "point": 0, "status": "done", "workload": workload, "policy": policy, "hardware": "m",
+        "energy_table": "t", "recompute_rate": rate, "kl_divergence_nats": kl,
+        "total_energy_nj": energy_nj, "latency_s": energy_nj / 10, "accuracy": accuracy,
+        "false_negative_rate": 0.25 if policy.startswith("selective") else None,
+        **flagged, **by_lot,
+    }  # fmt: skip
+
+
+def rows_of(workload: str, scale: float = 1.0) -> list[dict[str, Any]]:
+    """κ has twice the KL of chance at a rate of 0, eight times at 0.2; its energy grows."""
+    found = [row(workload, "uniform-high", 0.0, 1e-4, 100.0)]
+    for rate, kl, chance in ((0.0, 0.2, 0.1), (0.2, 0.08, 0.01)):
+        energy = 80.0 + 100.0 * rate
+        good = 0.9 if rate else 0.8
+        text = f"selective:rate={rate:g},numerator=constant"
+        found.append(row(workload, text, rate, scale * kl, energy, good))
+        found.append(row(workload, f"random:rate={rate:g}", rate, chance, energy, 0.8))
+    found.append(row(workload, "chunked:chunk=32", 0.0, 0.02, 75.0))
+    return found
+
+
+def comparison(rows: list[dict[str, Any]]) -> Comparison:
+    return Comparison(curves(rows), "m", "t")
+
+
+KAPPA = "selective:numerator=constant"
+
+
+def test_a_policy_without_its_budget_is_its_family() -> None:
+    assert family("selective:rate=0.1,numerator=exact,last=fp32") == (
+        "selective:numerator=exact,last=fp32"
+    )
+    assert family("random:rate=0.1,seed=3") == "random"
+    assert family("gauss-newton:tau=3") == "gauss-newton"
+    assert family("uniform-high") == "uniform-high"
+
+
+def test_a_network_trained_again_is_told_by_its_name() -> None:
+    assert network_of("mnist-relu-5-seed3") == ("mnist-relu-5", 3)
+    assert network_of("mnist-relu-5") == ("mnist-relu-5", 0)
+
+
+def test_between_two_points_the_logarithm_of_kl_is_straight() -> None:
+    found = comparison(rows_of("a"))
+    mean = found.at_rate(KAPPA, "random", 0.1, 0.1)
+    assert mean is not None
+    # Half way: sqrt(0.2·0.08) over sqrt(0.1·0.01), which is sqrt(16).
+    assert mean.ratio == pytest.approx(4.0)
+    assert (mean.low, mean.high, mean.networks) == (None, None, 1)
+    assert found.at_rate(KAPPA, "random", 0.3, 0.3) is None  # nobody went that far
+    half = found.at_rate("random", KAPPA, 0.0, 0.2)
+    assert half is not None
+    assert half.ratio == pytest.approx(0.1 / 0.08)
+
+
+def test_at_equal_energy_a_policy_without_a_budget_is_as_it_is() -> None:
+    found = comparison(rows_of("a"))
+    mean = found.at_energy("chunked:chunk=32", KAPPA, "uniform-high", 0.9)
+    assert mean is not None
+    assert mean.ratio == pytest.approx(0.02 / math.sqrt(0.2 * 0.08))
+    assert found.at_energy("chunked:chunk=32", KAPPA, "uniform-high", 0.7) is None
+
+
+def test_the_cheapest_point_counts_that_is_as_accurate() -> None:
+    found = comparison(rows_of("a"))
+    assert found.cheapest_as_good(KAPPA, ("a", 0), 0.005) == 1.0  # at a rate of 0.2
+    assert found.rate_as_good(KAPPA, ("a", 0), 0.005) == 0.2
+    assert found.cheapest_as_good("random", ("a", 0), 0.005) is None
+    assert found.cheapest_as_good("random", ("a", 0), 0.1) == 0.8
+    assert found.cheapest_as_good("chunked:chunk=32", ("a", 0), 0.005) == 0.75
+
+
+def test_the_interval_is_students_over_seeds() -> None:
+    # Means of the logarithms of a seed: 0 and 2. t(0.975, 1) is 12.706.
+    logs = {("a", 0): 1.0, ("b", 0): -1.0, ("a", 1): 2.0}
+    mean = mean_ratio(logs)
+    assert mean is not None
+    assert mean.ratio == pytest.approx(math.e)
+    assert mean.networks == 3
+    assert mean.low == pytest.approx(math.exp(1 - 12.7062047), rel=1e-6)
+    assert mean.high == pytest.approx(math.exp(1 + 12.7062047), rel=1e-6)
+    assert mean_ratio({}) is None
+
+
+def test_rows_that_failed_or_have_no_kl_make_no_curve() -> None:
+    rows = rows_of("a")
+    rows.append(row("a", "uniform-low", 0.0, math.inf, 1.0))
+    rows.append(row("a", "spill", 0.0, 1.0, 1.0) | {"status": "failed"})
+    assert {curve.policy for curve in curves(rows)} == {
+        "uniform-high", KAPPA, "random", "chunked:chunk=32",
+    }  # fmt: skip
+
+
+def test_the_answer_counts_where_kappa_saves_and_says_what_is_cheapest() -> None:
+    rows = [*rows_of("a"), *rows_of("a-seed1"), *rows_of("b")]
+    text = answer([comparison(rows)])
+    assert "in 0 of 3 cases" in text
+    assert "(3 cases), it takes 1.00 times as much" in text
+    assert "chunked:chunk=32, the cheapest that reaches the accuracy in 3 of the cases" in text
+
+
+def test_the_section_is_of_studies_of_several_networks_with_a_control() -> None:
+    def section(rows: list[dict[str, Any]]) -> Any:
+        return policies_section(cast(Study, SimpleNamespace(rows=rows)))
+
+    rows = [*rows_of("a"), *rows_of("b"), *rows_of("b-seed1")]
+    assert section(rows_of("a")) is None
+    assert section([one for one in rows if not one["policy"].startswith("random")]) is None
+    found = section(rows)
+    parts = {part.title: part for part in found.everything}
+    by_rate = parts["At equal recompute rates"]
+    assert "4 (4–4) times the KL divergence" in by_rate.findings[0]
+    assert "over 3 networks" in by_rate.findings[0]
+    assert len(by_rate.figures[0].images) == 1
+    clusters = parts["How flags lie together, and what detectors miss"]
+    (table,) = clusters.tables
+    cells = {one[0]: one[1:] for one in table.rows}
+    assert cells[KAPPA][0] == "25.0%"
+    assert cells["random"][0] == ""
+    assert len(parts["At equal energy: m, t table"].figures[0].images) == 2
