@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +67,27 @@ def images(name: str) -> Dataset:
     or with `.gz`. Raises AccelsimError if one is missing, or is not what it should be.
     """
     folder = data_folder() / name
-    arrays = {
-        (part, kind): read_idx(_find(folder, f"{part}-{kind}"), shape, most)
+    files = [_find(folder, f"{part}-{kind}") for part in MOST_ITEMS for kind in PARTS]
+    return _images(folder, tuple((path, _version(path)) for path in files))
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """Return what tells a file from one that takes its place."""
+    about = path.stat()
+    return about.st_mtime_ns, about.st_size
+
+
+@lru_cache(maxsize=4)
+def _images(folder: Path, files: tuple[tuple[Path, tuple[int, int]], ...]) -> Dataset:
+    """Read a data set, once for all networks that share it: its arrays cannot be written to."""
+    wanted = [
+        (part, kind, shape, most)
         for part, most in MOST_ITEMS.items()
         for kind, shape in zip(PARTS, (PIXELS, ()), strict=True)
+    ]
+    arrays = {
+        (part, kind): read_idx(path, shape, most)
+        for (path, _), (part, kind, shape, most) in zip(files, wanted, strict=True)
     }
     for part in MOST_ITEMS:
         pictures, labels = (arrays[part, kind] for kind in PARTS)
@@ -89,6 +106,8 @@ def images(name: str) -> Dataset:
         for part in MOST_ITEMS
     }
     labelled = {part: arrays[part, PARTS[1]].astype(np.int64) for part in MOST_ITEMS}
+    for array in (*scaled.values(), *labelled.values()):
+        array.setflags(write=False)
     return Dataset(scaled["train"], labelled["train"], scaled["t10k"], labelled["t10k"])
 
 

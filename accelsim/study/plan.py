@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from accelsim.config import Grid, StudyFile, Variant, load_energy_table
 from accelsim.energy import EnergyTable
 from accelsim.errors import AccelsimError
 from accelsim.machine import Hardware
+from accelsim.networks import Workload
 from accelsim.policies import Policy
 from accelsim.study.keys import code_digest, digest
 from accelsim.study.work import UNTIMED, Group, Point
@@ -114,7 +115,7 @@ class Plan:
 def make_plan(study: StudyFile) -> Plan:
     """Return the points of a study, each with its key, and those that are equal once."""
     plan = Plan(study)
-    loads = [digest(workload) for workload in study.workloads]
+    loads = _workload_keys(study.workloads)
     tables: dict[str, int] = {}
     table_keys: list[bytes] = []
     alike: dict[bytes, int] = {}
@@ -149,6 +150,18 @@ def make_plan(study: StudyFile) -> Plan:
                     Member(first_machine + machine, workload, first_policy + policy)
                 )
     return plan
+
+
+def _workload_keys(workloads: Sequence[Workload]) -> list[bytes]:
+    """Return a key for each workload; a data set that several share is read once."""
+    data: dict[int, bytes] = {}
+    found = []
+    for load in workloads:
+        if id(load.dataset) not in data:
+            data[id(load.dataset)] = digest(load.dataset)
+        rest = {one.name: getattr(load, one.name) for one in fields(load) if one.name != "dataset"}
+        found.append(digest(rest, data[id(load.dataset)]))
+    return found
 
 
 def _product(grid: Grid, workloads: int) -> Iterator[tuple[int, int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -164,3 +165,14 @@ def test_a_file_that_cannot_be_fetched_is_named(source: Path) -> None:
 def test_only_known_data_sets_are_fetched() -> None:
     with pytest.raises(AccelsimError, match="'cifar': cannot be fetched, expected mnist, fashion"):
         download("cifar")
+
+
+def test_a_data_set_is_read_once_until_its_files_change(folder: Path) -> None:
+    first = DATASETS["mnist"]()
+    assert DATASETS["mnist"]() is first
+    with pytest.raises(ValueError, match="read-only"):
+        first.test_inputs[0, 0] = 1.0
+    (folder / "t10k-images-idx3-ubyte").write_bytes(idx(255 - IMAGES))
+    os.utime(folder / "t10k-images-idx3-ubyte", ns=(1, 1))
+    again = DATASETS["mnist"]()
+    np.testing.assert_allclose(again.test_inputs + first.test_inputs, 1.0, rtol=1e-6)
