@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Literal, NoReturn, TypeVar
 
 from pydantic import Field, model_validator
@@ -63,8 +64,18 @@ class EnergyTable(Strict):
             raise ValueError(f"more than one cost for: {', '.join(twice)}")
         return self
 
+    @cached_property
+    def costs(self) -> dict[Action, Cost]:
+        """What actions cost that have been asked for: fits are not evaluated twice."""
+        return {}
+
     def cost(self, action: Action) -> Cost:
         """Return what `action` costs once. Raises AccelsimError if the table does not say."""
+        if action not in self.costs:
+            self.costs[action] = self._cost_of(action)
+        return self.costs[action]
+
+    def _cost_of(self, action: Action) -> Cost:
         match action:
             case Arithmetic():
                 return self._arithmetic(action)
@@ -90,12 +101,9 @@ class EnergyTable(Strict):
 
     def published(self, operation: str, fmt: Format) -> list[tuple[Format, ArithmeticCost]]:
         """Return what the table gives for an operation, in formats of the kind of `fmt`."""
-        pairs = ((parse_format(entry.format), entry) for entry in self.arithmetic)
-        return [
-            (other, entry)
-            for other, entry in pairs
-            if entry.operation == operation and isinstance(other, type(fmt))
-        ]
+        mine = (entry for entry in self.arithmetic if entry.operation == operation)
+        pairs = ((parse_format(entry.format), entry) for entry in mine)
+        return [(other, entry) for other, entry in pairs if isinstance(other, type(fmt))]
 
     def _arithmetic(self, action: Arithmetic) -> Cost:
         fmt, operation = parse_format(action.format), action.operation
