@@ -1,4 +1,4 @@
-"""Points as tables: those on a front, all of them as many as a page can show, and failed ones."""
+"""Points as tables: a front, all points or as many as a page can show, and those that failed."""
 
 from __future__ import annotations
 
