@@ -9,7 +9,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from accelsim.errors import AccelsimError
-from accelsim.report import overview, plots
+from accelsim.report import energies, overview, plots
 from accelsim.report.gantt import Opening, gantt
 from accelsim.report.rates import rate_curves
 from accelsim.report.style import settings
@@ -73,8 +73,8 @@ def plot_energy(
         raise AccelsimError(f"by: got {by!r}, expected {' or '.join(plots.PARTS)}")
     survey = _survey(study)
     if points is None:
-        rows, kind = overview.bars(survey, _scope(survey, workload, energy_table))
-        names = [overview.bar_name(survey, survey.rows[row], kind) for row in rows]
+        rows, kind = energies.bars(survey, _scope(survey, workload, energy_table))
+        names = [energies.bar_name(survey, survey.rows[row], kind) for row in rows]
     else:
         rows = [_row(survey, point) for point in points]
         names = [survey.name(survey.rows[row]) for row in rows]

@@ -1,4 +1,4 @@
-"""What any study says: fronts, what matters, where the energy goes, rates, timelines, tables."""
+"""What any study says: fronts, what matters, where the energy goes, rates, and timelines."""
 
 from __future__ import annotations
 
@@ -10,33 +10,29 @@ from functools import partial
 import numpy as np
 
 from accelsim.report import plots
+from accelsim.report.energies import energies
 from accelsim.report.gantt import Opening, gantt
-from accelsim.report.page import Column, Figure, Image, Section, Table
+from accelsim.report.page import Figure, Image, Section
+from accelsim.report.points import front_table
 from accelsim.report.rates import rate_curves
 from accelsim.report.style import HEIGHT, RASTER, WIDTH, svg
 from accelsim.report.survey import (
     CONTROL,
-    ENERGY,
+    MAX_SCOPES,
+    REST,
     SEED,
     Dimension,
     Scope,
     Survey,
-    is_number,
-    label,
     pairs,
+    some_of,
 )
-from accelsim.study.table import Row, as_text
 
-MAX_SCOPES = 6
-"""Scopes that have figures of their own; what is true of the rest is in the tables."""
-MAX_FRONTS, MAX_MAPS, MAX_STACKS = 12, 6, 8
+MAX_FRONTS, MAX_MAPS = 12, 6
 """Pictures of a section: more would not be looked at. Findings are of every scope."""
-MAX_BARS = 24
-MAX_ROWS = 300
 MAX_GANTTS = 4
 LEAST_FULL = 0.75
 """A heat map with fewer of its cells filled says little."""
-REST = "all points are in results.csv"
 
 
 def sections(survey: Survey, openings: Mapping[int, Opening]) -> list[Section]:
@@ -139,20 +135,10 @@ def fronts(survey: Survey) -> Section | None:
     shown = tuple(figure for figure in figures if figure.images)
     return Section(
         "Pareto fronts",
-        paragraphs=_some(survey, len(shown)),
+        paragraphs=some_of(survey, len(shown)),
         findings=tuple(findings),
         figures=shown,
         tables=tuple(table for table in tables if table.rows),
-    )
-
-
-def _some(survey: Survey, drawn: int) -> tuple[str, ...]:
-    """Say of how many scopes there are figures, if not of all."""
-    if drawn == len(survey.scopes):
-        return ()
-    return (
-        f"Figures are of the first {drawn} of {len(survey.scopes)} pairs of workload and energy"
-        f" table; {REST}.",
     )
 
 
@@ -293,102 +279,6 @@ def coordinates(survey: Survey, scope: Scope) -> list[str]:
     return sorted(found, key=lambda column: "energy" in column)
 
 
-def energies(survey: Survey) -> Section | None:
-    """Return where the energy goes: the cheapest point of each kind, by component and cause."""
-    findings, figures = [], []
-    for number, scope in enumerate(survey.scopes[:MAX_SCOPES], 1):
-        rows, kind = bars(survey, scope)
-        if not rows:
-            continue
-        findings.append(_energy_sentence(survey, scope, rows))
-        if number * len(plots.PARTS) > MAX_STACKS:
-            continue
-        names = [bar_name(survey, survey.rows[row], kind) for row in rows]
-        images = []
-        for by in plots.PARTS:
-            draw = partial(plots.energy, survey=survey, rows=rows, names=names, by=by)
-            height = 1.9 + 0.24 * len(rows)
-            alt = f"Bars of energy by {by}. {_energy_sentence(survey, scope, rows, by)}"
-            images.append(Image(f"energy-{number}-{by}", alt, svg(draw, WIDTH, height)))
-        left = f" The {MAX_BARS} cheapest." if len(rows) == MAX_BARS else ""
-        figures.append(
-            Figure(
-                f"{scope}: energy per inference by component and by cause, of the point with the"
-                f" least energy for each {kind}; leakage is a cause, and no component.{left}",
-                tuple(images),
-            )
-        )
-    if not figures:
-        return None
-    return Section(
-        "Where the energy goes",
-        paragraphs=_some(survey, len(figures)),
-        findings=tuple(findings),
-        figures=tuple(figures),
-    )
-
-
-def bars(survey: Survey, scope: Scope) -> tuple[list[int], str]:
-    """Return the cheapest rows of a scope, one for each policy, machine or value swept; and which.
-
-    Controls are left out: they show what chance does, and are no way to run a network.
-    """
-    values = survey.column(ENERGY)[scope.rows]
-    own = [
-        int(row)
-        for row, value in zip(scope.rows, values, strict=True)
-        if not np.isnan(value) and survey.rows[row].get(CONTROL) is None
-    ]
-    kinds = {
-        "policy": [survey.rows[row]["policy"] for row in own],
-        "machine": [survey.rows[row]["hardware"] for row in own],
-    }
-    kinds |= {
-        key.key: [str(key.values[key.codes[row]]) for row in own]
-        for key in survey.dimensions
-        if key.key not in ("policy", "hardware")
-    }
-    kind = next((k for k, names in kinds.items() if len({*names}) > 1), "policy")
-    best: dict[str, int] = {}
-    for row, name in zip(own, kinds[kind], strict=True):
-        kept = best.setdefault(str(name), row)
-        if survey.rows[row][ENERGY] < survey.rows[kept][ENERGY]:
-            best[str(name)] = row
-    ordered = sorted(best.values(), key=lambda row: survey.rows[row][ENERGY])
-    return ordered[:MAX_BARS], kind
-
-
-def bar_name(survey: Survey, row: Row, kind: str) -> str:
-    """Return what a bar is called: by its policy, its machine, or the value that it is for."""
-    if kind == "policy":
-        return survey.policy_name(row)
-    if kind == "machine":
-        return str(row["hardware"])
-    return label(row.get(kind))
-
-
-def _energy_sentence(
-    survey: Survey, scope: Scope, rows: Sequence[int], by: str | None = None
-) -> str:
-    """Say what the energy of the cheapest point consists of."""
-    row = survey.rows[rows[0]]
-    said = []
-    for kind in (by,) if by else plots.PARTS:
-        sizes = []
-        for column, name in plots.part_columns(kind):
-            value = row.get(column)
-            if is_number(value) and value:
-                sizes.append((float(value), name))
-        total = sum(size for size, _ in sizes)
-        sizes.sort(key=lambda item: (-item[0], item[1]))
-        parts = [f"{size / total:.0%} {name}" for size, name in sizes[:4]]
-        said.append(f"by {kind}: {', '.join(parts)}")
-    return (
-        f"{scope}: {survey.name(row)} takes {survey.quantity(ENERGY).text(row[ENERGY])} per"
-        f" inference, the least; {'; '.join(said)}."
-    )
-
-
 def rates(survey: Survey) -> Section | None:
     """Return the recompute rate against τ, for rules that have one."""
     curves = rate_curves(row for row in survey.done if row.get(CONTROL) is None)
@@ -455,83 +345,3 @@ def timelines(survey: Survey, openings: Mapping[int, Opening]) -> Section | None
 def slug(column: str) -> str:
     """Return the name of a column as part of a file's."""
     return column.lower().replace("_", "-").replace(".", "-")
-
-
-def front_table(survey: Survey, scope: Scope) -> Table:
-    """Return the front of the study's objectives, as a table."""
-    signs = survey.usual_signs()
-    front = survey.front(scope, signs)
-    caption = f"{scope}: {len(front)} points that no other beats in {', '.join(signs)}; {REST}."
-    return table(survey, [survey.rows[row] for row in front], caption)
-
-
-def all_table(survey: Survey) -> Table:
-    """Return every finished point, by the first objective, as far as a page can show them."""
-    signs = survey.usual_signs()
-    rows = survey.rows
-    if signs:
-        column, sign = next(iter(signs.items()))
-        values = -sign * survey.column(column)
-        rows = [survey.rows[index] for index in np.argsort(values, kind="stable")]
-        by = f", by {column}"
-    else:
-        by = ""
-    many = (
-        f"The first {MAX_ROWS} of {len(rows)} points{by}; {REST}."
-        if len(rows) > MAX_ROWS
-        else f"All {len(rows)} points that are done and within the constraints{by}."
-    )
-    return table(survey, rows, many)
-
-
-def failed_table(survey: Survey) -> Table | None:
-    """Return the points that failed, each with its error."""
-    rows = survey.study.failed
-    if not rows:
-        return None
-    caption = f"{len(rows)} points that could not be computed" + (
-        f", the first {MAX_ROWS} of them; {REST}." if len(rows) > MAX_ROWS else "."
-    )
-    columns = (Column("point", True), Column("hardware"), Column("workload"), Column("policy"),
-               Column("error"))  # fmt: skip
-    return Table(
-        caption,
-        columns,
-        tuple(
-            tuple(str(row[key]) for key in ("point", "hardware", "workload", "policy", "error"))
-            for row in rows[:MAX_ROWS]
-        ),
-    )
-
-
-def table(survey: Survey, rows: Sequence[Row], caption: str) -> Table:
-    """Return points as a table: what tells them apart, and what they gave."""
-    keys = ["point", "hardware", "workload", "energy_table", "policy"]
-    keys += [d.key for d in survey.dimensions if d.key not in ("hardware", "policy")]
-    kept = [k for k in keys if k in ("point", "policy") or len({as_key(r, k) for r in rows}) > 1]
-    numbers = [*survey.gains, *survey.costs]
-    extra = ["recompute_rate", "total_cycles"]
-    numbers += [c for c in extra if c not in numbers and any(row.get(c) for row in rows)]
-    shown = [survey.quantity(column) for column in numbers]
-    heads = [Column(key, all(is_number(row.get(key)) for row in rows)) for key in kept]
-    heads += [Column(one.axis, True) for one in shown]
-    body = [
-        (
-            *(_text(survey, row, key) for key in kept),
-            *(one.cell(row.get(one.column)) for one in shown),
-        )
-        for row in rows[:MAX_ROWS]
-    ]
-    return Table(caption, tuple(heads), tuple(body))
-
-
-def as_key(row: Row, key: str) -> str:
-    """Return a cell as what two rows may have in common."""
-    return str(as_text(row.get(key)))
-
-
-def _text(survey: Survey, row: Row, key: str) -> str:
-    if key == "policy":
-        return survey.policy_name(row)
-    value = row.get(key)
-    return "" if value is None else label(value)

@@ -10,7 +10,7 @@ from typing import Any
 from accelsim.energy import EnergyTable
 from accelsim.errors import one_line
 from accelsim.files import make_folder, write_whole
-from accelsim.report import overview
+from accelsim.report import overview, points
 from accelsim.report.findings import Demo, demo_of
 from accelsim.report.gantt import Opening
 from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
@@ -95,8 +95,8 @@ def _report(
         special = units_section(study, tables), None if demo else policies_section(study)
         sections += [one for one in special if one is not None]
         sections += overview.sections(survey, openings)
-        sections.append(Section("Points", tables=(overview.all_table(survey),)))
-    failed = overview.failed_table(survey)
+        sections.append(Section("Points", tables=(points.all_table(survey),)))
+    failed = points.failed_table(survey)
     if failed is not None:
         sections.append(Section("Failed points", findings=(_failures(study),), tables=(failed,)))
     sections.append(_repeat(study, command))

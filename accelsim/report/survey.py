@@ -25,6 +25,9 @@ from accelsim.study.table import USUAL, Row
 ENERGY, LATENCY, AREA = "energy_per_inference_pj", "latency_s", "area_um2"
 GAINS = {"accuracy": 1, "kl_divergence_nats": -1}
 SEED, CONTROL, TABLE = "policy.seed", "policy.control_of", "energy_table"
+MAX_SCOPES = 6
+"""Scopes that sentences are written on; what is true of the rest is in the tables."""
+REST = "all points are in results.csv"
 _MAX_LABEL = 48
 Numbers = NDArray[np.float64]
 
@@ -272,3 +275,13 @@ def pairs(survey: Survey) -> list[tuple[str, int, str]]:
     if gains:
         return [(gain, sign, cost) for gain, sign in gains.items() for cost in costs]
     return [(b, -1, a) for a, b in itertools.combinations(costs, 2)]
+
+
+def some_of(survey: Survey, drawn: int) -> tuple[str, ...]:
+    """Say of how many scopes there are figures, if not of all."""
+    if drawn == len(survey.scopes):
+        return ()
+    return (
+        f"Figures are of the first {drawn} of {len(survey.scopes)} pairs of workload and energy"
+        f" table; {REST}.",
+    )
