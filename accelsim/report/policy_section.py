@@ -28,6 +28,8 @@ AS_GOOD = 0.005
 SHARES = (0.8, 0.9, 1.0)
 """Energies at which policies are compared, as shares of the energy of uniform-high."""
 LEAST_NETWORKS = 2
+FP16, LESS = "uniform:format=fp16", 0.25
+"""What a better policy is to take less energy than, and by how much."""
 BLOCKS = ("rows", "columns", "blocks_1x16", "blocks_16x1", "blocks_8x8")
 
 
@@ -250,7 +252,28 @@ def _energy_findings(found: Comparison) -> list[str]:
         sentences.append(f"{rule} takes more energy than {HIGH} at every rate of the study.")
     else:
         sentences.append(f"{rule} can be had for {share:.0%} of the energy of {HIGH}.")
-    return sentences
+    return [*sentences, *_bar(found)]
+
+
+def _bar(found: Comparison) -> list[str]:
+    """Say whether anything takes so much less energy than fp16 throughout."""
+    if FP16 not in found.by_policy:
+        return []
+    costs = {
+        policy: mean.ratio
+        for policy in found.by_policy
+        if (mean := found.cost_of(policy, "energy", HIGH)) is not None
+    }
+    wanted = (1.0 - LESS) * costs[FP16]
+    least = min(costs, key=lambda policy: costs[policy])
+    bar = f"{FP16} less {LESS:.0%} is {wanted:.3g} of the energy of {HIGH}"
+    if costs[least] > wanted:
+        return [
+            f"{bar}: the cheapest policy, {least}, takes {costs[least]:.3g}, so that no rule about"
+            " what to redo can get there."
+        ]
+    there = ", ".join(policy for policy, cost in costs.items() if cost <= wanted)
+    return [f"{bar}: so little take {there}, at their least rate."]
 
 
 def _energy_table(found: Comparison) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,10 @@ def _report(
         answer = [*demo.answer(), answer[0]]
     if survey.rows:
         special = units_section(study, tables), None if demo else policies_section(study)
-        sections += [one for one in special if one is not None]
+        for section in special:
+            if section is not None:  # a question of its own, whose answer comes first
+                sections.append(replace(section, paragraphs=section.paragraphs[1:]))
+                answer = [section.paragraphs[0], answer[0]]
         sections += overview.sections(survey, openings)
         sections.append(Section("Points", tables=(points.all_table(survey),)))
     failed = points.failed_table(survey)

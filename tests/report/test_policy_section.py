@@ -122,6 +122,25 @@ def test_the_answer_counts_where_kappa_saves_and_says_what_is_cheapest() -> None
     assert "chunked:chunk=32, the cheapest that reaches the accuracy in 3 of the cases" in text
 
 
+def test_whether_anything_takes_so_much_less_than_fp16_is_said() -> None:
+    def energy_findings(fp16_nj: float) -> tuple[str, ...]:
+        both = [*rows_of("a"), *rows_of("b")]
+        both += [row(name, "uniform:format=fp16", 0.0, 1e-3, fp16_nj) for name in "ab"]
+        found = policies_section(cast(Study, SimpleNamespace(rows=both)))
+        assert found is not None
+        parts = {part.title: part.findings for part in found.everything}
+        return parts["At equal energy: m, t table"]
+
+    assert energy_findings(96.0)[-1] == (
+        "uniform:format=fp16 less 25% is 0.72 of the energy of uniform-high: the cheapest policy,"
+        " chunked:chunk=32, takes 0.75, so that no rule about what to redo can get there."
+    )
+    assert energy_findings(104.0)[-1].endswith(
+        "is 0.78 of the energy of uniform-high: so little take chunked:chunk=32, at their least"
+        " rate."
+    )
+
+
 def test_the_section_is_of_studies_of_several_networks_with_a_control() -> None:
     def section(rows: list[dict[str, Any]]) -> Any:
         return policies_section(cast(Study, SimpleNamespace(rows=rows)))
