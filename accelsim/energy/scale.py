@@ -57,8 +57,8 @@ def scale_logic(
     voltage = table.voltage_v if voltage_v is None else voltage_v
     factor = logic_energy(node_nm, voltage) / logic_energy(table.node_nm, table.voltage_v)
     note = (
-        f"; times {factor:.4g} from {table.node_nm:g} nm at {table.voltage_v:g} V to {node_nm:g} nm"
-        f" at {voltage:g} V ({SOURCE}), which {WARNING}"
+        f"; energy times {factor:.4g} from {table.node_nm:g} nm at {table.voltage_v:g} V to"
+        f" {node_nm:g} nm at {voltage:g} V ({SOURCE}), which {WARNING}"
     )
 
     def scaled(entry: dict[str, Any], *energies: str) -> dict[str, Any]:

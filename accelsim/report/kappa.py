@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from accelsim.energy import EnergyTable
+from accelsim.machine import Arithmetic
 from accelsim.policies import Selective
 from accelsim.report import kappa_figures
 from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
@@ -16,6 +17,8 @@ from accelsim.study.table import csv_text
 
 TITLE = "Does selective recomputation pay on these machines?"
 WORKED_TAU = 8.0
+AREAS = {"add", "multiply", "compare", "register"}
+"""Actions that are done by a part that only they need."""
 LEFT_OUT = (
     "Requantisation, control and the clock of what stands idle are not charged, nor are wires but"
     " those from PE to PE. Activation functions take energy and no time.",
@@ -135,25 +138,30 @@ def _tables(demo: Demo) -> list[Section]:
             ),
         ),
     ]
-    if len(demo.known_tables) < len(demo.tables):
-        gone = ", ".join(t.name for t in demo.tables if not isinstance(t, EnergyTable))
-        why = f"The energy tables {gone} are not at hand as they were when the study was run."
-        return [*found, Section("Between the sources of each constant", paragraphs=(why,))]
+    known = {table.name for table in demo.known_tables}
+    gone = ", ".join(name for name in names if name not in known)
+    why = (
+        f"The energy tables {gone} are not among those shipped, as they were when the study was"
+        " run: what follows leaves them out.",
+    )
+    cases = [case for case in demo.cases if case.table.name in known]
+    if not cases:
+        return [*found, Section("Between the sources of each constant", paragraphs=why)]
     each = (
         "Every constant goes its own way here, even where a narrow adder then takes more than a"
         " wide one; under a table of the list above they go together."
     )
     caption = (
-        "What each constant of the energy table does to the saving of the cheapest κ run that is as"
-        " accurate as uniform-high, where it goes from the lowest to the highest of its sources;"
-        " dotted: neither saves nor takes more."
+        "What each constant of the energy table does to the saving of the κ run that is cheapest,"
+        " leakage included, of those as accurate as uniform-high, where it goes from the lowest to"
+        " the highest of its sources; dotted: neither saves nor takes more."
     )
     return [
         *found,
         Section(
             "Between the sources of each constant",
-            paragraphs=(each,),
-            findings=tuple(robustness(demo, case).sentence() for case in demo.cases),
+            paragraphs=(each, *(why if gone else ())),
+            findings=tuple(robustness(demo, case).sentence() for case in cases),
             figures=(Figure(caption, kappa_figures.tornado(demo), "counts.csv"),),
         ),
     ]
@@ -170,12 +178,13 @@ def _by_hand(demo: Demo) -> Section:
     """Return the counts and costs of one run, which add up to its energy, and its cycles."""
     run = _worked(demo)
     lines = tuple(
-        (line.component, str(line.action), str(line.number), f"{line.cost.energy_pj:.6g}",
-         f"{line.energy_pj:.1f}", line.cost.kind, line.cost.source)
+        (line.component, line.cause.replace("_", " "), str(line.action), str(line.number),
+         f"{line.cost.energy_pj:.6g}", f"{line.energy_pj:.1f}", line.cost.kind, line.cost.source)
         for line in run.energy_lines
     )  # fmt: skip
     heads = (
-        Column("component"), Column("action"), Column("number", True), Column("pJ each", True),
+        Column("component"), Column("cause"), Column("action"), Column("number", True),
+        Column("pJ each", True),
         Column("pJ", True), Column("kind"), Column("source"),
     )  # fmt: skip
     layers = tuple(
@@ -198,7 +207,9 @@ def _by_hand(demo: Demo) -> Section:
             f"{run.workload} on {run.hardware}, {run.policy}: {run.samples} samples take"
             f" {run.total_cycles} cycles, the sum of its layers', and {run.energy_pj:.1f} pJ, the"
             f" sum of {len(lines)} numbers times costs. The same for every run tabled above is in"
-            " layers.csv and counts.csv, in which every line has the source of its cost.",
+            " layers.csv and counts.csv, in which every line has the source of its cost under its"
+            " machine's table; sources.csv has what every action costs under each table, what it"
+            " occupies and what leaks, and who says so.",
         ),
         tables=(
             Table("Cycles, layer by layer.", layer_heads, layers),
@@ -229,7 +240,29 @@ def kappa_files(demo: Demo) -> dict[str, str]:
         for run in runs
         for line in run.energy_lines
     ]
-    return {name: _csv(rows) for name, rows in (("layers.csv", layers), ("counts.csv", counts))}
+    sources = [row for table in demo.known_tables for row in _sources(table, runs)]
+    files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources}
+    return {name: _csv(rows) for name, rows in files.items()}
+
+
+def _sources(table: EnergyTable, runs: Iterable[KeptRun]) -> list[dict[str, Any]]:
+    """Return what a table says of everything that the runs do, and of leakage."""
+    actions = {str(line.action): line.action for run in runs for line in run.energy_lines}
+    rows = []
+    for name, action in sorted(actions.items()):
+        cost = table.cost(action)
+        rows.append((f"energy of {name}", cost.energy_pj, "pJ", cost.kind, cost.source))
+        if isinstance(action, Arithmetic) and action.operation in AREAS:
+            area = table.area(action)
+            rows.append((f"area of {name}", area.area_um2, "um2", area.kind, area.source))
+    for leak in table.leakage:
+        value = leak.power_mw_per_mm2
+        rows.append((f"leakage of {leak.part}", value, "mW/mm2", leak.kind, leak.source))
+    if table.sram_area is not None:
+        bit = table.sram_area
+        rows.append(("area of SRAM", bit.area_um2_per_bit, "um2/bit", bit.kind, bit.source))
+    names = ("what", "value", "unit", "kind", "source")
+    return [{"energy_table": table.name} | dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _names(run: KeptRun) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from accelsim.report.runs import KeptRun
 
 @dataclass(frozen=True)
 class Robustness:
-    """The saving of the best κ run against uniform-high, leakage included, and what moves it."""
+    """What the cheapest κ run saves against uniform-high, with leakage, and what moves that."""
 
     case: Case
     table: EnergyTable
@@ -35,7 +35,7 @@ class Robustness:
     @cached_property
     def ours(self) -> dict[str, float]:
         """Energy of the κ run by constant."""
-        return _terms(self.case.best_selective)
+        return _terms(self.case.best_with_leakage)
 
     @cached_property
     def theirs(self) -> dict[str, float]:
@@ -50,7 +50,7 @@ class Robustness:
     @cached_property
     def spreads(self) -> list[Spread]:
         """How far apart the sources of the constants are that either run depends on."""
-        lines = (*self.case.best_selective.energy_lines, *self.case.high.energy_lines)
+        lines = (*self.case.best_with_leakage.energy_lines, *self.case.high.energy_lines)
         actions = {constant_of(line.action): line.action for line in lines}
         found = spreads(actions.values(), self.table, self.others)
         return [spread for spread in found if spread.constant in {*self.ours, *self.theirs}]
@@ -77,8 +77,8 @@ class Robustness:
             else "so that the sources, and not the machine, decide whether it pays"
         )
         return (
-            f"{self.case.workload} on {self.case.hardware}: {self.case.best_selective.policy} takes"
-            f" {-self.saving:+.1%} against uniform-high under {self.table.name} with what the"
+            f"{self.case.workload} on {self.case.hardware}: {self.case.best_with_leakage.policy}"
+            f" takes {-self.saving:+.1%} against uniform-high under {self.table.name} with what the"
             f" machines leak, and {-high:+.1%} to {-low:+.1%} where every constant is anywhere"
             f" between its sources: {verdict}. It depends most on {first.spread.constant}, which"
             f" alone moves it from {-max(first.at_low, first.at_high):+.1%} to"

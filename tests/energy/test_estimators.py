@@ -145,9 +145,10 @@ def test_the_way_from_a_number_to_its_source_that_the_docs_show_is_there() -> No
     run = accelsim.run("edge-16x16", "digits-relu", "selective:tau=8")
     (line,) = [
         count for count in run.as_dict()["counts"]
-        if (count["component"], count["action"]) == ("recompute", "add fp32")
+        if (count["component"], count["cause"], count["action"])
+        == ("recompute", "recomputation", "add fp32")
     ]  # fmt: skip
     said = " ".join(DOCS.read_text(encoding="utf-8").split())
     words = f'{line["energy_pj_each"]:g} pJ each, `{line["kind"]}`, "{line["source"]}"'
     assert words.replace("M. ", "") in said
-    assert "`recompute`, `add fp32`" in said
+    assert "`recompute`, `recomputation`, `add fp32`" in said
