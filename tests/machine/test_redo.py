@@ -138,6 +138,43 @@ def test_what_is_deferred_fetches_the_lines_that_have_left() -> None:
     assert by_lanes.total_cycles == first + 20 + 7 + 2 * 10 + 3
 
 
+def test_lanes_wait_for_the_scratchpads_that_feed_them() -> None:
+    # 4x4 PEs take a row and a column of a byte each a cycle, and so do 16 lanes beside them.
+    everything = np.ones((8, 8), np.bool_)
+    slow = {"bandwidth_bytes_per_cycle": 1.0}
+    fast = {key: {"bandwidth_bytes_per_cycle": 4.0} for key in "ab"}
+    for pads, round_, stretched, held in (
+        ({}, 10, 0, 0),
+        # Either reads for ten cycles; a fold of 16 cycles leaves six of these to the lanes.
+        (fast, 10, 0, 2 * 10 - FOLD),
+        # At a byte a cycle either reads for 40, and terms enter in 40 instead of ten.
+        (fast | {"a": slow}, 40, 30, 2 * 40 - (FOLD + 30)),
+        (fast | {"b": slow}, 40, 30, 2 * 40 - (FOLD + 30)),
+    ):
+        parts: dict[str, Any] = {"dram": FAST_DRAM, "tiling": WHOLE, "scratchpads": pads}
+        layer = trace(8, 10, 8, everything)
+        inline = run(layer, machine(unit=lanes(16, 64), **parts))
+        first = FIRST + 4 * stretched
+        # After the last fold nothing is held, but the lanes have a round to do.
+        assert inline.total_cycles == first + 3 * held + round_
+        assert inline.stall_cycles["scratchpad"] == 4 * stretched + 3 * held
+        # Deferred, four rounds of two rows by eight columns read two lines of A and eight of B.
+        deferred = run(layer, machine(unit=lanes(16, 64, "deferred"), **parts))
+        rate = {key: pad["bandwidth_bytes_per_cycle"] for key, pad in pads.items()}
+        reads = [lines * 10 / rate[key] for key, lines in (("a", 2), ("b", 8)) if key in rate]
+        assert deferred.total_cycles == first + 4 * max(10, *reads, 0) + 1
+
+
+def test_a_round_of_lanes_takes_its_share_of_what_its_part_reads() -> None:
+    # Row 0 holds three flagged outputs and row 1 one: two lanes read row 0, then 0 and 1. Three
+    # lines of A in two rounds, at a byte every two cycles: 3·10·2/2 cycles each.
+    mask = flagged(4, 4, [(0, 0), (0, 1), (0, 2), (1, 0)])
+    pads = {"a": {"bandwidth_bytes_per_cycle": 0.5}}
+    found = lower(trace(4, 10, 4, mask), machine(unit=lanes(2, 8), scratchpads=pads))
+    (visit,) = found.visits
+    assert visit.parts[0].redo_cycles == 30
+
+
 def test_deferred_sums_over_several_tiles_of_terms_go_to_scratchpad_c() -> None:
     parts: dict[str, Any] = {"dram": FAST_DRAM, "tiling": WHOLE | {"k": 4}}
     for unit in (array("element", "deferred"), lanes(2, 8, "deferred")):
