@@ -23,10 +23,11 @@ from accelsim.machine import (
     Tiling,
     lower,
     lower_layer,
+    simulate,
 )
-from accelsim.machine.hardware import Scratchpad
+from accelsim.machine.hardware import GivenTiling, Scratchpad
 from accelsim.machine.mapping import Extents
-from accelsim.machine.tiling import ORDERS, Nest, choose_tiling, search
+from accelsim.machine.tiling import ORDERS, TIED_PERCENT, Nest, choose_tiling, search
 from accelsim.numerics import Accumulator
 from accelsim.policies import parse_policy
 from accelsim.trace import LayerTrace
@@ -131,7 +132,7 @@ def test_dram_traffic_is_that_of_a_walk_that_tracks_what_is_resident(
 
 @settings(max_examples=100, deadline=None)
 @given(TIGHT_MACHINES, LAYERS)
-def test_no_tile_of_whole_folds_moves_less_than_the_one_that_is_found(
+def test_no_tile_of_whole_folds_moves_less_than_the_one_found_by_more_than_a_tie(
     hardware: Hardware, layer: LayerTrace
 ) -> None:
     free = hardware.model_copy(update={"tiling": machine().tiling})
@@ -156,7 +157,8 @@ def test_no_tile_of_whole_folds_moves_less_than_the_one_that_is_found(
             capacity = {key: getattr(free.scratchpads, key).capacity_bytes for key in "abc"}
             if all(rooms[key, False] <= capacity[key] for key in "abc"):
                 keeps = "".join(key for key in "abc" if rooms[key, True] <= capacity[key])
-                assert traffic(tile, keeps) >= found, (tile, order)
+                least = traffic(tile, keeps)
+                assert found <= least + least * TIED_PERCENT // 100, (tile, order)
 
 
 def test_a_tiling_by_hand() -> None:
@@ -186,6 +188,21 @@ def test_ties_are_broken_by_folds_then_time_then_tiles_then_order() -> None:
     assert choose_tiling(trace(8, 10, 8), fast) == Tiling(4, 10, 4, "mnk", "abc")
     far = machine(dram={"bandwidth_gbytes_per_s": 4.0, "latency_ns": 1000.0})
     assert choose_tiling(trace(8, 10, 8), far) == Tiling(8, 10, 8, "mnk", "abc")
+
+
+def test_a_few_per_cent_of_bytes_are_not_worth_several_times_the_cycles() -> None:
+    # The input layer of the shipped LSTM. Tiles of one row move 3.7 % less, and take 35
+    # times as many folds.
+    hardware = load_hardware(ROOT / "hwconfigs" / "eyeriss-like.yaml")
+    layer = trace(35, 1500, 6000)
+    found = lower(layer, hardware)
+    given = GivenTiling(m=1, k=12, n=1008, order="nkm")
+    least = lower(layer, hardware.model_copy(update={"tiling": given}))
+    assert str(found.tiling) == "35x12x462 mnk"
+    moved, saved = (each.counts.bytes_moved("dram") for each in (found, least))
+    assert 1.02 < moved / saved <= 1 + TIED_PERCENT / 100
+    assert least.folds == 35 * found.folds
+    assert simulate(least, hardware).total_cycles > 8 * simulate(found, hardware).total_cycles
 
 
 @settings(max_examples=60, deadline=None)
