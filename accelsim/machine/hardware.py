@@ -100,7 +100,7 @@ class Array(_Part):
     count: Count = 1
     cycles_per_mac: Annotated[
         dict[str, int], BeforeValidator(_cycles_by_format), AfterValidator(CyclesByFormat)
-    ] = CyclesByFormat()
+    ] = Field(default_factory=CyclesByFormat)  # a schema can hold no default of this kind
     adder_latency_cycles: Cycles = 1
 
     @property
