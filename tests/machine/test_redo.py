@@ -11,7 +11,7 @@ from pe_array import ARRAYS, Pace
 from test_redo_laws import ADD_HIGH, MULTIPLY, number, run
 
 from accelsim.errors import AccelsimError
-from accelsim.machine import Hardware, Simulation, lower
+from accelsim.machine import Hardware, Simulation, Sram, lower
 
 WHOLE = {"m": 8, "k": 10, "n": 8}
 FLAGGED = ((0, 0), (1, 5), (5, 1))
@@ -183,6 +183,46 @@ def test_deferred_sums_over_several_tiles_of_terms_go_to_scratchpad_c() -> None:
         assert number(result.layer.counts, "scratchpad_c", "read") == 64 + 2 * 64 + 3 + 2 * 3 * 4
         assert result.layer.deferred is not None
         assert len(result.layer.deferred.visits) == 3
+
+
+@pytest.mark.parametrize(
+    ("granularity", "packed", "others", "fetched"),
+    [
+        # Of three packed rows, and of four columns for each of two blocks, five terms have left.
+        ("row", 3, 2 * 4, (15, 40)),
+        ("column", 3, 2 * 4, (40, 15)),
+    ],
+)
+def test_gathered_inline_both_operands_are_fetched_again(
+    granularity: str, packed: int, others: int, fetched: tuple[int, int]
+) -> None:
+    parts: dict[str, Any] = {"dram": FAST_DRAM, "tiling": WHOLE | {"k": 5, "order": "kmn"}}
+    found = lower(trace(8, 10, 8, flagged()), machine(unit=array(granularity), **parts))
+    assert [part.refetch_bytes for visit in found.visits for part in visit.parts] == [
+        0,
+        5 * (packed + others),
+    ]
+    assert number(found.counts, "dram", "read") == 2 * 80 + sum(fetched)
+    copied = {"row": (30, 0), "column": (0, 30)}[granularity]
+    for key, again, dense in zip("ab", fetched, copied, strict=True):
+        assert number(found.counts, f"scratchpad_{key}", "write") == 80 + again + dense
+
+
+def test_a_list_is_charged_as_a_memory_of_its_size() -> None:
+    everything = np.ones((40, 40), np.bool_)
+    for unit, entries, size in (
+        # Of 1,600 outputs, deferred; and of the 40 rows of each of ten blocks of columns.
+        (lanes(2, 8, "deferred"), 1600, 8 * 1600),
+        (array("tile", "deferred"), 1600, 8 * 1600),
+        (array("row", "deferred"), 1600 + 400, 8 * 2000),
+        # A tile of 16 rows by 40 columns has 160 lines: the smallest memory there is holds them.
+        (array("row"), 400, 8192),
+    ):
+        tiling = {"m": 16, "k": 3, "n": 40, "order": "mnk"}
+        found = lower(trace(40, 3, 40, everything), machine(unit=unit, tiling=tiling))
+        assert found.list_bytes == (size if "deferred" in str(unit) else 8 * 160)
+        for operation in ("read", "write"):
+            assert found.counts.number("queue", Sram(operation, size)) == 8 * entries
 
 
 def test_two_accumulators_by_hand() -> None:

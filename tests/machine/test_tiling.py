@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import FP32, LAYERS, TIGHT_MACHINES, lowered, machine, trace
+from machines import FP32, LAYERS, MACHINES, TIGHT_MACHINES, lowered, machine, trace
 
 from accelsim.config import load_hardware, load_workload
 from accelsim.errors import AccelsimError
@@ -177,6 +178,73 @@ def test_a_tiling_by_hand() -> None:
     pads = {"a": small, "b": small, "c": {"capacity_bytes": 32}}
     tight = lower(trace(16, 10, 16), machine(scratchpads=pads))
     assert tight.counts.number("dram", READ) == 16 * 10 + 4 * 10 * 16
+
+
+def first_of_those_tied(layer: LayerTrace, hardware: Hardware) -> Tiling:
+    """The definition of the search: list every tiling with its merits, and take the least."""
+    nest, sizes = Nest(layer, hardware), []
+    for axis, size, step in zip("mkn", nest.shape, nest.mapping.granule, strict=True):
+        given = getattr(hardware.tiling, axis)
+        steps = [min(whole, size) for whole in range(step, size + step, step)]
+        smallest = {-(-size // each): each for each in reversed(steps)}
+        sizes.append(sorted(smallest.values()) if given is None else [min(given, size)])
+    tile = Extents(*(each.ravel() for each in np.meshgrid(*sizes, indexing="ij")))
+    capacity = {key: getattr(hardware.scratchpads, key).capacity_bytes for key in "abc"}
+    visits = nest.trips(tile).m * nest.trips(tile).k * nest.trips(tile).n
+    ranked = []
+    for rank, order in enumerate(ORDERS):
+        if hardware.tiling.order not in (None, order):
+            continue
+        once, kept = (
+            {key: nest.room_bytes(key, tile, order, keep) <= capacity[key] for key in "abc"}
+            for keep in (False, True)
+        )
+        traffic = sum(nest.traffic_bytes(key, tile, kept[key]) for key in "abc")
+        time = np.broadcast_to(nest.estimate(tile, kept), visits.shape)
+        fits = once["a"] & once["b"] & once["c"]
+        keeps = ["".join(k for k in "abc" if kept[k][at]) for at in range(visits.size)]
+        merits = zip(nest.folds(tile), time, traffic, visits, strict=True)
+        ranked += [
+            (*merit, rank, *(int(each[at]) for each in tile), order, keeps[at])
+            for at, merit in enumerate(merits)
+            if fits[at]
+        ]
+    least = min(traffic for _, _, traffic, *_ in ranked)
+    tied = [each for each in ranked if each[2] <= least + least * TIED_PERCENT // 100]
+    return Tiling(*min(tied)[5:])
+
+
+def alike(nest: Nest, tile: Extents, *_: object) -> Any:
+    return np.zeros(np.shape(tile.m), np.int64)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(MACHINES, TIGHT_MACHINES),
+    LAYERS,
+    st.sampled_from([(), (), ("estimate",), ("folds", "estimate"), ("folds",)]),
+)
+def test_the_tiling_that_is_found_is_the_first_of_those_tied(
+    hardware: Hardware, layer: LayerTrace, blind: tuple[str, ...]
+) -> None:
+    lowered(layer, hardware)
+    # Few tilings tie in all that comes first: where it is the same for all, the rest decides.
+    with pytest.MonkeyPatch.context() as patched:
+        for name in blind:
+            patched.setattr(Nest, name, alike)
+        assert search(layer, hardware) == first_of_those_tied(layer, hardware)
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+def test_the_tiling_of_a_larger_layer_is_the_first_of_those_tied(
+    dataflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pads = {key: {"capacity_bytes": 700} for key in "abc"}
+    hardware, layer = machine(dataflow=dataflow, scratchpads=pads), trace(72, 60, 90)
+    assert search(layer, hardware) == first_of_those_tied(layer, hardware)
+    for name in ("estimate", "folds"):
+        monkeypatch.setattr(Nest, name, alike)
+        assert search(layer, hardware) == first_of_those_tied(layer, hardware)
 
 
 def test_ties_are_broken_by_folds_then_time_then_tiles_then_order() -> None:
