@@ -240,11 +240,13 @@ def test_the_tiling_of_a_larger_layer_is_the_first_of_those_tied(
     dataflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pads = {key: {"capacity_bytes": 700} for key in "abc"}
-    hardware, layer = machine(dataflow=dataflow, scratchpads=pads), trace(72, 60, 90)
-    assert search(layer, hardware) == first_of_those_tied(layer, hardware)
-    for name in ("estimate", "folds"):
-        monkeypatch.setattr(Nest, name, alike)
-        assert search(layer, hardware) == first_of_those_tied(layer, hardware)
+    hardware = machine(dataflow=dataflow, scratchpads=pads)
+    layers = trace(72, 60, 90), trace(40, 12, 40), trace(48, 48, 48)
+    for blind in ("", "estimate", "folds"):
+        if blind:
+            monkeypatch.setattr(Nest, blind, alike)
+        for layer in layers:
+            assert search(layer, hardware) == first_of_those_tied(layer, hardware)
 
 
 def test_ties_are_broken_by_folds_then_time_then_tiles_then_order() -> None:
