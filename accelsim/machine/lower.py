@@ -150,6 +150,7 @@ class _Visits:
         self.b_on_chip = b_on_chip
         self.trips = nest.trips(tiling.extents)
         self.wholes: dict[int, Part] = {}
+        self.known_reads: dict[int, tuple[int, int]] = {}
 
     def first_pass(self, stops: dict[Place, list[Stop]], slow: dict[Place, list[int]]) -> Pass:
         """Return all visits, some cut where they stop or where waves are slow."""
@@ -180,8 +181,8 @@ class _Visits:
         chain = self.nest.mapping.chain
         for place, where in stops.items():
             code = self.code(place, last)
-            tile = self.tile(code)
-            yield place, last, _stopping(self.whole(code), where, chain(tile.k), self.reads(tile))
+            parts = _stopping(self.whole(code), where, chain(self.tile(code).k), self.reads(code))
+            yield place, last, parts
         for place, waves in slow.items():
             for k in range(last + 1):
                 code = self.code(place, k)
@@ -239,12 +240,14 @@ class _Visits:
         pads, widths = nest.hardware.scratchpads, nest.widths(extents)
         return WaveTime(*map(int, nest.mapping.wave_time(tile, mac, widths, pads, returns)))
 
-    def reads(self, tile: Extents) -> tuple[int, int]:
-        """Return the cycles in which a wave of a tile reads A and B from their scratchpads."""
-        nest = self.nest
-        widths, pads = nest.widths(self.tiling.extents), nest.hardware.scratchpads
-        cycles = nest.mapping.read_cycles(tile, widths, pads)
-        return int(cycles["a"]), int(cycles["b"])
+    def reads(self, code: int) -> tuple[int, int]:
+        """Return the cycles in which a wave of the tile at a place reads A and B."""
+        if code not in self.known_reads:
+            nest = self.nest
+            widths, pads = nest.widths(self.tiling.extents), nest.hardware.scratchpads
+            cycles = nest.mapping.read_cycles(self.tile(code), widths, pads)
+            self.known_reads[code] = int(cycles["a"]), int(cycles["b"])
+        return self.known_reads[code]
 
     def tile(self, code: int) -> Extents:
         """Return the extents of the tile at a place that is last along the axes `code` says."""
