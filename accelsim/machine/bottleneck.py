@@ -101,7 +101,7 @@ def _lane_cycles(layer: LoweredLayer | LoweredSteps, hardware: Hardware) -> int:
     if isinstance(layer, LoweredSteps):
         return sum(_lane_cycles(step, hardware) for step in layer.steps)
     assert isinstance(hardware.recompute, Lanes)
-    return layer.trace.k * layer.first.rounds(hardware.recompute.width)
+    return layer.first.lane_cycles(hardware.recompute.width)
 
 
 def _streaming(layer: LoweredLayer | LoweredSteps, mac: int, total: int, hardware: Hardware) -> str:

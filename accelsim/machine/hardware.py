@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -99,7 +100,7 @@ class Array(_Part):
     count: Count = 1
     cycles_per_mac: Annotated[
         dict[str, int], BeforeValidator(_cycles_by_format), AfterValidator(CyclesByFormat)
-    ] = CyclesByFormat()
+    ] = Field(default_factory=CyclesByFormat)  # a schema can hold no default of this kind
     adder_latency_cycles: Cycles = 1
 
     @property
@@ -142,6 +143,11 @@ class Scratchpad(_Part):
     def depth(self) -> int:
         """Tiles that can be under way at once: one in use, and one that is moved meanwhile."""
         return 2 if self.double_buffered else 1
+
+    def port_cycles(self, size_bytes: Any) -> Any:
+        """Return the cycles in which so many bytes are read or written, a number or an array."""
+        rate = self.bandwidth_bytes_per_cycle
+        return 0 if rate is None else np.ceil(size_bytes / rate).astype(np.int64)
 
 
 class Scratchpads(_Part):

@@ -150,6 +150,7 @@ class _Visits:
         self.b_on_chip = b_on_chip
         self.trips = nest.trips(tiling.extents)
         self.wholes: dict[int, Part] = {}
+        self.known_reads: dict[int, tuple[int, int]] = {}
 
     def first_pass(self, stops: dict[Place, list[Stop]], slow: dict[Place, list[int]]) -> Pass:
         """Return all visits, some cut where they stop or where waves are slow."""
@@ -180,7 +181,8 @@ class _Visits:
         chain = self.nest.mapping.chain
         for place, where in stops.items():
             code = self.code(place, last)
-            yield place, last, _stopping(self.whole(code), where, chain(self.tile(code).k))
+            parts = _stopping(self.whole(code), where, chain(self.tile(code).k), self.reads(code))
+            yield place, last, parts
         for place, waves in slow.items():
             for k in range(last + 1):
                 code = self.code(place, k)
@@ -238,6 +240,15 @@ class _Visits:
         pads, widths = nest.hardware.scratchpads, nest.widths(extents)
         return WaveTime(*map(int, nest.mapping.wave_time(tile, mac, widths, pads, returns)))
 
+    def reads(self, code: int) -> tuple[int, int]:
+        """Return the cycles in which a wave of the tile at a place reads A and B."""
+        if code not in self.known_reads:
+            nest = self.nest
+            widths, pads = nest.widths(self.tiling.extents), nest.hardware.scratchpads
+            cycles = nest.mapping.read_cycles(self.tile(code), widths, pads)
+            self.known_reads[code] = int(cycles["a"]), int(cycles["b"])
+        return self.known_reads[code]
+
     def tile(self, code: int) -> Extents:
         """Return the extents of the tile at a place that is last along the axes `code` says."""
         return Extents(
@@ -250,12 +261,22 @@ class _Visits:
         )
 
 
-def _stopping(whole: Part, stops: list[Stop], chain: int) -> tuple[Part, ...]:
-    """Cut a visit's waves after each chain of them after which something is redone."""
+def _stopping(
+    whole: Part, stops: list[Stop], chain: int, reads: tuple[int, int]
+) -> tuple[Part, ...]:
+    """Cut a visit's waves after each chain of them after which something is redone.
+
+    A wave reads for so many cycles. What lanes read in more cycles than the waves of a part leave
+    free holds the arrays.
+    """
     parts, done = [], 0
-    for wave, *what in stops:
-        until = (wave + 1) * chain
-        parts.append(Part(until - done, whole.time, *what))
+    for stop in stops:
+        until = (stop.wave + 1) * chain
+        waves = until - done
+        both = (waves * own + other for own, other in zip(reads, stop.lane_reads, strict=True))
+        held = max(both) - waves * whole.slow_wave_cycles if any(stop.lane_reads) else 0
+        what = stop.flagged, stop.refetch_bytes, stop.redo_cycles, stop.gather_cycles
+        parts.append(Part(waves, whole.time, *what, max(0, held)))
         done = until
     left = whole.waves - done
     return (*parts, whole._replace(waves=left)) if left else tuple(parts)

@@ -153,6 +153,21 @@ class Mapping:
             stretch = np.maximum(0, moved - entering) + np.maximum(0, kept - stationary)
         return WaveTime(entering, interval, alone - interval, stretch)
 
+    def read_cycles(
+        self, tile: Extents, widths: Widths, pads: Scratchpads, together: Number | None = None
+    ) -> dict[str, Number]:
+        """Return the cycles in which a wave of a tile reads each operand from its scratchpad."""
+        if together is None:
+            together = np.minimum(self.array.count, self.units(tile))
+        height, width = self.unit(tile)
+        rows, cols = np.minimum(tile.m, height), np.minimum(tile.n, width)
+        terms = np.minimum(tile.k, self.fold_terms(tile))
+        bits = {"a": rows * terms * widths.operand, "b": terms * cols * widths.operand}
+        return {
+            key: getattr(pads, key).port_cycles(together * -(-number // 8))
+            for key, number in bits.items()
+        }
+
     def _transfers(
         self,
         tile: Extents,
@@ -164,16 +179,10 @@ class Mapping:
         """Return the cycles that scratchpads need for what streams through a wave, and for what
         stays in the array.
         """
+        cycles = self.read_cycles(tile, widths, pads, together)
         height, width = self.unit(tile)
         rows, cols = np.minimum(tile.m, height), np.minimum(tile.n, width)
-        terms = np.minimum(tile.k, self.fold_terms(tile))
         sums = np.where(returns, 2 * widths.partial, widths.output)
-        bits = {"a": rows * terms * widths.operand, "b": terms * cols * widths.operand}
-        bits["c"] = rows * cols * sums
-        cycles = {}
-        for key, wave_bits in bits.items():
-            rate = getattr(pads, key).bandwidth_bytes_per_cycle
-            size = together * -(-wave_bits // 8)
-            cycles[key] = 0 if rate is None else np.ceil(size / rate).astype(np.int64)
+        cycles["c"] = pads.c.port_cycles(together * -(-rows * cols * sums // 8))
         kept = 0 if self.stationary is None else cycles.pop(self.stationary)
         return np.max(np.broadcast_arrays(*cycles.values()), axis=0), kept

@@ -9,25 +9,31 @@ tiles of the first pass do. An operand that its scratchpad still holds whole is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from accelsim.machine.flags import Grid, Integers, Place, gone_terms, lines, starts, still_there
 from accelsim.machine.hardware import Lanes, Rerun
-from accelsim.machine.mapping import Extents, WaveTime
+from accelsim.machine.mapping import Extents, Number, WaveTime
 from accelsim.machine.tiling import bytes_of
 from accelsim.machine.visits import Part, Pass, Visit
 
 
 class Stop(NamedTuple):
-    """Where the first pass over a tile redoes outputs: after the chains of waves up to `wave`."""
+    """Where the first pass over a tile redoes outputs: after the chains of waves up to `wave`.
+
+    `lane_reads` are the cycles in which lanes then read A and B from their scratchpads.
+    """
 
     wave: int
     flagged: int
     refetch_bytes: int
     redo_cycles: int
     gather_cycles: int = 0
+    lane_reads: tuple[int, int] = (0, 0)
 
 
 class Work(NamedTuple):
@@ -117,17 +123,24 @@ class Again:
         flagged = np.bincount(where, self.by_unit[self.lines["a"] > 0])
         fetched = sum(self._refetched(key) for key in "ab")
         refetch = np.bincount(where, np.asarray(fetched)[self.lines["a"] > 0])
-        trips = self.grid.trips
+        trips, unit, terms = self.grid.trips, self.unit, self.grid.nest.trace.k
         cycles: dict[tuple[bool, bool], int] = {}
         stops: dict[Place, list[Stop]] = {}
-        for number, size, refetch_bytes in zip(
-            numbers.tolist(), flagged.tolist(), refetch.tolist(), strict=True
+        reads = np.zeros((2, numbers.size), np.int64)
+        if isinstance(unit, Lanes):
+            reads[0], reads[1] = lane_reads(self.grid, terms, self._lines_of_groups)
+        for number, size, refetch_bytes, *both in zip(
+            *(each.tolist() for each in (numbers, flagged, refetch, *reads)), strict=True
         ):
             place, wave = self.grid.place_of(number)
             edges = place.i == trips.m - 1, place.j == trips.n - 1
-            if edges not in cycles:  # other tiles are all of one size
-                cycles[edges] = self._redo_cycles(self.grid.extents(place, 0))
-            stop = Stop(wave, int(size), int(refetch_bytes), cycles[edges])
+            if isinstance(unit, Lanes):
+                redo = round_cycles(terms, -(-int(size) // unit.width), both)
+            else:
+                if edges not in cycles:  # other tiles are all of one size
+                    cycles[edges] = self._redo_cycles(self.grid.extents(place, 0))
+                redo = cycles[edges]
+            stop = Stop(wave, int(size), int(refetch_bytes), redo, lane_reads=(both[0], both[1]))
             stops.setdefault(place, []).append(stop)
         return stops
 
@@ -144,18 +157,22 @@ class Again:
             waves[place] = waves.get(place, 0) + 1
         axes = [axis for axis in grid.tiling.order if axis != "k"]
         made = Deferral(grid, self.there)
+        numbers = {place: number for number, place in enumerate(sorted(waves))}
         for place in sorted(waves, key=lambda p: _turn(p, axes)):
-            size = int(redone[place])
-            chains = -(-size // self.unit.width) if isinstance(self.unit, Lanes) else waves[place]
+            size, chains, read = int(redone[place]), waves[place], (0, 0)
+            if isinstance(self.unit, Lanes):
+                chains = -(-size // self.unit.width)
+                rows, cols = (int(number[numbers[place]]) for number in self._lines_of_groups)
+                read = rows, cols
             rows, cols = int(needed["a"][place]), int(needed["b"][place])
-            made.add(grid.extents(place, 0), (rows, cols), size, chains)
+            made.add(grid.extents(place, 0), (rows, cols), size, chains, lane_lines=read)
         return made.done()
 
     def work(self, deferred: Pass | None) -> Work:
         """Return what it takes: lines that outputs redone together share are read once."""
         trace = self.grid.nest.trace
         if isinstance(self.unit, Lanes):
-            rows, cols = self._lines_of_rounds(self.unit)
+            rows, cols = (int(number.sum()) for number in self._lines_of_groups)
         else:
             rows, cols = (int(self.lines[key].sum()) for key in "ab")
         flagged = trace.recomputed_outputs
@@ -186,12 +203,8 @@ class Again:
         return np.asarray(bytes_of(self.lines[key] * gone_terms(self.grid, key), bits))
 
     def _redo_cycles(self, tile: Extents) -> int:
-        """Return the time of all folds over the terms of the outputs of a wave, done alone; for
-        lanes, that of a round.
-        """
+        """Return the time of all folds over the terms of the outputs of a wave, done alone."""
         grid = self.grid
-        if isinstance(self.unit, Lanes):
-            return grid.nest.trace.k
         total, drain = 0, 0
         for terms, times in grid.terms():
             time = high_time(grid, tile._replace(k=terms))
@@ -199,14 +212,20 @@ class Again:
             drain = time.drain
         return total + drain
 
-    def _lines_of_rounds(self, unit: Lanes) -> tuple[int, int]:
-        """Return the rows and columns that all rounds of lanes read."""
+    @cached_property
+    def _lines_of_groups(self) -> tuple[Integers, Integers]:
+        """The rows and columns that the rounds of lanes read, for each group of outputs."""
         trace = self.grid.nest.trace
-        together, row, col = self._rounds(unit)
+        assert isinstance(self.unit, Lanes)
+        together, row, col = self._rounds(self.unit)
         # Rounds are in order, and the rows in them too; columns are not.
-        rows = 1 + np.count_nonzero((np.diff(together) != 0) | (np.diff(row) != 0))
+        new_rows = np.append(True, (np.diff(together) != 0) | (np.diff(row) != 0))
         columns = np.sort(together * trace.n + col)
-        return int(rows), int(1 + np.count_nonzero(np.diff(columns)))
+        new_columns = np.append(True, np.diff(columns) != 0)
+        return (
+            np.bincount(together[new_rows] // trace.outputs),
+            np.bincount(columns[new_columns] // (trace.n * trace.outputs)),
+        )
 
     def _rounds(self, unit: Lanes) -> tuple[Integers, Integers, Integers]:
         """Return the round, row and column of every flagged output, round by round.
@@ -245,11 +264,13 @@ class Deferral:
         outputs: int,
         chains: int,
         packed: str | None = None,
+        lane_lines: tuple[int, int] = (0, 0),
     ) -> None:
         """Add the visits of one tile over all its terms.
 
         They load so many rows of A and columns of B, go through so many chains of folds or rounds
-        of lanes, and store `outputs`. Lines of the operand that is `packed` are copied first.
+        of lanes, and store `outputs`. Lines of the operand that is `packed` are copied first. The
+        rounds together read `lane_lines` from the scratchpads.
         """
         nest, unit = self.grid.nest, self.grid.nest.hardware.recompute
         bits, rest = nest.trace.operand_format.bits, nest.shape.k
@@ -264,7 +285,8 @@ class Deferral:
             if packed is not None:
                 copied = bytes_of(needed["ab".index(packed)] * terms, bits)
             if isinstance(unit, Lanes):
-                part = Part(chains, WaveTime(terms, terms, 0, 0))
+                cycles = round_cycles(terms, chains, lane_reads(self.grid, terms, lane_lines))
+                part = Part(chains, WaveTime(terms, terms, 0, cycles - terms))
             else:
                 time = high_time(self.grid, tile._replace(k=terms))
                 part = Part(chains * nest.mapping.chain(terms), time)
@@ -307,6 +329,18 @@ def high_time(grid: Grid, tile: Extents, together: Integers | None = None) -> Wa
     mac, pads = nest.hardware.array.mac_cycles(again), nest.hardware.scratchpads
     time = nest.mapping.wave_time(tile, mac, widths, pads, returns, together)
     return time if together is not None else WaveTime(*map(int, time))
+
+
+def lane_reads(grid: Grid, terms: int, lines: tuple[Number, Number]) -> tuple[Number, Number]:
+    """Return the cycles in which lanes read so many terms of rows of A, and of columns of B."""
+    pads, bits = grid.nest.hardware.scratchpads, grid.nest.trace.operand_format.bits
+    rows, cols = (bytes_of(number * terms, bits) for number in lines)
+    return pads.a.port_cycles(rows), pads.b.port_cycles(cols)
+
+
+def round_cycles(terms: int, rounds: int, reads: Iterable[int]) -> int:
+    """Return the cycles of each round of lanes: one a term, or its share of those of the reads."""
+    return max(terms, *(-(-int(cycles) // rounds) for cycles in reads))
 
 
 def gather_cycles(grid: Grid, copied_bytes: int) -> int:

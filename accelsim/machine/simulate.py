@@ -304,6 +304,11 @@ class _Machine:
         if drained is not None:
             yield from self.unit.after_wave(job, drained)
             self.array_end = watch.now
+        last = number + 1 == board.end and index + 1 == len(visit.parts)
+        if part.held_cycles and not last:  # nothing follows that could be late
+            since = watch.now
+            yield board.sleep(part.held_cycles, "array", number)
+            watch.stall("scratchpad", since, watch.now)
 
     def port(self) -> Behaviour:
         """Take outputs to scratchpad c, part by part, and hand on what is flagged."""

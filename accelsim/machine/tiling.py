@@ -15,8 +15,9 @@ more than it keeps, unless no other follows.
 
 The search takes, for every number of tiles along m, k and n, the smallest tile that gives this
 number (a larger one moves the same bytes and takes more room), and every order. Of those that fit,
-the least traffic wins; of equal ones the fewest folds of the array, then the least `estimate`, then
-the fewest tiles, then the order as listed in `ORDERS`, then the smallest m, k and n.
+the least traffic wins, give or take `TIED_PERCENT`; of those so tied the fewest folds of the array,
+then the least `estimate`, then the least traffic, then the fewest tiles, then the order as listed
+in `ORDERS`, then the smallest m, k and n.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ MAX_MACS = 2**46
 
 
 MAX_REMEMBERED = 10_000
+TIED_PERCENT = 5
+"""Tilings that move at most so much more than the least count as equal: those that save the last
+few per cent of bytes can be of slivers, and take several times as long.
+"""
 
 
 class Tiling(NamedTuple):
@@ -103,9 +108,9 @@ class Nest:
 
     @property
     def redo_sum_bits(self) -> int | None:
-        """Width at which partial sums of what is redone lie in scratchpad c, if they ever do."""
+        """Width at which partial sums of what is redone lie in scratchpad c, if there are any."""
         again, unit = self.trace.recompute_accumulator, self.hardware.recompute
-        if again is None or isinstance(unit, Dual):
+        if again is None or isinstance(unit, Dual) or not self.trace.recomputed_outputs:
             return None
         if isinstance(unit, Lanes) and not self.hardware.defers:
             return None
@@ -253,13 +258,12 @@ def bytes_of(elements: Number, bits: Number) -> Number:
 def choose_tiling(trace: LayerTrace, hardware: Hardware) -> Tiling:
     """Return the tiling of a layer, searched for or as far as given by the hardware.
 
-    A search is done once for all layers that differ in name and flagged outputs alone. Raises
-    AccelsimError if no tiling fits, or if what is given does not suit the array.
+    A search is done once for all layers that differ in name and in which outputs are flagged, if
+    any. Raises AccelsimError if no tiling fits, or if what is given does not suit the array.
     """
     again = trace.recompute_accumulator
     shape = replace(trace, name="", recompute_accumulator=None, recomputed=None)
-    masked = trace.static and isinstance(hardware.recompute, Dual) and trace.recomputed_outputs > 0
-    key = shape, again, masked, hardware
+    key = shape, again, trace.recomputed_outputs > 0, hardware
     if key not in _found:
         if len(_found) >= MAX_REMEMBERED:
             _found.clear()
@@ -301,27 +305,33 @@ def search(trace: LayerTrace, hardware: Hardware) -> Tiling:
     least = min(int(total.min()) for total in traffic.values())
     ranked = []
     for rank, order in enumerate(orders):
-        best = traffic[order] == least
+        best = traffic[order] <= least + least * TIED_PERCENT // 100
         if best.any():
             folds = nest.folds(tile)
             best &= folds == folds[best].min()
             some = Extents(*(sizes[best] for sizes in tile))
             kept = {key: keeps[order][key][best] for key in "abc"}
-            ranked.append(_first(nest, rank, order, some, kept))
+            ranked.append(_first(nest, rank, order, some, kept, traffic[order][best]))
     return min(ranked)[1]
 
 
 def _first(
-    nest: Nest, rank: int, order: LoopOrder, tile: Extents, keeps: dict[str, NDArray[np.bool_]]
+    nest: Nest,
+    rank: int,
+    order: LoopOrder,
+    tile: Extents,
+    keeps: dict[str, NDArray[np.bool_]],
+    traffic: NDArray[np.int64],
 ) -> tuple[tuple[float, ...], Tiling]:
-    """Return the best of tilings with equal traffic and order, after what it is compared by."""
+    """Return the best of tied tilings of an order, after what it is compared by."""
     estimate = np.broadcast_to(nest.estimate(tile, keeps), tile.m.shape)
     visits = np.prod(np.stack(nest.trips(tile)), axis=0)
     folds = nest.folds(tile)
-    best = np.lexsort((tile.n, tile.k, tile.m, visits, estimate, folds))[0]
+    best = np.lexsort((tile.n, tile.k, tile.m, visits, traffic, estimate, folds))[0]
     m, k, n = (int(sizes[best]) for sizes in tile)
     kept = "".join(key for key in "abc" if keeps[key][best])
-    merit = int(folds[best]), float(estimate[best]), int(visits[best]), rank
+    time, moved = float(estimate[best]), int(traffic[best])
+    merit = int(folds[best]), time, moved, int(visits[best]), rank
     return merit, Tiling(m, k, n, order, kept)
 
 

@@ -18,7 +18,8 @@ class Part(NamedTuple):
     `flagged` of the outputs that the waves leave are redone. That takes the array `redo_cycles`,
     or lanes as many for every round of them. `refetch_bytes` are operands over terms of earlier
     tiles that have left the scratchpads and that redoing needs again. Lines are first put in dense
-    order, for `gather_cycles`.
+    order, for `gather_cycles`. The arrays wait for `held_cycles`, as lanes read through the same
+    ports.
     """
 
     waves: int
@@ -27,6 +28,7 @@ class Part(NamedTuple):
     refetch_bytes: int = 0
     redo_cycles: int = 0
     gather_cycles: int = 0
+    held_cycles: int = 0
 
     @property
     def slow_wave_cycles(self) -> int:
@@ -135,10 +137,13 @@ class Pass:
             ]
         )
 
-    def rounds(self, width: int) -> int:
-        """Return the rounds of at most `width` flagged outputs of one part of a visit."""
+    def lane_cycles(self, width: int) -> int:
+        """Return the cycles of all rounds of at most `width` flagged outputs of one part."""
         return self.total(
-            [sum(-(-part.flagged // width) for part in kind.parts) for kind in self.kinds]
+            [
+                sum(-(-part.flagged // width) * part.redo_cycles for part in kind.parts)
+                for kind in self.kinds
+            ]
         )
 
     def total(self, amounts: list[int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -463,6 +464,17 @@ def test_a_slip_in_a_recompute_unit_is_named(tmp_path: Path, section: str, said:
     text += "array: {rows: 1, cols: 1, dataflow: os, overlap_folds: no}\n"
     text += f"recompute: {section}\n"
     assert problems(load_hardware, tmp_path, text) == [f":4: {said}"]
+
+
+def test_a_missing_part_of_a_machine_is_one_line_and_no_warning(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # an error would be caught where the schema is made
+        found = problems(load_hardware, tmp_path, "name: x\nclock_mhz: 100\n")
+    assert found == [
+        ":1: array: key is missing, expected a mapping with the keys rows, cols, dataflow,"
+        " overlap_folds, count, cycles_per_mac, adder_latency_cycles"
+    ]
+    assert not caught
 
 
 def test_all_problems_of_a_file_are_reported_at_once_in_the_order_of_their_lines(

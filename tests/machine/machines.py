@@ -133,6 +133,12 @@ def lowered(layer: LayerTrace, hardware: Hardware) -> LoweredLayer:
         raise
 
 
+def fixed(layer: LayerTrace, hardware: Hardware) -> Hardware:
+    """The machine, with the tiling of this layer given."""
+    m, k, n, order, _ = lowered(layer, hardware).tiling
+    return changed(hardware, tiling={"m": m, "k": k, "n": n, "order": order})
+
+
 def _machine(draw: st.DrawFn, cut: bool) -> Hardware:
     rows, cols = draw(st.integers(1, 8)), draw(st.integers(1, 8))
     dataflow = draw(st.sampled_from(["os", "ws", "is"]))

@@ -77,6 +77,19 @@ def test_no_array_can_go_faster(dataflow: str, pace: Pace) -> None:
         ARRAYS[dataflow](a, np.ones((9, 2), np.int64), 4, 3, True, pace, 9)
 
 
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("dataflow", ARRAYS)
+def test_a_spread_of_shapes_on_every_array_takes_the_closed_form_s_cycles(
+    dataflow: str, overlap: bool
+) -> None:
+    # Each array has other shapes, which between them have every size along every axis.
+    drawn = np.random.default_rng(overlap).integers(1, 10, (3 * len(SHAPES), 3)).tolist()
+    assert all(len({shape[axis] for shape in drawn}) == 9 for axis in range(3))
+    for number, (m, k, n) in enumerate(drawn):
+        rows, cols = SHAPES[number % len(SHAPES)]
+        agrees(dataflow, rows, cols, (m, k, n), overlap, PACES[number % len(PACES)])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize("dataflow", ARRAYS)

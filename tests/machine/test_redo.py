@@ -11,7 +11,7 @@ from pe_array import ARRAYS, Pace
 from test_redo_laws import ADD_HIGH, MULTIPLY, number, run
 
 from accelsim.errors import AccelsimError
-from accelsim.machine import Hardware, Simulation, lower
+from accelsim.machine import Hardware, Simulation, Sram, lower
 
 WHOLE = {"m": 8, "k": 10, "n": 8}
 FLAGGED = ((0, 0), (1, 5), (5, 1))
@@ -138,6 +138,43 @@ def test_what_is_deferred_fetches_the_lines_that_have_left() -> None:
     assert by_lanes.total_cycles == first + 20 + 7 + 2 * 10 + 3
 
 
+def test_lanes_wait_for_the_scratchpads_that_feed_them() -> None:
+    # 4x4 PEs take a row and a column of a byte each a cycle, and so do 16 lanes beside them.
+    everything = np.ones((8, 8), np.bool_)
+    slow = {"bandwidth_bytes_per_cycle": 1.0}
+    fast = {key: {"bandwidth_bytes_per_cycle": 4.0} for key in "ab"}
+    for pads, round_, stretched, held in (
+        ({}, 10, 0, 0),
+        # Either reads for ten cycles; a fold of 16 cycles leaves six of these to the lanes.
+        (fast, 10, 0, 2 * 10 - FOLD),
+        # At a byte a cycle either reads for 40, and terms enter in 40 instead of ten.
+        (fast | {"a": slow}, 40, 30, 2 * 40 - (FOLD + 30)),
+        (fast | {"b": slow}, 40, 30, 2 * 40 - (FOLD + 30)),
+    ):
+        parts: dict[str, Any] = {"dram": FAST_DRAM, "tiling": WHOLE, "scratchpads": pads}
+        layer = trace(8, 10, 8, everything)
+        inline = run(layer, machine(unit=lanes(16, 64), **parts))
+        first = FIRST + 4 * stretched
+        # After the last fold nothing is held, but the lanes have a round to do.
+        assert inline.total_cycles == first + 3 * held + round_
+        assert inline.stall_cycles["scratchpad"] == 4 * stretched + 3 * held
+        # Deferred, four rounds of two rows by eight columns read two lines of A and eight of B.
+        deferred = run(layer, machine(unit=lanes(16, 64, "deferred"), **parts))
+        rate = {key: pad["bandwidth_bytes_per_cycle"] for key, pad in pads.items()}
+        reads = [lines * 10 / rate[key] for key, lines in (("a", 2), ("b", 8)) if key in rate]
+        assert deferred.total_cycles == first + 4 * max(10, *reads, 0) + 1
+
+
+def test_a_round_of_lanes_takes_its_share_of_what_its_part_reads() -> None:
+    # Row 0 holds three flagged outputs and row 1 one: two lanes read row 0, then 0 and 1. Three
+    # lines of A in two rounds, at a byte every two cycles: 3·10·2/2 cycles each.
+    mask = flagged(4, 4, [(0, 0), (0, 1), (0, 2), (1, 0)])
+    pads = {"a": {"bandwidth_bytes_per_cycle": 0.5}}
+    found = lower(trace(4, 10, 4, mask), machine(unit=lanes(2, 8), scratchpads=pads))
+    (visit,) = found.visits
+    assert visit.parts[0].redo_cycles == 30
+
+
 def test_deferred_sums_over_several_tiles_of_terms_go_to_scratchpad_c() -> None:
     parts: dict[str, Any] = {"dram": FAST_DRAM, "tiling": WHOLE | {"k": 4}}
     for unit in (array("element", "deferred"), lanes(2, 8, "deferred")):
@@ -146,6 +183,46 @@ def test_deferred_sums_over_several_tiles_of_terms_go_to_scratchpad_c() -> None:
         assert number(result.layer.counts, "scratchpad_c", "read") == 64 + 2 * 64 + 3 + 2 * 3 * 4
         assert result.layer.deferred is not None
         assert len(result.layer.deferred.visits) == 3
+
+
+@pytest.mark.parametrize(
+    ("granularity", "packed", "others", "fetched"),
+    [
+        # Of three packed rows, and of four columns for each of two blocks, five terms have left.
+        ("row", 3, 2 * 4, (15, 40)),
+        ("column", 3, 2 * 4, (40, 15)),
+    ],
+)
+def test_gathered_inline_both_operands_are_fetched_again(
+    granularity: str, packed: int, others: int, fetched: tuple[int, int]
+) -> None:
+    parts: dict[str, Any] = {"dram": FAST_DRAM, "tiling": WHOLE | {"k": 5, "order": "kmn"}}
+    found = lower(trace(8, 10, 8, flagged()), machine(unit=array(granularity), **parts))
+    assert [part.refetch_bytes for visit in found.visits for part in visit.parts] == [
+        0,
+        5 * (packed + others),
+    ]
+    assert number(found.counts, "dram", "read") == 2 * 80 + sum(fetched)
+    copied = {"row": (30, 0), "column": (0, 30)}[granularity]
+    for key, again, dense in zip("ab", fetched, copied, strict=True):
+        assert number(found.counts, f"scratchpad_{key}", "write") == 80 + again + dense
+
+
+def test_a_list_is_charged_as_a_memory_of_its_size() -> None:
+    everything = np.ones((40, 40), np.bool_)
+    for unit, entries, size in (
+        # Of 1,600 outputs, deferred; and of the 40 rows of each of ten blocks of columns.
+        (lanes(2, 8, "deferred"), 1600, 8 * 1600),
+        (array("tile", "deferred"), 1600, 8 * 1600),
+        (array("row", "deferred"), 1600 + 400, 8 * 2000),
+        # A tile of 16 rows by 40 columns has 160 lines: the smallest memory there is holds them.
+        (array("row"), 400, 8192),
+    ):
+        tiling = {"m": 16, "k": 3, "n": 40, "order": "mnk"}
+        found = lower(trace(40, 3, 40, everything), machine(unit=unit, tiling=tiling))
+        assert found.list_bytes == (size if "deferred" in str(unit) else 8 * 160)
+        for operation in ("read", "write"):
+            assert found.counts.number("queue", Sram(operation, size)) == 8 * entries
 
 
 def test_two_accumulators_by_hand() -> None:

@@ -16,6 +16,7 @@ from machines import (
     THRESHOLD,
     TIGHT_MACHINES,
     array,
+    fixed,
     lanes,
     lowered,
     with_unit,
@@ -137,7 +138,7 @@ DEFERRED = [
 def test_what_is_redone_is_that_of_the_definition(
     hardware: Hardware, layer: LayerTrace, unit: Rerun
 ) -> None:
-    hardware = with_unit(hardware, unit)
+    hardware = fixed(layer, with_unit(hardware, unit))
     found, without = lowered(layer, hardware), lowered(unflagged(layer), hardware)
     noted = (gathered if unit.packs else folds_again)(layer, hardware)
     assert found.redone_outputs == noted["outputs"]
@@ -200,8 +201,10 @@ def test_gathered_lines_never_take_more_folds_than_the_waves_that_left_them(
 def test_what_is_deferred_never_disturbs_the_first_pass(
     hardware: Hardware, layer: LayerTrace, unit: Lanes | Rerun
 ) -> None:
-    hardware = with_unit(hardware, unit)
+    hardware = fixed(layer, with_unit(hardware, unit))
     result, without = run(layer, hardware), run(unflagged(layer), hardware)
+    # Room for the sums of what is redone may be what keeps other sums from staying.
+    assume(result.layer.tiling == without.layer.tiling)
     before = result.stall_cycles | {
         "recompute": result.stall_cycles["recompute"] - result.deferred_cycles
     }

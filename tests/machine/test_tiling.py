@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import FP32, LAYERS, TIGHT_MACHINES, lowered, machine, trace
+from machines import FP32, LAYERS, MACHINES, TIGHT_MACHINES, lowered, machine, trace
 
 from accelsim.config import load_hardware, load_workload
 from accelsim.errors import AccelsimError
@@ -23,10 +24,11 @@ from accelsim.machine import (
     Tiling,
     lower,
     lower_layer,
+    simulate,
 )
-from accelsim.machine.hardware import Scratchpad
+from accelsim.machine.hardware import GivenTiling, Scratchpad
 from accelsim.machine.mapping import Extents
-from accelsim.machine.tiling import ORDERS, Nest, choose_tiling, search
+from accelsim.machine.tiling import ORDERS, TIED_PERCENT, Nest, choose_tiling, search
 from accelsim.numerics import Accumulator
 from accelsim.policies import parse_policy
 from accelsim.trace import LayerTrace
@@ -131,7 +133,7 @@ def test_dram_traffic_is_that_of_a_walk_that_tracks_what_is_resident(
 
 @settings(max_examples=100, deadline=None)
 @given(TIGHT_MACHINES, LAYERS)
-def test_no_tile_of_whole_folds_moves_less_than_the_one_that_is_found(
+def test_no_tile_of_whole_folds_moves_less_than_the_one_found_by_more_than_a_tie(
     hardware: Hardware, layer: LayerTrace
 ) -> None:
     free = hardware.model_copy(update={"tiling": machine().tiling})
@@ -156,7 +158,8 @@ def test_no_tile_of_whole_folds_moves_less_than_the_one_that_is_found(
             capacity = {key: getattr(free.scratchpads, key).capacity_bytes for key in "abc"}
             if all(rooms[key, False] <= capacity[key] for key in "abc"):
                 keeps = "".join(key for key in "abc" if rooms[key, True] <= capacity[key])
-                assert traffic(tile, keeps) >= found, (tile, order)
+                least = traffic(tile, keeps)
+                assert found <= least + least * TIED_PERCENT // 100, (tile, order)
 
 
 def test_a_tiling_by_hand() -> None:
@@ -177,6 +180,75 @@ def test_a_tiling_by_hand() -> None:
     assert tight.counts.number("dram", READ) == 16 * 10 + 4 * 10 * 16
 
 
+def first_of_those_tied(layer: LayerTrace, hardware: Hardware) -> Tiling:
+    """The definition of the search: list every tiling with its merits, and take the least."""
+    nest, sizes = Nest(layer, hardware), []
+    for axis, size, step in zip("mkn", nest.shape, nest.mapping.granule, strict=True):
+        given = getattr(hardware.tiling, axis)
+        steps = [min(whole, size) for whole in range(step, size + step, step)]
+        smallest = {-(-size // each): each for each in reversed(steps)}
+        sizes.append(sorted(smallest.values()) if given is None else [min(given, size)])
+    tile = Extents(*(each.ravel() for each in np.meshgrid(*sizes, indexing="ij")))
+    capacity = {key: getattr(hardware.scratchpads, key).capacity_bytes for key in "abc"}
+    visits = nest.trips(tile).m * nest.trips(tile).k * nest.trips(tile).n
+    ranked = []
+    for rank, order in enumerate(ORDERS):
+        if hardware.tiling.order not in (None, order):
+            continue
+        once, kept = (
+            {key: nest.room_bytes(key, tile, order, keep) <= capacity[key] for key in "abc"}
+            for keep in (False, True)
+        )
+        traffic = sum(nest.traffic_bytes(key, tile, kept[key]) for key in "abc")
+        time = np.broadcast_to(nest.estimate(tile, kept), visits.shape)
+        fits = once["a"] & once["b"] & once["c"]
+        keeps = ["".join(k for k in "abc" if kept[k][at]) for at in range(visits.size)]
+        merits = zip(nest.folds(tile), time, traffic, visits, strict=True)
+        ranked += [
+            (*merit, rank, *(int(each[at]) for each in tile), order, keeps[at])
+            for at, merit in enumerate(merits)
+            if fits[at]
+        ]
+    least = min(traffic for _, _, traffic, *_ in ranked)
+    tied = [each for each in ranked if each[2] <= least + least * TIED_PERCENT // 100]
+    return Tiling(*min(tied)[5:])
+
+
+def alike(nest: Nest, tile: Extents, *_: object) -> Any:
+    return np.zeros(np.shape(tile.m), np.int64)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(MACHINES, TIGHT_MACHINES),
+    LAYERS,
+    st.sampled_from([(), (), ("estimate",), ("folds", "estimate"), ("folds",)]),
+)
+def test_the_tiling_that_is_found_is_the_first_of_those_tied(
+    hardware: Hardware, layer: LayerTrace, blind: tuple[str, ...]
+) -> None:
+    lowered(layer, hardware)
+    # Few tilings tie in all that comes first: where it is the same for all, the rest decides.
+    with pytest.MonkeyPatch.context() as patched:
+        for name in blind:
+            patched.setattr(Nest, name, alike)
+        assert search(layer, hardware) == first_of_those_tied(layer, hardware)
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+def test_the_tiling_of_a_larger_layer_is_the_first_of_those_tied(
+    dataflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pads = {key: {"capacity_bytes": 700} for key in "abc"}
+    hardware = machine(dataflow=dataflow, scratchpads=pads)
+    layers = trace(72, 60, 90), trace(40, 12, 40), trace(48, 48, 48)
+    for blind in ("", "estimate", "folds"):
+        if blind:
+            monkeypatch.setattr(Nest, blind, alike)
+        for layer in layers:
+            assert search(layer, hardware) == first_of_those_tied(layer, hardware)
+
+
 def test_ties_are_broken_by_folds_then_time_then_tiles_then_order() -> None:
     # Everything fits, so that all tilings move the same bytes: K stays whole, and of the tilings
     # that leave it so, the one estimated to be fastest is taken, always the same.
@@ -186,6 +258,21 @@ def test_ties_are_broken_by_folds_then_time_then_tiles_then_order() -> None:
     assert choose_tiling(trace(8, 10, 8), fast) == Tiling(4, 10, 4, "mnk", "abc")
     far = machine(dram={"bandwidth_gbytes_per_s": 4.0, "latency_ns": 1000.0})
     assert choose_tiling(trace(8, 10, 8), far) == Tiling(8, 10, 8, "mnk", "abc")
+
+
+def test_a_few_per_cent_of_bytes_are_not_worth_several_times_the_cycles() -> None:
+    # The input layer of the shipped LSTM. Tiles of one row move 3.7 % less, and take 35
+    # times as many folds.
+    hardware = load_hardware(ROOT / "hwconfigs" / "eyeriss-like.yaml")
+    layer = trace(35, 1500, 6000)
+    found = lower(layer, hardware)
+    given = GivenTiling(m=1, k=12, n=1008, order="nkm")
+    least = lower(layer, hardware.model_copy(update={"tiling": given}))
+    assert str(found.tiling) == "35x12x462 mnk"
+    moved, saved = (each.counts.bytes_moved("dram") for each in (found, least))
+    assert 1.02 < moved / saved <= 1 + TIED_PERCENT / 100
+    assert least.folds == 35 * found.folds
+    assert simulate(least, hardware).total_cycles > 8 * simulate(found, hardware).total_cycles
 
 
 @settings(max_examples=60, deadline=None)
