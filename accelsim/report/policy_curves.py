@@ -2,8 +2,8 @@
 
 A policy with a budget is a curve: a point for each `rate`, between which the logarithm of the KL
 divergence is taken to be straight. Policies are compared network by network where both curves
-reach; ratios of KL divergences are averaged by their logarithms over the networks of a seed, and
-the confidence interval is Student's over seeds.
+reach; ratios of KL divergences are averaged by their logarithms over the seeds of a network and
+then over networks, and the confidence interval is Student's over networks.
 """
 
 from __future__ import annotations
@@ -105,9 +105,9 @@ def curves(rows: Iterable[Row]) -> list[Curve]:
 
 @dataclass(frozen=True)
 class Mean:
-    """A geometric mean of ratios, its confidence interval over seeds, and of how many of them.
+    """A geometric mean of ratios over networks, its confidence interval, and how many they are.
 
-    `networks` are those of all seeds together. With one seed there is no interval.
+    With one network there is no interval.
     """
 
     ratio: float
@@ -129,16 +129,16 @@ def mean_ratio(logs: dict[tuple[str, int], float]) -> Mean | None:
     """Return the mean of ratios of which (network, seed) -> logarithm is given."""
     if not logs:
         return None
-    by_seed: dict[int, list[float]] = {}
-    for (_, seed), log in logs.items():
-        by_seed.setdefault(seed, []).append(log)
-    means = np.array([np.mean(mine) for mine in by_seed.values()])
+    by_network: dict[str, list[float]] = {}
+    for (network, _), log in logs.items():
+        by_network.setdefault(network, []).append(log)
+    means = np.array([np.mean(mine) for mine in by_network.values()])
     middle = float(means.mean())
     if means.size == 1:
-        return Mean(math.exp(middle), None, None, len(logs))
+        return Mean(math.exp(middle), None, None, 1)
     error = float(means.std(ddof=1)) / math.sqrt(means.size)
     half = float(student.ppf((1 + CONFIDENCE) / 2, means.size - 1)) * error
-    return Mean(math.exp(middle), math.exp(middle - half), math.exp(middle + half), len(logs))
+    return Mean(math.exp(middle), math.exp(middle - half), math.exp(middle + half), means.size)
 
 
 class Comparison:

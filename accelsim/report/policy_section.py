@@ -45,10 +45,11 @@ def policies_section(study: Study) -> Section | None:
     places = sorted({(curve.hardware, curve.table) for curve in found})
     machines = [Comparison(found, *place) for place in places]
     first = machines[0]
-    seeds = {curve.seed for curve in found}
+    trained = {(curve.network, curve.seed) for curve in found}
+    seeds = {name: sum(network == name for network, _ in trained) for name in sorted(networks)}
     return Section(
         "Which outputs to redo, and whether to redo any",
-        paragraphs=(answer(machines), _introduction(networks, seeds, places)),
+        paragraphs=(answer(machines), _introduction(seeds, places)),
         sections=(
             Section(
                 "At equal recompute rates",
@@ -118,16 +119,21 @@ def _unknowable(policy: str) -> bool:
     return policy.startswith("oracle")
 
 
-def _introduction(
-    networks: Iterable[str], seeds: Iterable[int], places: Sequence[tuple[str, str]]
-) -> str:
+def _span(numbers: Iterable[int]) -> str:
+    low, *_, high = sorted([*numbers] * 2)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _introduction(seeds: dict[str, int], places: Sequence[tuple[str, str]]) -> str:
+    """Say what was compared; `seeds` are the number of them by network."""
     machines = sorted({hardware for hardware, _ in places})
     tables = sorted({table for _, table in places})
     return (
-        f"{len({*networks})} networks ({', '.join(sorted(networks))}), {len({*seeds})} trained with"
-        f" different seeds of each, whole test sets, on {', '.join(machines)}, under the energy"
-        f" tables {', '.join(tables)}. Ratios of KL divergences are geometric means over networks;"
-        f" in brackets the {CONFIDENCE:.0%} confidence interval, Student's, over seeds. Between the"
+        f"{len(seeds)} networks ({', '.join(seeds)}), trained {_span(seeds.values())} times each"
+        f" with different seeds, {sum(seeds.values())} in all, whole test sets, on"
+        f" {', '.join(machines)}, under the energy tables {', '.join(tables)}. Ratios of KL"
+        " divergences are geometric means over the seeds of a network and then over networks; in"
+        f" brackets the {CONFIDENCE:.0%} confidence interval, Student's, over networks. Between the"
         " points of a study the logarithm of the KL divergence is taken to be straight."
     )
 

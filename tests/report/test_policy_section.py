@@ -93,13 +93,13 @@ def test_the_cheapest_point_counts_that_is_as_accurate() -> None:
     assert found.cheapest_as_good("chunked:chunk=32", ("a", 0), 0.005) == 0.75
 
 
-def test_the_interval_is_students_over_seeds() -> None:
-    # Means of the logarithms of a seed: 0 and 2. t(0.975, 1) is 12.706.
-    logs = {("a", 0): 1.0, ("b", 0): -1.0, ("a", 1): 2.0}
+def test_the_interval_is_students_over_networks_of_the_means_of_their_seeds() -> None:
+    # Means of the logarithms of a network: 0 and 2. t(0.975, 1) is 12.706.
+    logs = {("a", 0): 1.0, ("a", 1): -1.0, ("b", 0): 2.0}
     mean = mean_ratio(logs)
     assert mean is not None
     assert mean.ratio == pytest.approx(math.e)
-    assert mean.networks == 3
+    assert mean.networks == 2
     assert mean.low == pytest.approx(math.exp(1 - 12.7062047), rel=1e-6)
     assert mean.high == pytest.approx(math.exp(1 + 12.7062047), rel=1e-6)
     assert mean_ratio({}) is None
@@ -152,7 +152,7 @@ def test_the_section_is_of_studies_of_several_networks_with_a_control() -> None:
     parts = {part.title: part for part in found.everything}
     by_rate = parts["At equal recompute rates"]
     assert "4 (4–4) times the KL divergence" in by_rate.findings[0]
-    assert "over 3 networks" in by_rate.findings[0]
+    assert "over 2 networks" in by_rate.findings[0]
     assert len(by_rate.figures[0].images) == 1
     clusters = parts["How flags lie together, and what detectors miss"]
     (table,) = clusters.tables
