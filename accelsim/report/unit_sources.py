@@ -39,11 +39,13 @@ def files(study: Study, found: Sequence[Curve]) -> dict[str, str]:
     """Return the counts, what each unit does at that rate, and the sources, what each action
     costs under every table and who says so. A count times a cost is a term of an energy.
     """
+    shown = [row for curve in found for row in (near(curve), *curve.against.values())]
+    details = study.details(dict.fromkeys(row["point"] for row in shown))
     counts: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     sources: dict[tuple[str, str], dict[str, Any]] = {}
     for curve in found:
         for name, row in {curve.unit: near(curve), **curve.against}.items():
-            detail = study.detail(row["point"])
+            detail = details[row["point"]]
             if detail is None:
                 continue
             # How often anything is done does not depend on what it costs.
