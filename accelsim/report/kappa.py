@@ -13,7 +13,7 @@ from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
 from accelsim.report.page import Column, Figure, Section, Table
 from accelsim.report.robustness import robustness, side_by_side, spent, survival
 from accelsim.report.runs import KeptRun
-from accelsim.study.table import csv_text
+from accelsim.study.table import to_csv
 
 TITLE = "Does selective recomputation pay on these machines?"
 WORKED_TAU = 8.0
@@ -32,6 +32,7 @@ LEFT_OUT = (
     "Uniform-high runs on the same array at the same clock, with high-precision accumulators in its"
     " PEs.",
     "Activations go to DRAM and back between layers, and the whole test set is one batch.",
+    "Inputs of convolutions are charged as the unrolled matrix.",
     "Outputs redone together on lanes share the rows and columns they have in common; the wires"
     " that spread them are not charged, and scratchpad bandwidth is limited only where a machine"
     " says so.",
@@ -242,7 +243,7 @@ def kappa_files(demo: Demo) -> dict[str, str]:
     ]
     sources = [row for table in demo.known_tables for row in _sources(table, runs)]
     files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources}
-    return {name: _csv(rows) for name, rows in files.items()}
+    return {name: to_csv(rows) for name, rows in files.items()}
 
 
 def _sources(table: EnergyTable, runs: Iterable[KeptRun]) -> list[dict[str, Any]]:
@@ -278,8 +279,3 @@ def _flat(layer: dict[str, Any]) -> dict[str, Any]:
         else:
             flat["layer" if key == "name" else key] = value
     return flat
-
-
-def _csv(rows: Iterable[dict[str, Any]]) -> str:
-    records = list(rows)
-    return csv_text(records, list(dict.fromkeys(key for row in records for key in row)))

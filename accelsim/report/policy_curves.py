@@ -18,18 +18,15 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from accelsim.errors import AccelsimError
+from accelsim.report.break_even import HIGH, Row, value
 
-Row = dict[str, Any]
 KL = "kl_divergence_nats"
 RATE = "recompute_rate"
-ENERGY = ("total_energy_nj", "energy_pj")
 BUDGETS = ("rate", "tau", "seed")
 """Parameters that tell the points of a curve apart, or the draws of a lot."""
 SEED = re.compile(r"(.+)-seed(\d+)")
 """How a workload is called that is a network trained again; without it, the seed is 0."""
 CONFIDENCE = 0.95
-HIGH = "uniform-high"
 
 
 def family(policy: str) -> str:
@@ -47,10 +44,7 @@ def network_of(workload: str) -> tuple[str, int]:
 
 def energy(row: Row) -> float:
     """Return what a run takes, with leakage if it is known."""
-    for column in ENERGY:
-        if row.get(column) is not None:
-            return float(row[column])
-    raise AccelsimError(f"point {row['point']}: has no {' or '.join(ENERGY)}")
+    return value(row, "energy")
 
 
 @dataclass(frozen=True)

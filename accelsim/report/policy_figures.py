@@ -7,8 +7,9 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
+from accelsim.report.break_even import HIGH, Row
 from accelsim.report.page import Image
-from accelsim.report.policy_curves import HIGH, RATE, Comparison, Row, energy
+from accelsim.report.policy_curves import RATE, Comparison, energy
 from accelsim.report.style import (
     BLACK,
     BLUE,

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 
 from accelsim.report import policy_figures
+from accelsim.report.break_even import HIGH
 from accelsim.report.page import Column, Figure, Section, Table
 from accelsim.report.policy_curves import (
     CONFIDENCE,
-    HIGH,
     RATE,
     Comparison,
     Curve,

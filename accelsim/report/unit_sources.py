@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,6 +22,7 @@ from accelsim.energy.sensitivity import (
 from accelsim.machine import parse_action
 from accelsim.report.break_even import HIGH, LOOKED_AT, Curve, Row, value
 from accelsim.study import Study
+from accelsim.study.table import to_csv
 
 COUNTS, SOURCES = "unit-counts.csv", "unit-sources.csv"
 COUNTED = ("component", "action", "cause", "number", "unit")
@@ -62,8 +61,8 @@ def files(study: Study, found: Sequence[Curve]) -> dict[str, str]:
                     column: line[column] for column in SOURCED
                 }
     return {
-        COUNTS: _csv(itertools.chain.from_iterable(counts.values())),
-        SOURCES: _csv(sources[key] for key in sorted(sources)),
+        COUNTS: to_csv([*itertools.chain.from_iterable(counts.values())]),
+        SOURCES: to_csv([sources[key] for key in sorted(sources)]),
     }
 
 
@@ -175,13 +174,3 @@ def _terms(study: Study, row: Row) -> tuple[dict[str, float], dict[str, Any]] | 
     if detail["leakage_pj"]:
         terms[LEAKAGE] = detail["leakage_pj"]
     return terms, actions
-
-
-def _csv(rows: Iterable[dict[str, Any]]) -> str:
-    stream = io.StringIO()
-    kept = list(rows)
-    if kept:
-        writer = csv.DictWriter(stream, list(kept[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(kept)
-    return stream.getvalue()
