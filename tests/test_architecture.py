@@ -10,12 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "accelsim"
 
 # A room may import the rooms named here, and itself.
-GROUND = {"errors", "files", "progress"}
+GROUND = {"errors", "files", "progress", "schema"}
 LEFT = {"numerics", "networks", "policies", "infer"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "progress": set(),
+    "schema": set(),
     "numerics": {"errors"},
     "trace": {"errors", "numerics"},
     "networks": GROUND | {"numerics"},

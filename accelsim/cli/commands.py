@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-from tqdm import tqdm
 
 import accelsim
 from accelsim.cli import INTERRUPTED, INTERRUPTED_STATUS
@@ -363,8 +362,11 @@ def _check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
 
 def _progress(items: Sequence[Item], description: str) -> Iterable[Item]:
     """Show a bar on a terminal, and nothing elsewhere."""
-    shown = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
-    bar: Iterable[Item] = tqdm(items, desc=description, leave=False, disable=not shown)
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr)):
+        return items
+    from tqdm import tqdm  # which takes as long to import as a small network to time
+
+    bar: Iterable[Item] = tqdm(items, desc=description, leave=False)
     return bar
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from accelsim.config.document import Document, Location, read_document, shown
 from accelsim.config.grid import Grid, Rule, check_keys, check_number, make_grid
@@ -29,6 +29,7 @@ from accelsim.errors import AccelsimError, InputError
 from accelsim.machine import Hardware
 from accelsim.networks import Workload
 from accelsim.policies import POLICIES, RecomputingPolicy, parse_policy
+from accelsim.schema import Strict
 
 _LISTS = ("hardware", "workload", "policy", "sweep")
 """One of these needs no list."""
@@ -36,19 +37,17 @@ _NOT_PARAMETERS = ("name", "sweep", "controls")
 """What a policy as a mapping has beside its parameters."""
 
 
-class StudySpec(BaseModel):
+class StudySpec(Strict):
     """The keys of a study file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     hardware: Annotated[list[Any], Field(min_length=1)]
     workload: Annotated[list[Any], Field(min_length=1)]
     policy: Annotated[list[Any], Field(min_length=1)]
-    sweep: list[Any] = []
-    seeds: list[Annotated[int, Field(ge=0)]] = []
-    constraints: dict[str, Any] = {}
-    objectives: dict[str, Any] = {}
+    sweep: list[Any] = Field(default_factory=list)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    constraints: dict[str, Any] = Field(default_factory=dict)
+    objectives: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from pydantic import Field
 from accelsim.config.document import Document, read_document
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.energy import EnergyTable, scale_logic
-from accelsim.energy.entries import Positive, Source, Strict
+from accelsim.energy.entries import Positive, Source
 from accelsim.errors import AccelsimError, InputError
+from accelsim.schema import Strict
 
 KEY = "energy_table"
 SCALED = "scaled"

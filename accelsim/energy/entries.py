@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from accelsim.energy.estimate import Kind
 from accelsim.machine import DramType
 from accelsim.numerics import FloatFormat
 from accelsim.numerics.formats import Format, parse_format
+from accelsim.schema import Strict
 
 # Bounds far outside any circuit keep every product of a cost and a count finite.
 Positive = Annotated[float, Field(gt=0.0, le=1e15, allow_inf_nan=False)]
@@ -25,12 +26,6 @@ def _known(name: str) -> str:
 
 
 FormatName = Annotated[str, AfterValidator(_known)]
-
-
-class Strict(BaseModel):
-    """A mapping with these keys and no others, which does not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Entry(Strict):

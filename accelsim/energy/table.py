@@ -22,7 +22,6 @@ from accelsim.energy.entries import (
     Source,
     SramArea,
     SramCost,
-    Strict,
     WidthLaw,
     Wire,
     no_wider,
@@ -32,6 +31,7 @@ from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, DramAccess, Sram
 from accelsim.numerics import FixedFormat, FloatFormat
 from accelsim.numerics.formats import Format, parse_format
+from accelsim.schema import Strict
 
 SECTIONS = ("arithmetic", "width_laws", "area_laws", "sram", "dram", "leakage")
 """The sections that are lists, in which nothing may be said twice."""

@@ -8,15 +8,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     model_validator,
 )
 
 from accelsim.numerics import Accumulator
 from accelsim.numerics.formats import parse_format
+from accelsim.schema import Strict
 
 DramType = Literal["ddr3", "lpddr4", "hbm2"]
 LoopOrder = Literal["mnk", "mkn", "nmk", "nkm", "kmn", "knm"]
@@ -79,11 +78,7 @@ Optional = BeforeValidator(_given)
 """For a key that may be left out, but not left empty."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Array(_Part):
+class Array(Strict):
     """`count` systolic arrays of rows × cols multiply-accumulate units, on the same scratchpads.
 
     The dataflow is output (`os`), weight (`ws`) or input (`is`) stationary, after what a PE keeps:
@@ -119,7 +114,7 @@ class Array(_Part):
         )
 
 
-class Dram(_Part):
+class Dram(Strict):
     """Main memory: one channel, in order; reads arrive `latency_ns` after their transfer."""
 
     type: DramType = "lpddr4"
@@ -128,7 +123,7 @@ class Dram(_Part):
     capacity_bytes: Annotated[Count | None, Optional] = None
 
 
-class Scratchpad(_Part):
+class Scratchpad(Strict):
     """A memory on the chip; the arrays read and write at most `bandwidth_bytes_per_cycle`.
 
     Double buffered, it has room for one tile more than it keeps, which is moved from or to DRAM
@@ -150,7 +145,7 @@ class Scratchpad(_Part):
         return 0 if rate is None else np.ceil(size_bytes / rate).astype(np.int64)
 
 
-class Scratchpads(_Part):
+class Scratchpads(Strict):
     """Scratchpads for the left operand (a), the right operand (b), and the outputs (c)."""
 
     a: Scratchpad = Scratchpad()
@@ -158,7 +153,7 @@ class Scratchpads(_Part):
     c: Scratchpad = Scratchpad()
 
 
-class GivenTiling(_Part):
+class GivenTiling(Strict):
     """Sizes of a scratchpad tile, and the order of the loops over tiles, outermost first.
 
     What is left out is searched for. A size beyond a layer's own is cut to it.
@@ -176,7 +171,7 @@ Schedule = Literal["inline", "deferred"]
 """Outputs are redone while their operands are in the scratchpads, or at the end of the layer."""
 
 
-class Lanes(_Part):
+class Lanes(Strict):
     """Separate wide lanes: each recomputes one output at one MAC a cycle, beside the array.
 
     Flagged outputs wait in a queue of `queue_capacity` entries; when it is full the array stalls.
@@ -201,7 +196,7 @@ class Lanes(_Part):
         return f"{self.lanes} lanes behind a queue of {self.queue_capacity}"
 
 
-class Rerun(_Part):
+class Rerun(Strict):
     """The array again, in high precision.
 
     `granularity` says what is redone where an output is flagged: the wave, with only the flagged
@@ -242,7 +237,7 @@ class Rerun(_Part):
         return f"{how}, deferred" if self.schedule == "deferred" else how
 
 
-class Dual(_Part):
+class Dual(Strict):
     """Both accumulators in every PE, side by side: nothing is ever done again."""
 
     unit: Literal["dual"]
@@ -256,7 +251,7 @@ FUNCTION_BYTES = 4
 """Of a value of a function in a table: fp32."""
 
 
-class VectorUnit(_Part):
+class VectorUnit(Strict):
     """A unit beside the array for all that is not a matrix product.
 
     It does fp32 operations, so many a cycle; without a number, as many as the array has columns.
@@ -279,7 +274,7 @@ class VectorUnit(_Part):
         return self.table_entries * FUNCTION_BYTES
 
 
-class Hardware(_Part):
+class Hardware(Strict):
     """A machine. The parts after `array` have defaults, which a report prints."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +92,10 @@ def download(name: str, progress: Progress = silent) -> Path:
 
 def _fetch(url: str, size: int, digest: str, progress: Progress) -> bytes:
     """Return what is at `url`, if it is `size` bytes with that SHA-256."""
+    # Few runs fetch anything, and these take as long to import as a small network to time.
+    import http.client
+    import urllib.request
+
     blocks: list[bytes] = []
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as stream:  # noqa: S310 - ours, above

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from accelsim.networks.datasets import Dataset
 from accelsim.networks.network import Activation, Network
 from accelsim.networks.vector import Function, Operations, VectorWork
 from accelsim.numerics import FloatFormat
+from accelsim.schema import Strict
 
 
 def _format(value: object) -> FloatFormat:
@@ -33,10 +34,9 @@ Extent = Annotated[int, Field(ge=1, le=2**16)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class GemmSpec(BaseModel):
+class GemmSpec(Strict):
     """A matrix product of shape m×k by k×n: m samples or pixels, n output features."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Name
     kind: Literal["gemm"]
     m: Size
@@ -44,10 +44,9 @@ class GemmSpec(BaseModel):
     n: Size
 
 
-class BatchedGemmSpec(BaseModel):
+class BatchedGemmSpec(Strict):
     """`batch` matrix products m×k by k×n, each with operands of its own, as in attention."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Name
     kind: Literal["batched_gemm"]
     batch: Size
@@ -56,13 +55,12 @@ class BatchedGemmSpec(BaseModel):
     n: Size
 
 
-class Conv2dSpec(BaseModel):
+class Conv2dSpec(Strict):
     """A convolution of an image height×width×channels with `filters` kernels.
 
     Input and output channels are split into `groups`; groups = channels is a depthwise one.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Name
     kind: Literal["conv2d"]
     height: Extent
@@ -78,10 +76,9 @@ class Conv2dSpec(BaseModel):
     batch: Extent = 1
 
 
-class DenseSpec(BaseModel):
+class DenseSpec(Strict):
     """A layer h' = φ(W h + b) whose weights lie in the workload's archive."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Name
     kind: Literal["dense"]
     inputs: Size
@@ -89,13 +86,12 @@ class DenseSpec(BaseModel):
     activation: Activation
 
 
-class RecurrentSpec(BaseModel):
+class RecurrentSpec(Strict):
     """A recurrent layer over `sequence` steps of `batch` samples.
 
     Every step is a product with the inputs and one with the hidden state of the step before.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Name
     kind: Literal["lstm", "gru", "rnn"]
     inputs: Size
@@ -104,10 +100,9 @@ class RecurrentSpec(BaseModel):
     batch: Extent = 1
 
 
-class OperationsSpec(BaseModel):
+class OperationsSpec(Strict):
     """Operations in fp32 for each element."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     add: Annotated[int, Field(ge=0, le=2**16)] = 0
     multiply: Annotated[int, Field(ge=0, le=2**16)] = 0
     compare: Annotated[int, Field(ge=0, le=2**16)] = 0
@@ -118,10 +113,9 @@ class OperationsSpec(BaseModel):
         return Operations(self.add, self.multiply, self.compare)
 
 
-class ActivationSpec(BaseModel):
+class ActivationSpec(Strict):
     """A function of each of `elements` values; `operations` replace the usual ones."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Name
     kind: Literal["activation"]
     function: Function
@@ -130,10 +124,9 @@ class ActivationSpec(BaseModel):
     fused: bool = False
 
 
-class RowsSpec(BaseModel):
+class RowsSpec(Strict):
     """A softmax or a normalization of `elements` values in rows of `row`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Name
     kind: Literal["softmax", "normalization"]
     elements: Size
@@ -141,10 +134,9 @@ class RowsSpec(BaseModel):
     operations: Annotated[OperationsSpec | None, Optional] = None
 
 
-class ElementwiseSpec(BaseModel):
+class ElementwiseSpec(Strict):
     """Any other vector work: `elements` results, each of `inputs` values fetched for it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Name
     kind: Literal["elementwise"]
     elements: Size
@@ -175,14 +167,13 @@ ShapeSpec = (
 )
 
 
-class WorkloadSpec(BaseModel):
+class WorkloadSpec(Strict):
     """The keys of a workload file.
 
     With `weights` (an npz archive beside the file) and `dataset`, every layer is `dense` and the
     network is run; without, no layer is, and only shapes are known.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: Name
     layers: Annotated[list[LayerSpec], Field(min_length=1)]
     operand_format: Format = FloatFormat.parse("e4m3fn")

@@ -168,7 +168,7 @@ class Policy(BaseModel):
     recomputed: see `policy_at`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: ClassVar[str]
     summary: ClassVar[str]

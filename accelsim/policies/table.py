@@ -29,7 +29,7 @@ class TablePolicy(Policy):
 class Table(Policy):
     """A table that a rule has made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
     name: ClassVar[str] = "table"
 
     accumulators: tuple[Accumulator, ...]
@@ -42,7 +42,7 @@ class Table(Policy):
 class Line(Policy):
     """One accumulator, whatever it is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
     name: ClassVar[str] = "line"
 
     accumulator: Accumulator
