@@ -122,7 +122,7 @@ class Nest:
 
     def folds_over_terms(self, tile: Extents) -> Number:
         """Return the folds that each output takes part in."""
-        return self.trips(tile).k if self.hardware.array.dataflow == "os" else self._chain
+        return -(-self.trace.k // tile.k) if self.hardware.array.dataflow == "os" else self._chain
 
     def redo_folds_over_terms(self, tile: Extents) -> int:
         """Return in how many turns an output is redone: folds, or on lanes tiles over the terms."""
