@@ -18,8 +18,8 @@ FOLDS = 12
 def opening(layer: Lowered, hardware: Hardware) -> Timeline:
     """Return what a layer's timeline begins with, cut where its array has worked `FOLDS` times.
 
-    Of a recurrent layer that is its first step; where a layer is shorter, all of it. Twice as much
-    is simulated, so that what is still under way at the cut is known, too.
+    Of a recurrent layer that is its first step; where a layer is shorter, all of it. More is
+    simulated, so that what is still under way at the cut is known, too.
     """
     match layer:
         case LoweredVector():
@@ -27,9 +27,9 @@ def opening(layer: Lowered, hardware: Hardware) -> Timeline:
             some = replace(layer, trace=once, pieces=layer.pieces[: 2 * FOLDS])
             found, unit = simulate_vector(some, hardware).timeline, "vector"
         case LoweredSteps():
-            found, unit = simulate_first_visits(layer.steps[0], hardware, 2 * FOLDS), "array"
+            found, unit = simulate_first_visits(layer.steps[0], hardware, FOLDS), "array"
         case _:
-            found, unit = simulate_first_visits(layer, hardware, 2 * FOLDS), "array"
+            found, unit = simulate_first_visits(layer, hardware, FOLDS), "array"
     ends = sorted(i.end_cycles for i in found.intervals if i.unit == unit)
     end = ends[FOLDS - 1] if len(ends) > FOLDS else found.total_cycles
     return Timeline(

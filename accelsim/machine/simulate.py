@@ -107,7 +107,9 @@ def simulate_every_visit(
 
 
 def simulate_first_visits(layer: LoweredLayer, hardware: Hardware, number: int) -> Timeline:
-    """Return what happens until the array has worked `number` times, or to the first pass's end."""
+    """Return what happens until the array has worked `number` times, and a little longer, or to
+    the first pass's end.
+    """
     return _Machine(layer, layer.first, hardware, silent, None).begin_with(number)
 
 
@@ -183,13 +185,22 @@ class _Machine:
         return done
 
     def begin_with(self, number: int) -> Timeline:
-        """Run until the array has worked `number` times, or all is done; return what happened."""
+        """Run until the array has worked `number` times and what the other units were at by then
+        is over, or till it has worked twice as often, or all is done; return what happened.
+        """
         done, seen, worked = self.start(), 0, 0
-        while worked < number and not done.processed:
+        intervals, last_end = self.watch.intervals, dict.fromkeys((self.worker,), 0)
+        cut: int | None = None
+        while not done.processed:
             self.env.step()
-            intervals = self.watch.intervals
-            worked += sum(interval.unit == self.worker for interval in intervals[seen:])
+            for interval in intervals[seen:]:
+                last_end[interval.unit] = interval.end_cycles
+                worked += interval.unit == self.worker
             seen = len(intervals)
+            if cut is None and worked >= number:
+                cut = self.watch.now
+            if cut is not None and (worked >= 2 * number or min(last_end.values()) > cut):
+                break
         if done.processed:
             self.end()
         return self.timeline()
