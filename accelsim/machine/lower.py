@@ -149,6 +149,7 @@ class _Visits:
         self.tiling = tiling
         self.b_on_chip = b_on_chip
         self.trips = nest.trips(tiling.extents)
+        self.tiles: dict[int, Extents] = {}
         self.wholes: dict[int, Part] = {}
         self.known_reads: dict[int, tuple[int, int]] = {}
 
@@ -251,14 +252,16 @@ class _Visits:
 
     def tile(self, code: int) -> Extents:
         """Return the extents of the tile at a place that is last along the axes `code` says."""
-        return Extents(
-            *(
-                size - (trips - 1) * step if code >> shift & 1 else step
-                for shift, size, trips, step in zip(
-                    (4, 2, 0), self.nest.shape, self.trips, self.tiling.extents, strict=True
+        if code not in self.tiles:
+            self.tiles[code] = Extents(
+                *(
+                    size - (trips - 1) * step if code >> shift & 1 else step
+                    for shift, size, trips, step in zip(
+                        (4, 2, 0), self.nest.shape, self.trips, self.tiling.extents, strict=True
+                    )
                 )
             )
-        )
+        return self.tiles[code]
 
 
 def _stopping(
