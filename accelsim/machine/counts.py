@@ -97,8 +97,14 @@ class Counts:
         ):
             yield component, action, number
 
+    def __bool__(self) -> bool:
+        return bool(self._table)
+
     def __add__(self, other: Counts) -> Counts:
-        return Counts((*self, *other))
+        total = Counts()
+        for part in (self, other):
+            total._table.update(part._table)  # which adds: it is a Counter's
+        return total
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Counts) and self._table == other._table
@@ -111,7 +117,7 @@ class Counts:
 
     def bytes_moved(self, component: str) -> int:
         """Return the bytes read and written at a memory."""
-        return sum(number for name, action, number in self if name == component)
+        return sum(number for (name, _), number in self._table.items() if name == component)
 
 
 class ByCause(Mapping[Cause, Counts]):
@@ -120,7 +126,7 @@ class ByCause(Mapping[Cause, Counts]):
     def __init__(self, parts: Iterable[tuple[Cause, Counts]] = ()) -> None:
         self._parts: dict[Cause, Counts] = {}
         for cause, counts in parts:
-            if any(counts):
+            if counts:
                 self._parts[cause] = self._parts.get(cause, Counts()) + counts
 
     def __getitem__(self, cause: Cause) -> Counts:

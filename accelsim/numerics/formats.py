@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -251,14 +252,22 @@ def parse_format(name: str | Format) -> Format:
 
     Raises ValueError if there is no such format.
     """
-    if isinstance(name, FixedFormat):
+    if isinstance(name, Format):
         return name
-    if isinstance(name, str) and _FIXED.fullmatch(name):
+    if not isinstance(name, str):
+        raise ValueError(f"unknown format {name!r}; allowed are {_FLOAT_NAMES}, {_FIXED_NAMES}")
+    return _parse(name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse(name: str) -> Format:
+    """Return the format called `name`: the same few are asked for all the time."""
+    if _FIXED.fullmatch(name):
         return FixedFormat.parse(name)
     try:
         return FloatFormat.parse(name)
     except ValueError as error:
-        if isinstance(name, str) and _FLOAT.fullmatch(_ALIASES.get(name, name)):
+        if _FLOAT.fullmatch(_ALIASES.get(name, name)):
             raise
         raise ValueError(f"{error}, {_FIXED_NAMES}") from None
 
