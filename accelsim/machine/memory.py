@@ -42,11 +42,14 @@ class Memory:
         """Say whether the oldest outputs are stored in this round, rather than in a later one.
 
         They are complete a drain after the end of their visit. Where visits are shorter than that,
-        the loads of further rounds go first, if those rounds end before the drain does. But a visit
+        the loads of further rounds go first, if those rounds end before the drain does, unless the
+        pass `stores_in_turn`. But a visit
         with flagged outputs releases nothing before there is room for them, and one that takes
         partial sums back does not begin before that.
         """
         board, oldest = self.board, self.board.visit(self.stored)
+        if board.work.stores_in_turn:
+            return True
         if self.turn + 1 >= board.end or oldest.flagged or board.visit(self.turn + 1).flagged:
             return True
         takers = range(self.stored, self.turn + 1)

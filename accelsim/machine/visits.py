@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -99,12 +99,22 @@ class Visit:
 class Pass:
     """Visits one after the other: `sequence` numbers the `kinds` of them, in order.
 
-    `name` is what a timeline calls one; those of the first pass are tiles.
+    `name` is what a timeline calls one; those of the first pass are tiles. With `stores_in_turn`
+    memory stores what a visit leaves before anything that is loaded in a later round.
     """
 
     kinds: tuple[Visit, ...]
     sequence: NDArray[np.int32]
     name: str = "tile"
+    stores_in_turn: bool = False
+
+    @property
+    def orders(self) -> tuple[Pass, ...]:
+        """The orders of loads and stores to choose from: one, where no store can wait for loads."""
+        shortest = min(kind.busy_cycles for kind in self.kinds)
+        if self.stores_in_turn or shortest >= max(kind.drain_cycles for kind in self.kinds):
+            return (self,)
+        return self, replace(self, stores_in_turn=True)
 
     @property
     def visits(self) -> list[Visit]:

@@ -251,27 +251,37 @@ def test_redoing_everything_on_the_array_costs_at_least_uniform_high(
     # Both have room for partial sums in fp32, and so the same tiling suits both.
     machine_ = fixed(redone, hardware)
     first, second = run(redone, machine_), run(uniform, machine_)
-    long = all(visit.busy_cycles >= visit.drain_cycles for visit in second.layer.visits)
-    if long and first.layer.tiling == second.layer.tiling and "c" in first.layer.tiling.keeps:
+    if first.layer.tiling == second.layer.tiling and "c" in first.layer.tiling.keeps:
         assert first.total_cycles >= second.total_cycles
     add = Arithmetic("add", "fp32")
     assert first.layer.counts.number("recompute", add) == second.layer.counts.number("array", add)
 
 
-def test_redoing_everything_can_save_a_cycle_where_visits_are_shorter_than_a_drain() -> None:
-    # Flagged outputs are stored in their own round; others make room for loads of later rounds.
+def test_redoing_everything_saves_nothing_where_visits_are_shorter_than_a_drain() -> None:
+    # Flagged outputs are stored in their own round; others might make room for loads of later ones.
     pads = {key: {"capacity_bytes": 16} for key in "abc"}
     slow = {"type": "lpddr4", "bandwidth_gbytes_per_s": 0.5, "latency_ns": 0.0}
     hardware = machine(1, 4, overlap_folds=True, unit=array(), dram=slow, scratchpads=pads)
     redone = trace(1, 1, 8, np.ones((1, 8), np.bool_))
     uniform = trace(1, 1, 8, accumulator=Accumulator(FP32))
-    assert run(redone, hardware).total_cycles + 1 == run(uniform, hardware).total_cycles
+    assert run(redone, hardware).total_cycles >= run(uniform, hardware).total_cycles
 
 
-def test_redoing_everything_can_save_a_quarter_where_memory_is_far() -> None:
-    # Visits of a cycle drain for nine: by their work, loads of nine rounds may pass a store. But a
-    # load is 200 cycles away, in which the stores that it passed stand still. Flagged outputs are
-    # stored in their own round, which here hides 421 of 1,676 cycles.
+def test_redoing_everything_can_be_faster_where_wide_sums_go_through_dram() -> None:
+    # Not a law: with the loop over terms outside, partial sums of 32 bits come and go with every
+    # tile, and those of 8 bits take a quarter of that. What is redone keeps its sums in the PEs.
+    pads = {"a": {"capacity_bytes": 64}, "b": {"capacity_bytes": 64}, "c": {"capacity_bytes": 128}}
+    tiling = {"m": 4, "k": 4, "n": 4, "order": "kmn"}
+    slow = {"type": "lpddr4", "bandwidth_gbytes_per_s": 1.0, "latency_ns": 0.0}
+    hardware = machine(unit=array(), dram=slow, scratchpads=pads, tiling=tiling)
+    redone = run(trace(16, 16, 16, np.ones((16, 16), np.bool_)), hardware)
+    high = run(trace(16, 16, 16, accumulator=Accumulator(FP32)), hardware)
+    assert redone.total_cycles < high.total_cycles
+
+
+def test_stores_wait_for_loads_only_where_that_is_faster() -> None:
+    # Visits of a cycle drain for nine: by their work, loads of nine rounds could pass a store. But
+    # a load is 200 cycles away, in which the stores that it passed would stand still: 1,676 cycles.
     sizes = {"a": 678, "b": 87, "c": 44}
     pads = {key: {"capacity_bytes": size} for key, size in sizes.items()}
     tiling = {"m": 9, "k": 1, "n": 2, "order": "mnk"}
@@ -281,11 +291,7 @@ def test_redoing_everything_can_save_a_quarter_where_memory_is_far() -> None:
     redone = run(trace(14, 1, 11, np.ones((14, 11), np.bool_)), hardware)
     high = run(trace(14, 1, 11, accumulator=Accumulator(FP32)), hardware)
     low = run(trace(14, 1, 11), hardware)
-    assert (redone.total_cycles, high.total_cycles, low.total_cycles) == (1255, 1676, 1676)
-    # Where folds do not overlap nothing drains beside them, and each store goes in its own round.
-    alone = machine(9, 2, overlap_folds=False, unit=array(), **parts)
-    redone = run(trace(14, 1, 11, np.ones((14, 11), np.bool_)), alone)
-    assert redone.total_cycles > run(trace(14, 1, 11), alone).total_cycles
+    assert low.total_cycles == high.total_cycles <= redone.total_cycles == 1255
 
 
 @settings(max_examples=60, deadline=None)
@@ -332,15 +338,14 @@ def test_more_lanes_can_be_slower_where_the_scratchpads_cannot_feed_them() -> No
 
 
 def test_a_faster_array_can_be_slower_where_visits_are_shorter_than_a_drain() -> None:
-    # Not a law: how far loads go before stores is fixed by the work of visits against their drain.
-    # An adder of two cycles makes visits long enough for each store to go in its own round; one of
-    # a cycle lets loads pass the stores first, which then wait for one another at the end.
-    pads = {key: {"capacity_bytes": 16} for key in "abc"}
-    tiling = {"m": 3, "k": 1, "n": 1, "order": "mnk"}
-    dram = {"bandwidth_gbytes_per_s": 0.5, "latency_ns": 0.0}
+    # Not a law: how far loads may go before stores is fixed by the work of visits against their
+    # drain. An adder of four cycles holds them back, which here suits a far and slow memory.
+    pads = {key: {"capacity_bytes": 2**25, "double_buffered": key != "c"} for key in "abc"}
+    tiling = {"m": 5, "k": 12, "n": 27, "order": "mnk"}
+    dram = {"bandwidth_gbytes_per_s": 0.5, "latency_ns": 100.0}
     parts: dict[str, Any] = {"scratchpads": pads, "tiling": tiling, "dram": dram}
-    times = [
-        run(trace(5, 2, 1), machine(3, 2, True, array={"adder_latency_cycles": cycles}, **parts))
-        for cycles in (1, 2)
-    ]
+    times = []
+    for cycles in (1, 4):
+        array = {"dataflow": "is", "count": 3, "adder_latency_cycles": cycles}
+        times.append(run(trace(24, 12, 27), machine(5, 5, True, array=array, **parts)))
     assert times[0].total_cycles > times[1].total_cycles
