@@ -52,7 +52,7 @@ class Alternative(Strict):
 class ArithmeticCost(Entry):
     """Energy of one operation in a format, and the area of the unit that does it."""
 
-    operation: Literal["multiply", "add", "compare"]
+    operation: Literal["multiply", "add", "shift", "compare"]
     format: FormatName
     energy_pj: Positive
     area_um2: Positive | None = None
@@ -64,7 +64,7 @@ class ArithmeticCost(Entry):
 
 
 class _Law(Entry):
-    operation: Literal["multiply", "add"]
+    operation: Literal["multiply", "add", "shift"]
     numbers: Literal["float", "fixed"] = "float"
     exponent: Power
 

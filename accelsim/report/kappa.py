@@ -17,7 +17,7 @@ from accelsim.study.table import to_csv
 
 TITLE = "Does selective recomputation pay on these machines?"
 WORKED_TAU = 8.0
-AREAS = {"add", "multiply", "compare", "register"}
+AREAS = {"add", "multiply", "shift", "compare", "register"}
 """Actions that are done by a part that only they need."""
 LEFT_OUT = (
     "Requantisation, control and the clock of what stands idle are not charged, nor are wires but"

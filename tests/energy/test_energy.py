@@ -37,6 +37,7 @@ CITED: dict[str, dict[Action, float]] = {
         Arithmetic("multiply", "fp16"): 1.1,
         Arithmetic("add", "fp32"): 0.9,
         Arithmetic("multiply", "fp32"): 3.7,
+        Arithmetic("shift", "int32"): 0.417,
         Arithmetic("compare", "fp32"): 0.1,
         Arithmetic("register", "fp32"): 32 * 0.009,
         Arithmetic("operand", "int8"): 8 * 0.009,
@@ -60,6 +61,7 @@ CITED: dict[str, dict[Action, float]] = {
         Arithmetic("multiply", "fp16"): 0.34,
         Arithmetic("add", "fp32"): 0.38,
         Arithmetic("multiply", "fp32"): 1.31,
+        Arithmetic("shift", "int32"): 0.417 * 0.03 / 0.1,
         Arithmetic("compare", "fp32"): 0.03,
         Arithmetic("register", "fp32"): 32 * 0.009 * 0.03 / 0.1,
         Arithmetic("operand", "int8"): 8 * 0.009 * 0.03 / 0.1,
@@ -77,6 +79,7 @@ CITED: dict[str, dict[Action, float]] = {
         Arithmetic("multiply", "int32"): 12.68,
         Arithmetic("add", "fp32"): 16.7,
         Arithmetic("multiply", "fp32"): 35.3,
+        Arithmetic("shift", "int32"): 0.417,
         Arithmetic("compare", "fp32"): 0.02947,
         Arithmetic("register", "fp32"): 32 * 0.009,
         Arithmetic("operand", "int8"): 8 * 0.009,
@@ -99,6 +102,7 @@ CITED_UM2: dict[str, dict[Arithmetic, float]] = {
         Arithmetic("add", "fp16"): 1360,
         Arithmetic("multiply", "fp16"): 1640,
         Arithmetic("add", "fp32"): 4184,
+        Arithmetic("shift", "int32"): 250,
         Arithmetic("multiply", "fp32"): 7700,
     },
     "40nm": {
@@ -106,6 +110,7 @@ CITED_UM2: dict[str, dict[Arithmetic, float]] = {
         Arithmetic("multiply", "int32"): 6350,
         Arithmetic("add", "fp32"): 4360,
         Arithmetic("multiply", "fp32"): 8970,
+        Arithmetic("shift", "int32"): 250,
         Arithmetic("compare", "fp32"): 71,
         Arithmetic("register", "int8"): 8 * 5.98,
     },
@@ -189,6 +194,11 @@ def test_no_width_ever_costs_or_occupies_less_than_a_narrower_one(
     for table_name, operation in itertools.product(TABLES, OPERATIONS):
         shipped = load_energy_table(table_name)
         narrow, wide = (Arithmetic(operation, f) for f in (name, wider(name, by)))
+        assert shipped.cost(narrow).energy_pj <= shipped.cost(wide).energy_pj * (1 + 1e-12)
+        assert shipped.area(narrow).area_um2 <= shipped.area(wide).area_um2 * (1 + 1e-12)
+    for table_name in TABLES if name.startswith("int") else ():
+        shipped = load_energy_table(table_name)
+        narrow, wide = (Arithmetic("shift", f) for f in (name, wider(name, by)))
         assert shipped.cost(narrow).energy_pj <= shipped.cost(wide).energy_pj * (1 + 1e-12)
         assert shipped.area(narrow).area_um2 <= shipped.area(wide).area_um2 * (1 + 1e-12)
     for table_name, operation in itertools.product(TABLES, MOVES):

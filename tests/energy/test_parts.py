@@ -18,6 +18,7 @@ from accelsim.config import energy_table_names, load_energy_table, load_hardware
 from accelsim.energy import (
     Area,
     Cost,
+    EnergyTable,
     Estimator,
     Item,
     area_um2,
@@ -45,8 +46,8 @@ from accelsim.energy.parts import (
 )
 from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, Hardware, Sram, lower
-from accelsim.numerics import Accumulator, FloatFormat
-from accelsim.numerics.formats import parse_format
+from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
+from accelsim.numerics.formats import Format, parse_format
 from accelsim.trace import Detector, LayerTrace
 
 TABLES = [load_energy_table(name) for name in energy_table_names()]
@@ -129,12 +130,16 @@ def test_a_mac_costs_what_its_actions_are_counted_for() -> None:
     assert mac(energy(table), E4M3, [FP32]).value == pytest.approx(by_hand, rel=1e-15)
 
 
+@pytest.mark.parametrize("into", [FP32, FixedFormat(20, 9)], ids=str)
 @pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
-def test_a_mac_in_an_array_costs_what_its_actions_are_counted_for(dataflow: str) -> None:
+def test_a_mac_in_an_array_costs_what_its_actions_are_counted_for(
+    dataflow: str, into: Format
+) -> None:
     # So many MACs that putting the stationary operand in place is next to nothing.
     rows, terms = 10**6, 3
     shape = (terms, terms, rows) if dataflow == "is" else (rows, terms, terms)
-    layer = LayerTrace("l", shape[0], shape[1], shape[2], E4M3, FP16, Accumulator(FP32))
+    accumulator = Accumulator(into, overflow="saturate")
+    layer = LayerTrace("l", shape[0], shape[1], shape[2], E4M3, FP16, accumulator)
     if dataflow == "is":
         layer = replace(layer, m=terms, n=rows)
     array = {"rows": 3, "cols": 3, "dataflow": dataflow, "overlap_folds": True}
@@ -148,7 +153,7 @@ def test_a_mac_in_an_array_costs_what_its_actions_are_counted_for(dataflow: str)
         spent = math.fsum(
             line.energy_pj for line in lines if line.component in {"array", "wires", "clock"}
         )
-        one = step(energy(table), E4M3, FP32, dataflow)
+        one = step(energy(table), E4M3, into, dataflow)
         check_sums(one)
         assert spent / layer.macs == pytest.approx(one.value, rel=1e-4)
 
@@ -323,6 +328,8 @@ def test_laws_are_the_fits_that_they_are_said_to_be() -> None:
     for name, operations in (("45nm", ("multiply", "add")), ("7nm", ("multiply", "add"))):
         table = load_energy_table(name)
         for law in (*table.width_laws, *(table.area_laws if name == "45nm" else [])):
+            if law.operation == "shift":  # through one figure
+                continue
             assert law.operation in operations
             _, per_bit = law.parameters
             points = []
@@ -342,7 +349,38 @@ def test_residuals_of_the_laws_are_small_and_known(name: str, most: float) -> No
     found = residuals(load_energy_table(name))
     assert found
     assert max(abs(residual.relative) for residual in found) <= most
-    assert any(isinstance(residual.law, AreaLaw) for residual in found) == (name != "7nm")
+    areas = {r.law.operation for r in found if isinstance(r.law, AreaLaw)}
+    assert areas == ({"shift"} if name == "7nm" else {"multiply", "add", "shift"})
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_shifters_grow_as_their_multiplexers_do(table: EnergyTable) -> None:
+    # n words of log2(n) stages each, as in a barrel shifter, and Aladdin's of 32 bits.
+    for laws, at_32 in (
+        (table.width_laws, table.cost(Arithmetic("shift", "int32")).energy_pj),
+        (table.area_laws, table.area(Arithmetic("shift", "int32")).area_um2),
+    ):
+        (law,) = (law for law in laws if law.operation == "shift")
+        assert law.numbers == "fixed"
+        for bits in (8, 16, 32):
+            by_stages = at_32 * bits * math.log2(bits) / (32 * 5)
+            rel = 0.04 if bits == 16 else 1e-4
+            assert law.at(FixedFormat(bits))[0] == pytest.approx(by_stages, rel=rel)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_products_of_floating_point_are_shifted_into_fixed_point(table: Estimator) -> None:
+    fixed, wide = FixedFormat.parse("fixed10.7"), FixedFormat.parse("int32")
+    for measure in (energy(table), area(table)):
+        found = mac(measure, E4M3, [fixed])
+        parts = {part.name: part.value for part in found.parts}
+        assert [*parts] == [
+            "multiply e4m3fn", "shift fixed10.7", "add fixed10.7", "register fixed10.7"
+        ]  # fmt: skip
+        assert 0.0 < parts["shift fixed10.7"] < mac(measure, E4M3, [wide]).parts[1].value
+        for operands, into in ((E4M3, FP32), (FixedFormat.parse("int8"), wide)):
+            names = {part.name.split()[0] for part in mac(measure, operands, [into]).parts}
+            assert names == {"multiply", "add", "register"}  # which contain it, or need none
 
 
 class GateLevel:
