@@ -7,6 +7,7 @@ its lanes; what a policy never uses is not built.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +32,8 @@ from accelsim.trace import Detector, LayerTrace
 
 FP32 = FloatFormat.parse("fp32")
 PJ_PER_MW_S = 1e9
+FUNCTION_TABLE = "table of a function"
+LeakingPart = Literal["logic", "sram"]
 OPERATIONS: dict[str, Literal["compare", "multiply", "add"]] = {
     "compares": "compare",
     "multiplies": "multiply",
@@ -104,6 +107,17 @@ def leakage_mw(hardware: Hardware, needed: Needs, estimator: Estimator) -> Item:
     return _machine(hardware, needed, estimator, "leakage_mw")
 
 
+def leakage_by_part_mw(
+    hardware: Hardware, needed: Needs, estimator: Estimator
+) -> dict[LeakingPart, float]:
+    """Return how much of that power memories take, and how much logic."""
+    sram = math.fsum(
+        number * estimator.area(Sram("read", capacity_bytes)).leakage_mw
+        for number, capacity_bytes in _memories(hardware, needed).values()
+    )
+    return {"logic": leakage_mw(hardware, needed, estimator).value - sram, "sram": sram}
+
+
 def leakage_pj(power_mw: float, seconds: float) -> float:
     """Return what leaks in a time."""
     return power_mw * seconds * PJ_PER_MW_S
@@ -117,30 +131,38 @@ def _machine(
 ) -> Item:
     measure = area(estimator) if quantity == "area_um2" else leakage(estimator)
 
-    def memory(name: str, capacity_bytes: int) -> Item:
+    memories = {}
+    for name, (_, capacity_bytes) in _memories(hardware, needed).items():
         found = estimator.area(Sram("read", capacity_bytes))
-        return Item(name, getattr(found, quantity), found.source, found.kind)
-
-    pads, vector = hardware.scratchpads, hardware.vector
+        memories[name] = Item(name, getattr(found, quantity), found.source, found.kind)
     lane = _vector_lane(measure)
-    if vector.tables:
-        table = memory("table of a function", vector.table_bytes)
-        lane = whole(lane.name, [*lane.parts, table])
+    if FUNCTION_TABLE in memories:
+        lane = whole(lane.name, [*lane.parts, memories.pop(FUNCTION_TABLE)])
     parts = [_array(hardware, needed, measure)]
     if needed.again and isinstance(hardware.recompute, Lanes):
-        lanes = hardware.recompute
-        parts.append(times(lanes.lanes, _pe(measure, needed, needed.again), "recompute"))
-        parts.append(memory("queue", lanes.queue_capacity * ENTRY_BYTES))
-    if needed.list_bytes:
-        parts.append(memory("list", needed.list_bytes))
+        pe = _pe(measure, needed, needed.again)
+        parts.append(times(hardware.recompute.lanes, pe, "recompute"))
     parts += [
         _detector(hardware, needed, measure),
         times(hardware.vector_operations_per_cycle, lane, "vector"),
-        memory("scratchpad_a", pads.a.capacity_bytes),
-        memory("scratchpad_b", pads.b.capacity_bytes),
-        memory("scratchpad_c", pads.c.capacity_bytes),
+        *memories.values(),
     ]
     return whole(hardware.name, parts)
+
+
+def _memories(hardware: Hardware, needed: Needs) -> dict[str, tuple[int, int]]:
+    """Return what is kept in memories: how many there are of each, and the bytes of one."""
+    pads, unit, vector = hardware.scratchpads, hardware.recompute, hardware.vector
+    found = {}
+    if vector.tables:
+        found[FUNCTION_TABLE] = hardware.vector_operations_per_cycle, vector.table_bytes
+    if needed.again and isinstance(unit, Lanes):
+        found["queue"] = 1, unit.queue_capacity * ENTRY_BYTES
+    if needed.list_bytes:
+        found["list"] = 1, needed.list_bytes
+    for key in "abc":
+        found[f"scratchpad_{key}"] = 1, getattr(pads, key).capacity_bytes
+    return found
 
 
 def _array(hardware: Hardware, needed: Needs, measure: Measure) -> Item:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from accelsim.energy.entries import Alternative
 from accelsim.energy.fold import EnergyLine
+from accelsim.energy.machine_area import LeakingPart
 from accelsim.energy.scale import POLYNOMIALS, scale_logic
 from accelsim.energy.table import EnergyTable
 from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, DramAccess, Sram
 
-LEAKAGE = "leakage"
+LEAKAGE: dict[LeakingPart, str] = {"logic": "leakage of logic", "sram": "leakage of SRAM"}
+"""What leaks, as constants: each has sources of its own."""
 COMPARABLE_NODES = 1.2
 """Tables whose nodes differ by no more than this factor are compared as they are."""
 Terms = Mapping[str, float]
@@ -58,13 +60,16 @@ def constant_of(action: Action) -> str:
             return f"DRAM {action.type}"
 
 
-def terms(lines: Iterable[EnergyLine], leakage_pj: float = 0.0) -> dict[str, float]:
-    """Return pJ by constant; they add up to the energy, with leakage as a constant of its own."""
+def terms(
+    lines: Iterable[EnergyLine], leakage_pj: Mapping[LeakingPart, float] | None = None
+) -> dict[str, float]:
+    """Return pJ by constant; they add up to the energy, and to what leaks, part by part."""
     groups: dict[str, list[float]] = {}
     for line in lines:
         groups.setdefault(constant_of(line.action), []).append(line.energy_pj)
-    if leakage_pj:
-        groups[LEAKAGE] = [leakage_pj]
+    for part, leaked in (leakage_pj or {}).items():
+        if leaked:
+            groups[LEAKAGE[part]] = [leaked]
     return {constant: math.fsum(values) for constant, values in groups.items()}
 
 
@@ -125,12 +130,8 @@ def spreads(
     """
     logic = [like for other in others if (like := _comparable(other, table)) is not None]
     named = {constant_of(action): _factors(action, table, logic) for action in actions}
-    named[LEAKAGE] = [
-        ratio
-        for entry in table.leakage
-        if entry.power_mw_per_mm2
-        for ratio in _ratios(entry.power_mw_per_mm2, entry.alternatives)
-    ]
+    for entry in table.leakage:
+        named[LEAKAGE[entry.part]] = _ratios(entry.power_mw_per_mm2, entry.alternatives)
     return [
         Spread(constant, *_range(found), tuple(source for _, source in found))
         for constant, found in named.items()

@@ -159,7 +159,7 @@ def _verdicts(demo: Demo, case: Case) -> set[tuple[bool, bool]]:
 
 
 def _terms(run: KeptRun) -> dict[str, float]:
-    return terms(run.energy_lines, run.leakage_pj or 0.0)
+    return terms(run.energy_lines, run.leakage_by_part_pj)
 
 
 def strongest(found: Robustness, most: int) -> Sequence[Swing]:

@@ -21,6 +21,7 @@ from accelsim.energy.sensitivity import (
 )
 from accelsim.machine import parse_action
 from accelsim.report.break_even import HIGH, LOOKED_AT, Curve, Row, value
+from accelsim.report.runs import leakage_by_part_pj
 from accelsim.study import Study
 from accelsim.study.table import to_csv
 
@@ -171,6 +172,6 @@ def _terms(study: Study, row: Row) -> tuple[dict[str, float], dict[str, Any]] | 
         name = constant_of(action)
         terms[name] = terms.get(name, 0.0) + line["energy_pj"]
         actions[name] = action
-    if detail["leakage_pj"]:
-        terms[LEAKAGE] = detail["leakage_pj"]
+    for part, leaked in leakage_by_part_pj(detail).items():
+        terms[LEAKAGE[part]] = leaked
     return terms, actions

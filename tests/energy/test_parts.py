@@ -23,6 +23,7 @@ from accelsim.energy import (
     Item,
     area_um2,
     charge,
+    leakage_by_part_mw,
     leakage_mw,
     leakage_pj,
     needs,
@@ -320,8 +321,41 @@ def test_what_layers_need_is_what_each_of_them_needs() -> None:
     assert Needs.of([layer, chunked]).first == (E4M3, FP32)
 
 
-def test_leakage_is_power_times_time() -> None:
-    assert leakage_pj(2.0, 1e-3) == 2e-3 * 1e-3 * 1e12
+@pytest.mark.parametrize(("mw", "seconds"), [(2.0, 1e-3), (2.0, 5e-6), (0.3, 1e-3), (7.0, 2.0)])
+def test_leakage_is_power_times_time(mw: float, seconds: float) -> None:
+    assert leakage_pj(mw, seconds) == pytest.approx(mw * 1e-3 * seconds * 1e12, rel=1e-14)
+
+
+def memory_names(item: Item) -> set[str]:
+    words = ("scratchpad", "queue", "list", "table of a function")
+    return {inner.name for inner in all_items(item) if inner.name.startswith(words)}
+
+
+@pytest.mark.parametrize("name", [*MACHINES, "edge-16x16-tile"])
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_what_leaks_is_logic_and_memories(name: str, table: EnergyTable) -> None:
+    hardware = load_hardware(shipped("hwconfigs", name))
+    vector = hardware.vector.model_copy(update={"functions": "table", "table_entries": 128})
+    hardware = hardware.model_copy(update={"vector": vector})
+    needed = replace(needs(E4M3, LOW, HIGH, Detector("x", FP32, 1, 1)), list_bytes=640)
+    found = leakage_mw(hardware, needed, table)
+    parts = leakage_by_part_mw(hardware, needed, table)
+    # All of the tree that is called a memory, and nothing else.
+    memories = [item.value for item in all_items(found) if item.name in memory_names(found)]
+    assert parts["sram"] == pytest.approx(math.fsum(memories), rel=1e-12)
+    assert parts["logic"] + parts["sram"] == pytest.approx(found.value, rel=1e-15)
+    # Twice the density of one part is twice what it leaks, and does nothing to the other.
+    for part in ("logic", "sram"):
+        leakage = [
+            entry.model_copy(update={"power_mw_per_mm2": 2 * entry.power_mw_per_mm2})
+            if entry.part == part else entry
+            for entry in table.leakage
+        ]  # fmt: skip
+        doubled = leakage_by_part_mw(
+            hardware, needed, table.model_copy(update={"leakage": leakage})
+        )
+        for other, mw in parts.items():
+            assert doubled[other] == pytest.approx((1 + (other == part)) * mw, rel=1e-12)
 
 
 def test_laws_are_the_fits_that_they_are_said_to_be() -> None:

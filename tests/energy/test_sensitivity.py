@@ -40,11 +40,15 @@ def lines(counts: list[tuple[Action, int]]) -> Counts:
     return Counts(("unit", action, number) for action, number in counts)
 
 
-@given(COUNTS, st.floats(0, 1e9))
-def test_terms_add_up_to_the_energy(counts: list[tuple[Action, int]], leaked: float) -> None:
+@given(COUNTS, st.floats(0, 1e9), st.floats(0, 1e9))
+def test_terms_add_up_to_the_energy(
+    counts: list[tuple[Action, int]], logic: float, sram: float
+) -> None:
     charged = charge(lines(counts), load_energy_table("45nm"))
-    found = terms(charged, leaked)
-    assert energy_pj(found) == pytest.approx(total_pj(charged) + leaked, rel=1e-15)
+    found = terms(charged, {"logic": logic, "sram": sram})
+    assert energy_pj(found) == pytest.approx(total_pj(charged) + logic + sram, rel=1e-15)
+    assert found.get("leakage of logic", 0.0) == logic
+    assert found.get("leakage of SRAM", 0.0) == sram
 
 
 @given(COUNTS)
@@ -99,7 +103,12 @@ def test_spreads_are_what_the_sources_say() -> None:
     assert (found["SRAM of 32768 B"].low, found["SRAM of 32768 B"].high) == (17 / 20, 1.0)
     assert found["SRAM of 100000 B"].low == 17 / 20  # the worse of its two neighbours
     assert found["DRAM lpddr4"].high == pytest.approx(2600 / 64 / 8)
-    assert LEAKAGE in found
+    # Leakage: Aladdin's other units for logic, a rule of thumb for memories, and neither for both.
+    logic, sram = found["leakage of logic"], found["leakage of SRAM"]
+    assert (logic.low, logic.high) == pytest.approx((8.6 / 12.2, 13.4 / 12.2))
+    assert (sram.low, sram.high) == pytest.approx((1.0, 118.5 / 12.2))
+    assert not set(logic.sources) & set(sram.sources)
+    assert set(LEAKAGE.values()) == {"leakage of logic", "leakage of SRAM"}
     # At 7 nm there is Jouppi alone, and what scaling makes of Horowitz, which is less.
     at_7 = {s.constant: s for s in spreads(ACTIONS, load_energy_table("7nm"), tables)}
     assert at_7["add fp32"].high == 1.0
