@@ -143,12 +143,18 @@ def _comparable(other: EnergyTable, table: EnergyTable) -> EnergyTable | None:
     """Return a table of logic at the node of `table`, if there is one."""
     if other.name == table.name:
         return None
-    ratio = other.node_nm / table.node_nm
-    if 1.0 / COMPARABLE_NODES <= ratio <= COMPARABLE_NODES:
+    if _like(other.node_nm, table):
         return other
-    if ratio < 1.0 or other.voltage_v is None or table.node_nm not in POLYNOMIALS:
+    older = other.node_nm > table.node_nm
+    if not older or other.voltage_v is None or table.node_nm not in POLYNOMIALS:
         return None
     return scale_logic(other, table.node_nm)
+
+
+def _like(node_nm: float | None, table: EnergyTable) -> bool:
+    """Whether a figure of that node is compared as it is with those of `table`."""
+    low, high = table.node_nm / COMPARABLE_NODES, table.node_nm * COMPARABLE_NODES
+    return node_nm is not None and low <= node_nm <= high
 
 
 def _factors(
@@ -164,7 +170,8 @@ def _factors(
                     cost = other.cost(action)
                 except AccelsimError:
                     continue
-                if own:
+                # A scaled table has its wires, which nothing scales, from where it comes from.
+                if own and _like(cost.node_nm, table):
                     found.append((cost.energy_pj / own, f"{other.name}: {cost.source}"))
             return found
         case Sram():

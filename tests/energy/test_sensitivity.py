@@ -115,6 +115,18 @@ def test_spreads_are_what_the_sources_say() -> None:
     assert at_7["add fp32"].low == pytest.approx(0.9 * 0.1025 / 0.38, rel=0.01)
 
 
+def test_wires_of_an_older_node_are_no_source_for_those_of_a_newer_one() -> None:
+    tables = [load_energy_table(name) for name in energy_table_names()]
+    actions = [Arithmetic("hop", "e4m3fn"), Arithmetic("register", "e4m3fn")]
+    hop, register, *_ = spreads(actions, load_energy_table("7nm"), tables)
+    # 0.247 pF/mm against 0.2, which the table lists itself; 45 nm is not scaled for wires.
+    assert (hop.low, hop.high) == (1.0, pytest.approx(0.0303 / 0.0245))
+    assert len(hop.sources) == 1
+    assert register.low < 0.5  # logic is
+    at_45, *_ = spreads(actions, load_energy_table("45nm"), tables)
+    assert [source.split()[0] for source in at_45.sources] == ["0.345", "40nm:"]
+
+
 def test_a_constant_with_one_source_has_no_spread() -> None:
     alone = load_energy_table("45nm")
     found = {s.constant for s in spreads(ACTIONS, alone, [alone])}
