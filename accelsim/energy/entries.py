@@ -49,7 +49,19 @@ class Alternative(Strict):
     source: Source
 
 
-class ArithmeticCost(Entry):
+class WithArea(Entry):
+    """An energy and an area, which may have a source and a kind of its own."""
+
+    area_source: Source | None = None
+    area_kind: Kind | None = None
+
+    @property
+    def area_said(self) -> tuple[str, Kind]:
+        """Who says what the area is, and how it was come by."""
+        return self.area_source or self.source, self.area_kind or self.kind
+
+
+class ArithmeticCost(WithArea):
     """Energy of one operation in a format, and the area of the unit that does it."""
 
     operation: Literal["multiply", "add", "shift", "compare"]
@@ -121,7 +133,7 @@ class AreaLaw(_Law):
         return f"area law {self.operation} {self.numbers}"
 
 
-class RegisterCost(Entry):
+class RegisterCost(WithArea):
     """Writing and reading one bit of a register; `clock_share` of it is spent on its clock pin."""
 
     energy_pj_per_bit: Positive

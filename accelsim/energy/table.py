@@ -195,12 +195,13 @@ class EnergyTable(Strict):
             entry = self.register_bit
             if entry is None or entry.area_um2_per_bit is None:
                 self._unknown(f"area of: {part}", "register_bit.area_um2_per_bit")
-            source = f"{fmt.bits} bits of {entry.area_um2_per_bit:g} um2: {entry.source}"
-            return fmt.bits * entry.area_um2_per_bit, source, entry.kind
+            source, kind = entry.area_said
+            source = f"{fmt.bits} bits of {entry.area_um2_per_bit:g} um2: {source}"
+            return fmt.bits * entry.area_um2_per_bit, source, kind
         for given in self.arithmetic:
             known = (given.operation, given.format) == (operation, fmt.name)
             if known and given.area_um2 is not None:
-                return given.area_um2, given.source, given.kind
+                return given.area_um2, *given.area_said
         if operation == "compare":
             subtract = Arithmetic("add", FixedFormat(min(fmt.bits, 32)).name)
             um2, source, kind = self._logic_um2(subtract)

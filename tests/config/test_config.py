@@ -647,7 +647,7 @@ def test_a_workload_has_a_list_of_layers(tmp_path: Path, layers: str, said: str)
             "{operation: add, format",
             "{operation: sub, format",
             ":4: arithmetic[0].operation: got the string 'sub',"
-            " expected one of multiply, add, compare",
+            " expected one of multiply, add, shift, compare",
         ),
         (
             "capacity_bytes: 8192",

@@ -120,7 +120,7 @@ def test_wires_of_an_older_node_are_no_source_for_those_of_a_newer_one() -> None
     actions = [Arithmetic("hop", "e4m3fn"), Arithmetic("register", "e4m3fn")]
     hop, register, *_ = spreads(actions, load_energy_table("7nm"), tables)
     # 0.247 pF/mm against 0.2, which the table lists itself; 45 nm is not scaled for wires.
-    assert (hop.low, hop.high) == (1.0, pytest.approx(0.0303 / 0.0245))
+    assert (hop.low, hop.high) == pytest.approx((1.0, 0.0303 / 0.0245))
     assert len(hop.sources) == 1
     assert register.low < 0.5  # logic is
     at_45, *_ = spreads(actions, load_energy_table("45nm"), tables)
