@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from accelsim.energy.estimate import Kind
 from accelsim.machine import DramType
 from accelsim.numerics import FloatFormat
 from accelsim.numerics.formats import Format, parse_format
 
-# Bounds far outside any circuit keep every product of a cost and a count finite.
-Positive = Annotated[float, Field(gt=0.0, le=1e15, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0.0, le=1e15, allow_inf_nan=False)]
-Power = Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
+LEAST_LETTERS = 3
+# Outside any circuit: in pJ, from below the 3e-9 that erasing a bit takes at room temperature.
+Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)]
+Node = Annotated[float, Field(ge=0.1, le=1e5, allow_inf_nan=False)]
+Voltage = Annotated[float, Field(ge=0.01, le=100.0, allow_inf_nan=False)]
+Power = Annotated[float, Field(ge=0.01, le=10.0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Source = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Name = Annotated[str, Field(min_length=1, pattern=r"\S")]
 Widths = tuple[int, ...]
 
 
@@ -24,7 +27,16 @@ def _known(name: str) -> str:
     return parse_format(name).name
 
 
+def _says_who(source: str) -> str:
+    if sum(character.isalpha() for character in source) < LEAST_LETTERS:
+        raise ValueError(
+            f"got {source!r}, expected who says so, in words of {LEAST_LETTERS} letters or more"
+        )
+    return source
+
+
 FormatName = Annotated[str, AfterValidator(_known)]
+Source = Annotated[str, Field(min_length=1), AfterValidator(_says_who)]
 
 
 class Strict(BaseModel):
@@ -38,8 +50,8 @@ class Entry(Strict):
 
     source: Source
     kind: Kind
-    node_nm: Positive | None = None
-    voltage_v: Positive | None = None
+    node_nm: Node | None = None
+    voltage_v: Voltage | None = None
 
 
 class Alternative(Strict):
@@ -55,6 +67,18 @@ class WithArea(Entry):
     area_source: Source | None = None
     area_kind: Kind | None = None
 
+    @model_validator(mode="after")
+    def _of_an_area(self) -> WithArea:
+        for key in ("area_source", "area_kind"):
+            if getattr(self, key) is not None and self.area is None:
+                raise ValueError(f"{key} is given, and no area")
+        return self
+
+    @property
+    def area(self) -> float | None:
+        """The area that is given, if any."""
+        raise NotImplementedError
+
     @property
     def area_said(self) -> tuple[str, Kind]:
         """Who says what the area is, and how it was come by."""
@@ -68,6 +92,11 @@ class ArithmeticCost(WithArea):
     format: FormatName
     energy_pj: Positive
     area_um2: Positive | None = None
+
+    @property
+    def area(self) -> float | None:
+        """The area that is given, if any."""
+        return self.area_um2
 
     @property
     def key(self) -> str:
@@ -140,6 +169,11 @@ class RegisterCost(WithArea):
     area_um2_per_bit: Positive | None = None
     clock_share: Share = 0.0
 
+    @property
+    def area(self) -> float | None:
+        """The area that is given, if any."""
+        return self.area_um2_per_bit
+
 
 class ClockTree(Entry):
     """What the tree beyond the clock pins takes for each bit of a register that is written."""
@@ -164,7 +198,7 @@ class Wire(Entry):
 class SramCost(Entry):
     """Energy of reading or writing 64 bits of a memory on the chip."""
 
-    capacity_bytes: Annotated[int, Field(gt=0, le=2**50)]
+    capacity_bytes: Annotated[int, Field(ge=1, le=2**50)]
     energy_pj_per_64_bits: Positive
     alternatives: Annotated[list[Alternative], Field(default_factory=list)]
 

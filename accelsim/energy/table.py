@@ -17,12 +17,13 @@ from accelsim.energy.entries import (
     DramCost,
     Entry,
     Leakage,
-    Positive,
+    Name,
+    Node,
     RegisterCost,
-    Source,
     SramArea,
     SramCost,
     Strict,
+    Voltage,
     WidthLaw,
     Wire,
     no_wider,
@@ -42,9 +43,9 @@ Law = TypeVar("Law", WidthLaw, AreaLaw)
 class EnergyTable(Strict):
     """A set of costs for one technology. What is not given has no cost, and asking is an error."""
 
-    name: Source
-    node_nm: Positive
-    voltage_v: Positive | None = None
+    name: Name
+    node_nm: Node
+    voltage_v: Voltage | None = None
     arithmetic: Annotated[list[ArithmeticCost], Field(min_length=1)]
     width_laws: list[WidthLaw]
     area_laws: Annotated[list[AreaLaw], Field(default_factory=list)]
