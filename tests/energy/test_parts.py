@@ -254,8 +254,8 @@ def test_a_list_of_what_is_redone_later_is_a_memory_of_its_size() -> None:
     )
     assert run.area is not None
     parts = {part.name: part.value for part in run.area.parts}
-    assert parts["list"] == pytest.approx(longest * 8 * 8 * 0.692)
-    assert parts["queue"] == pytest.approx(32 * 8 * 8 * 0.692)
+    assert parts["list"] == pytest.approx(longest * 8 * 8 * 0.389)
+    assert parts["queue"] == pytest.approx(32 * 8 * 8 * 0.389)
     low = accelsim.run(machine, shipped("workloads", "digits-relu"), "uniform-low")
     assert low.area is not None
     assert {"list", "queue", "recompute"}.isdisjoint(part.name for part in low.area.parts)
@@ -266,7 +266,7 @@ def test_tables_of_functions_take_area_in_every_lane_of_the_vector_unit() -> Non
     vector = hardware.vector.model_copy(update={"functions": "table", "table_entries": 128})
     tabled = hardware.model_copy(update={"vector": vector})
     sizes = [area_um2(machine, needs(E4M3, LOW), table).value for machine in (hardware, tabled)]
-    assert sizes[1] - sizes[0] == pytest.approx(32 * 128 * 4 * 8 * 0.692)
+    assert sizes[1] - sizes[0] == pytest.approx(32 * 128 * 4 * 8 * 0.389)
 
 
 @pytest.mark.parametrize("name", MACHINES)

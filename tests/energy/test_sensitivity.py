@@ -103,10 +103,10 @@ def test_spreads_are_what_the_sources_say() -> None:
     assert (found["SRAM of 32768 B"].low, found["SRAM of 32768 B"].high) == (17 / 20, 1.0)
     assert found["SRAM of 100000 B"].low == 17 / 20  # the worse of its two neighbours
     assert found["DRAM lpddr4"].high == pytest.approx(2600 / 64 / 8)
-    # Leakage: Aladdin's other units for logic, a rule of thumb for memories, and neither for both.
+    # Leakage: Aladdin's other units for logic, kinds of cells for memories, and neither for both.
     logic, sram = found["leakage of logic"], found["leakage of SRAM"]
-    assert (logic.low, logic.high) == pytest.approx((8.6 / 12.2, 13.4 / 12.2))
-    assert (sram.low, sram.high) == pytest.approx((1.0, 118.5 / 12.2))
+    assert (logic.low, logic.high) == pytest.approx((0.354 / 12.2, 13.4 / 12.2))
+    assert (sram.low, sram.high) == pytest.approx((0.00765 / 12.2, 210.8 / 12.2))
     assert not set(logic.sources) & set(sram.sources)
     assert set(LEAKAGE.values()) == {"leakage of logic", "leakage of SRAM"}
     # At 7 nm there is Jouppi alone, and what scaling makes of Horowitz, which is less.
