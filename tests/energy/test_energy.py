@@ -106,6 +106,7 @@ CITED_UM2: dict[str, dict[Arithmetic, float]] = {
         Arithmetic("multiply", "fp16"): 1640,
         Arithmetic("add", "fp32"): 4184,
         Arithmetic("shift", "int32"): 250,
+        Arithmetic("compare", "fp32"): 137,  # an int32 subtraction
         Arithmetic("multiply", "fp32"): 7700,
     },
     "40nm": {
@@ -124,6 +125,69 @@ def table(**changes: object) -> EnergyTable:
     return EnergyTable.model_validate(load_energy_table("45nm").model_dump() | changes)
 
 
+# What other sources are cited with for the same, by table: as in the lists of alternatives.
+WHOLE_TPUV4I = 55.0 / 400e-6 / 1e3
+HOROWITZ_DRAM = [1300 / 64, 2600 / 64]
+CITED_OTHERS: dict[str, dict[str, list[float]]] = {
+    "45nm": {
+        "clock": [],
+        "wire": [0.345 * 0.9**2 / 4],
+        "sram 8192": [6.1],
+        "sram 32768": [17],
+        "sram 1048576": [94],
+        "dram ddr3": HOROWITZ_DRAM,
+        "dram lpddr4": HOROWITZ_DRAM,
+        "dram hbm2": [6.25],
+        "leakage logic": [
+            2.51e-5 / 71e-6, 0.0017 / 250e-6, 0.0024 / 278e-6, 0.08 / 6350e-6, 0.12 / 8970e-6
+        ],
+        "leakage sram": [
+            0.02496255 / 3.26283, (4.48677 + 15.9418) / 3.26309, (469.914 + 27.4239) / 3.16947,
+            82e-6 / 0.389e-6,
+        ],
+    },
+    "7nm": {
+        "clock": [],
+        "wire": [0.247 * 0.7**2 / 4],
+        "sram 8192": [1.6],
+        "sram 32768": [3.8],
+        "sram 1048576": [23.5],
+        "dram ddr3": HOROWITZ_DRAM,
+        "dram lpddr4": [350 / 64, HOROWITZ_DRAM[0]],
+        "dram hbm2": [250 / 64, 450 / 64, 3.97],
+        "leakage logic": [WHOLE_TPUV4I],
+        "leakage sram": [WHOLE_TPUV4I, 0.177, 8.61, 98.5],
+    },
+    "40nm": {
+        "clock": [],
+        "wire": [0.345 * 0.9**2 / 4],
+        "sram 8192": [10],
+        "sram 32768": [20],
+        "sram 1048576": [100],
+        "dram ddr3": HOROWITZ_DRAM,
+        "dram lpddr4": HOROWITZ_DRAM,
+        "dram hbm2": [3.97],
+        "leakage logic": [
+            2.51e-5 / 71e-6, 0.0017 / 250e-6, 0.0024 / 278e-6, 0.08 / 6350e-6, 0.12 / 8970e-6
+        ],
+        "leakage sram": [2.5678e-4 / 0.0262675, 9.23907e-4 / 0.09486],
+    },
+}  # fmt: skip
+# Stillmaker & Baas 2017, table of the energy's polynomials: a, b and c by node.
+CITED_POLYNOMIALS = """
+130 7.171 -6.709 2.904
+90 4.762 -4.781 2.092
+65 3.755 -4.398 1.975
+45 1.103 -.362 .2767
+32 .9559 -.7823 .471
+20 .373 -.1582 .04104
+16 .2958 -.1241 .03024
+14 .2363 -.09675 .02239
+10 .2068 -.09311 .02375
+7 .1776 -.09097 .02447
+"""
+
+
 def test_three_tables_come_with_it() -> None:
     assert energy_table_names() == sorted(TABLES)
 
@@ -138,6 +202,43 @@ def test_the_shipped_tables_hold_the_cited_figures(name: str) -> None:
         assert cost.node_nm
     for part, um2 in CITED_UM2.get(name, {}).items():
         assert shipped.area(part).area_um2 == pytest.approx(um2, rel=1e-12), part
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_other_sources_say_is_what_is_cited(name: str) -> None:
+    shipped = load_energy_table(name)
+    assert shipped.wire is not None
+    assert shipped.clock_tree is not None
+    lists = {"wire": shipped.wire.alternatives, "clock": shipped.clock_tree.alternatives}
+    lists |= {entry.key: entry.alternatives for entry in shipped.sram}
+    lists |= {entry.key: entry.alternatives for entry in shipped.dram}
+    lists |= {entry.key: entry.alternatives for entry in shipped.leakage}
+    found = {key: [other.value for other in others] for key, others in lists.items()}
+    assert {*found} == {*CITED_OTHERS[name]}
+    for key, values in CITED_OTHERS[name].items():
+        assert found[key] == pytest.approx(values, rel=5e-3), key
+
+
+def test_scaling_is_by_the_cited_polynomials() -> None:
+    rows = [line.split() for line in CITED_POLYNOMIALS.split("\n") if line]
+    cited = {int(node): tuple(map(float, values)) for node, *values in rows}
+    assert cited == POLYNOMIALS
+    # At a voltage that all of them know, a newer node never takes more than an older one.
+    energies = [logic_energy(node, 0.9) for node in cited]
+    assert energies == sorted(energies, reverse=True)
+
+
+def test_areas_at_7_nm_are_horowitz_s_shrunk_as_cells_of_memory_shrank() -> None:
+    old, new = load_energy_table("45nm"), load_energy_table("7nm")
+    shrunk = 0.027 / 0.346
+    assert len(old.area_laws) == len(new.area_laws)
+    for before, after in zip(old.area_laws, new.area_laws, strict=True):
+        assert (before.key, before.exponent) == (after.key, after.exponent)
+        expected = [value * shrunk for value in before.parameters]
+        assert after.parameters == pytest.approx(expected, rel=2e-3)
+    for part in CITED_UM2["45nm"]:
+        ratio = new.area(part).area_um2 / old.area(part).area_um2
+        assert ratio == pytest.approx(shrunk, rel=2e-3), part
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -386,8 +487,8 @@ CACTI_UM2_PER_BIT = 3.13089e3 * 1.04214e3 / 2**23
 CACTI_LEAKS = (0.0176539 + 0.00730865) / (3.13089 * 1.04214)
 LEAKS = 0.0531 / 4360e-6
 CITED_REST = {
-    # CACTI's 1 MB at 45 nm, low-standby-power cells at 300 K: 3.13089 mm x 1.04214 mm of which 76 %
-    # are cells, and what it leaks, 0.0176539 mW below threshold and 0.00730865 through gates; a cell
+    # CACTI: 1 MB at 45 nm, low-standby-power cells at 300 K: 3.13089 mm x 1.04214 mm, 76 % of it
+    # cells; it leaks 0.0176539 mW below threshold and 0.00730865 mW through gates. Or a cell
     # of 0.027 um2 (TSMC, 7 nm) against one of 0.346 (Intel, 45 nm); Aladdin's fp32 adder, 0.0531 mW
     # on 4360 um2, and its register, 0.00794 of 0.009 pJ at the clock pin.
     "40nm": (CACTI_UM2_PER_BIT, LEAKS, CACTI_LEAKS, 0.00794 / 0.009, 5.98),

@@ -294,6 +294,46 @@ def test_a_machine_that_can_recompute_pays_for_both_accumulators(name: str) -> N
         assert size(needs(E4M3, HIGH, HIGH)) == high  # shared, and counted once
 
 
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_area_of_an_array_is_that_of_what_its_pes_are_made_of(table: EnergyTable) -> None:
+    hardware = load_hardware(shipped("hwconfigs", "edge-16x16"))
+    found = {part.name: part for part in area_um2(hardware, needs(E4M3, LOW), table).parts}
+    assert table.register_bit is not None
+    bit = table.register_bit.area_um2_per_bit
+    assert bit is not None
+    # A multiplier, an adder, an accumulator of 8 bits, and two operands of 8 bits passing by.
+    units = [table.area(Arithmetic(what, "e4m3fn")).area_um2 for what in ("multiply", "add")]
+    pe = math.fsum([*units, 8 * bit, 2 * 8 * bit])
+    assert found["array"].value == pytest.approx(16 * 16 * pe, rel=1e-12)
+    held = {part.name: part.value for part in found["array"].parts}["operand registers e4m3fn"]
+    assert held == pytest.approx(16 * 16 * 2 * 8 * bit, rel=1e-12)
+
+
+@pytest.mark.parametrize("capacity_bytes", [64, 512, 4096, 2**20])
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_scratchpad_has_its_area_and_leaks(table: EnergyTable, capacity_bytes: int) -> None:
+    hardware = load_hardware(shipped("hwconfigs", "edge-16x16"))
+    pads = {
+        f"{key}": getattr(hardware.scratchpads, key).model_copy(
+            update={"capacity_bytes": capacity_bytes}
+        )
+        for key in "abc"
+    }
+    pads_of = hardware.scratchpads.model_copy(update=pads)
+    small = hardware.model_copy(update={"scratchpads": pads_of})
+    assert table.sram_area is not None
+    density = table.leakage_of("sram")
+    assert density is not None
+    um2 = capacity_bytes * 8 * table.sram_area.area_um2_per_bit
+    areas = {part.name: part.value for part in area_um2(small, needs(E4M3, LOW), table).parts}
+    leaks = {part.name: part.value for part in leakage_mw(small, needs(E4M3, LOW), table).parts}
+    for key in "abc":
+        assert areas[f"scratchpad_{key}"] == pytest.approx(um2, rel=1e-12)
+        assert leaks[f"scratchpad_{key}"] == pytest.approx(
+            um2 * 1e-6 * density.power_mw_per_mm2, rel=1e-12
+        )
+
+
 def test_every_quantity_of_a_machine_adds_area() -> None:
     hardware, table = load_hardware(shipped("hwconfigs", "mid-32x32")), load_energy_table("45nm")
     base = area_um2(hardware, needs(E4M3, LOW, HIGH), table).value
