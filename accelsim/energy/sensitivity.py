@@ -27,12 +27,17 @@ Terms = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Spread:
-    """A constant, and the factors on the table's own value within which its sources lie."""
+    """A constant, and the factors on the table's own value within which its sources lie.
+
+    `low_source` and `high_source` say who is at either end, which may be the table itself.
+    """
 
     constant: str
     low: float
     high: float
     sources: tuple[str, ...]
+    low_source: str = ""
+    high_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,14 +134,38 @@ def spreads(
     only has no spread: that does not make it certain.
     """
     logic = [like for other in others if (like := _comparable(other, table)) is not None]
-    named = {constant_of(action): _factors(action, table, logic) for action in actions}
+    named = {
+        constant_of(action): (table.cost(action).source, _factors(action, table, logic))
+        for action in actions
+    }
     for entry in table.leakage:
-        named[LEAKAGE[entry.part]] = _ratios(entry.power_mw_per_mm2, entry.alternatives)
+        ratios = _ratios(entry.power_mw_per_mm2, entry.alternatives)
+        named[LEAKAGE[entry.part]] = entry.source, ratios
+    return [_spread(constant, *said) for constant, said in named.items() if said[1]]
+
+
+def records(found: Iterable[Swing]) -> list[dict[str, object]]:
+    """Return the ends of spreads as records: what each does to a saving, and who says so."""
     return [
-        Spread(constant, *_range(found), tuple(source for _, source in found))
-        for constant, found in named.items()
-        if found
+        {
+            "constant": swing.spread.constant,
+            "lowest_factor": swing.spread.low,
+            "lowest_source": swing.spread.low_source,
+            "highest_factor": swing.spread.high,
+            "highest_source": swing.spread.high_source,
+            "saving_at_lowest": swing.at_low,
+            "saving_at_highest": swing.at_high,
+        }
+        for swing in found
     ]
+
+
+def _spread(constant: str, own: str, others: list[tuple[float, str]]) -> Spread:
+    """Return how far apart the sources of a constant are; among equals the table's own counts."""
+    said = [(1.0, f"the table itself: {own}"), *others]
+    low, high = (end(said, key=lambda one: one[0]) for end in (min, max))
+    sources = tuple(source for _, source in others)
+    return Spread(constant, low[0], high[0], sources, low[1], high[1])
 
 
 def _comparable(other: EnergyTable, table: EnergyTable) -> EnergyTable | None:
@@ -203,11 +232,6 @@ def _sram_entry(table: EnergyTable, capacity_bytes: int) -> tuple[float, list[Al
 
 def _ratios(own: float, alternatives: list[Alternative]) -> list[tuple[float, str]]:
     return [(other.value / own, other.source) for other in alternatives if own]
-
-
-def _range(found: list[tuple[float, str]]) -> tuple[float, float]:
-    factors = [factor for factor, _ in found]
-    return min(1.0, *factors), max(1.0, *factors)
 
 
 def _share(ours: float, theirs: float) -> float:

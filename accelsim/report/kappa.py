@@ -6,16 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from accelsim.energy import EnergyTable
+from accelsim.energy.sensitivity import records
 from accelsim.machine import Arithmetic
 from accelsim.policies import Selective
 from accelsim.report import kappa_figures
 from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
 from accelsim.report.page import Column, Figure, Section, Table
-from accelsim.report.robustness import robustness, side_by_side, spent, survival
+from accelsim.report.robustness import robustness, side_by_side, spent, strongest, survival
 from accelsim.report.runs import KeptRun
+from accelsim.report.spread_table import spread_table
 from accelsim.study.table import to_csv
 
 TITLE = "Does selective recomputation pay on these machines?"
+SPREADS = "spreads.csv"
 WORKED_TAU = 8.0
 AREAS = {"add", "multiply", "shift", "compare", "register"}
 """Actions that are done by a part that only they need."""
@@ -163,9 +166,22 @@ def _tables(demo: Demo) -> list[Section]:
             "Between the sources of each constant",
             paragraphs=(each, *(why if gone else ())),
             findings=tuple(robustness(demo, case).sentence() for case in cases),
-            figures=(Figure(caption, kappa_figures.tornado(demo), "counts.csv"),),
+            figures=(Figure(caption, kappa_figures.tornado(demo), SPREADS),),
+            tables=tuple(_ends_table(demo, case) for case in cases),
         ),
     ]
+
+
+def _ends_table(demo: Demo, case: Case) -> Table:
+    """Return who stands at either end of the bars of a tornado figure."""
+    found = robustness(demo, case)
+    return spread_table(
+        f"{case.workload} on {case.hardware}",
+        found.table.name,
+        str(case.best_with_leakage.policy),
+        strongest(found, kappa_figures.BARS),
+        SPREADS,
+    )
 
 
 def _worked(demo: Demo) -> KeptRun:
@@ -242,7 +258,20 @@ def kappa_files(demo: Demo) -> dict[str, str]:
         for line in run.energy_lines
     ]
     sources = [row for table in demo.known_tables for row in _sources(table, runs)]
-    files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources}
+    known = {table.name for table in demo.known_tables}
+    spreads = [
+        {
+            "hardware": case.hardware,
+            "workload": case.workload,
+            "policy": str(case.best_with_leakage.policy),
+            "energy_table": case.table.name,
+            **one,
+        }
+        for case in demo.cases
+        if case.table.name in known
+        for one in records(robustness(demo, case).swings)
+    ]
+    files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources, SPREADS: spreads}
     return {name: to_csv(rows) for name, rows in files.items()}
 
 

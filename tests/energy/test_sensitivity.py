@@ -16,6 +16,7 @@ from accelsim.energy.sensitivity import (
     Spread,
     energy_pj,
     interval,
+    records,
     saving,
     spreads,
     swings,
@@ -100,6 +101,8 @@ def test_spreads_are_what_the_sources_say() -> None:
     assert found["add fp32"].low == 1.0
     assert found["add fp32"].high == pytest.approx(16.7 / 0.9)
     assert found["add fp32"].sources[0].startswith("40nm: Aladdin, ISCA 2014")
+    assert found["add fp32"].high_source == found["add fp32"].sources[0]
+    assert found["add fp32"].low_source == ("the table itself: Horowitz, ISSCC 2014: fp32 add")
     assert (found["SRAM of 32768 B"].low, found["SRAM of 32768 B"].high) == (17 / 20, 1.0)
     assert found["SRAM of 100000 B"].low == 17 / 20  # the worse of its two neighbours
     assert found["DRAM lpddr4"].high == pytest.approx(2600 / 64 / 8)
@@ -113,6 +116,34 @@ def test_spreads_are_what_the_sources_say() -> None:
     at_7 = {s.constant: s for s in spreads(ACTIONS, load_energy_table("7nm"), tables)}
     assert at_7["add fp32"].high == 1.0
     assert at_7["add fp32"].low == pytest.approx(0.9 * 0.1025 / 0.38, rel=0.01)
+
+
+def test_both_ends_of_a_spread_say_who_is_there() -> None:
+    tables = [load_energy_table(name) for name in energy_table_names()]
+    for table in tables:
+        for spread in spreads(ACTIONS, table, tables):
+            ends = {spread.low: spread.low_source, spread.high: spread.high_source}
+            for factor, source in ends.items():
+                own = source.startswith("the table itself: ")
+                assert own == (factor == 1.0)
+                assert own or source in spread.sources
+    at_7 = {s.constant: s for s in spreads(ACTIONS, tables[-1], tables)}
+    assert at_7["DRAM lpddr4"].low_source.endswith("GDDR6, 350 pJ for 64 bits")
+    assert at_7["DRAM lpddr4"].high_source.endswith("DRAM, 1300 pJ for 64 bits")
+
+
+def test_the_ends_of_spreads_are_written_with_what_they_do() -> None:
+    ours, theirs = {"a": 1.0, "b": 5.0}, {"a": 1.0, "b": 10.0}
+    found = records(
+        swings(ours, theirs, [Spread("b", 0.5, 2.0, ("x",), "x", "the table itself: y")])
+    )
+    assert found == [
+        {
+            "constant": "b", "lowest_factor": 0.5, "lowest_source": "x",
+            "highest_factor": 2.0, "highest_source": "the table itself: y",
+            "saving_at_lowest": 1.0 - 3.5 / 6.0, "saving_at_highest": 1.0 - 11.0 / 21.0,
+        }
+    ]  # fmt: skip
 
 
 def test_wires_of_an_older_node_are_no_source_for_those_of_a_newer_one() -> None:
