@@ -126,6 +126,16 @@ class KeptRun:
         found = {cause: self.row[f"{cause}_nj"] for cause in CAUSES}
         return {cause: nj * 1e3 for cause, nj in found.items() if nj is not None}
 
+    @property
+    def charged_pj(self) -> float:
+        """What runs are compared by: energy with what leaks, or without where that is not known."""
+        return self.energy_pj if self.total_energy_pj is None else self.total_energy_pj
+
+    @property
+    def charged_per_inference_pj(self) -> float:
+        """The same divided by the number of samples."""
+        return self.charged_pj / self.samples
+
     @cached_property
     def energy_lines(self) -> tuple[EnergyLine, ...]:
         """Counts times costs; they sum to `energy_pj`."""
