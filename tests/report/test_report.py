@@ -296,6 +296,31 @@ def test_who_is_at_the_ends_of_a_spread_stands_beside_the_tornado(demo: Demo, fo
             assert markdown(swing.spread.high_source) in text
 
 
+def test_where_the_energy_goes_is_drawn_for_every_pair_of_network_and_table(
+    demo: Demo, folder: Path
+) -> None:
+    pairs = len(demo.workloads) * len(demo.tables)
+    assert pairs == 6
+    for by in ("component", "cause"):
+        drawn = {path.stem for path in (folder / "figures").glob(f"energy-*-{by}.svg")}
+        assert drawn == {f"energy-{number}-{by}" for number in range(1, pairs + 1)}
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    section = text.partition("Where the energy goes")[2].partition("\n## ")[0]
+    assert "Figures are of the first" not in section
+
+
+def test_energy_times_delay_is_of_the_whole_test_set_as_its_caption_says(
+    demo: Demo, folder: Path
+) -> None:
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "all of its energy in pJ, leakage included, times all of its time in s" in text
+    for case in demo.cases:
+        for run in (case.high, case.best_selective):
+            product = run.row["energy_delay_product_pj_s"]
+            assert product == pytest.approx(run.charged_pj * run.latency_s, rel=1e-12)
+            assert f" {product:.4g} |" in text
+
+
 def test_every_number_of_the_counts_has_its_source(folder: Path) -> None:
     for row in rows(folder / "counts.csv"):
         assert row["source"]
