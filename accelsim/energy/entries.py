@@ -11,6 +11,7 @@ from accelsim.machine import DramType
 from accelsim.numerics import FloatFormat
 from accelsim.numerics.formats import Format, parse_format
 
+ONLY_FIXED = "a shift is into fixed point, additions of floating point contain their own"
 LEAST_LETTERS = 3
 # Outside any circuit: in pJ, from below the 3e-9 that erasing a bit takes at room temperature.
 Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
@@ -93,6 +94,12 @@ class ArithmeticCost(WithArea):
     energy_pj: Positive
     area_um2: Positive | None = None
 
+    @model_validator(mode="after")
+    def _shifts_into_fixed_point(self) -> ArithmeticCost:
+        if self.operation == "shift" and isinstance(parse_format(self.format), FloatFormat):
+            raise ValueError(f"{ONLY_FIXED}, and {self.format} is none")
+        return self
+
     @property
     def area(self) -> float | None:
         """The area that is given, if any."""
@@ -108,6 +115,12 @@ class _Law(Entry):
     operation: Literal["multiply", "add", "shift"]
     numbers: Literal["float", "fixed"] = "float"
     exponent: Power
+
+    @model_validator(mode="after")
+    def _shifts_into_fixed_point(self) -> _Law:
+        if self.operation == "shift" and self.numbers == "float":
+            raise ValueError(f"{ONLY_FIXED}: numbers is fixed for it")
+        return self
 
     def at(self, fmt: Format) -> tuple[float, str]:
         """Return the law's value for a format of its kind of numbers, and how it came about."""

@@ -109,6 +109,23 @@ def test_a_source_that_names_nobody_does_not_load(folder: Path, source: str) -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("operation: shift, format: int32", "operation: shift, format: fp16", "and fp16 is none"),
+        ("operation: shift, numbers: fixed, coefficient_pj", "operation: shift, coefficient_pj",
+         "numbers is fixed for it"),
+    ],
+)  # fmt: skip
+def test_there_is_no_shift_into_floating_point(folder: Path, old: str, new: str, said: str) -> None:
+    assert OWN.count(old) == 1
+    (folder / "tables/own.yaml").write_text(OWN.replace(old, new), encoding="utf-8")
+    line = next(n for n, text in enumerate(OWN.splitlines(), 1) if old in text)
+    (found,) = problems(folder / "h.yaml")
+    assert found.startswith(f"tables/own.yaml:{line}: ")
+    assert found.endswith(said)
+
+
 def test_an_area_s_source_needs_an_area(folder: Path) -> None:
     (folder / "tables/own.yaml").write_text(
         OWN.replace("format: int8, energy_pj: 0.03", "area_kind: scaled, format: int8,"
