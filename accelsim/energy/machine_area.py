@@ -24,7 +24,7 @@ from accelsim.energy.parts import (
     times,
     whole,
 )
-from accelsim.machine import Arithmetic, Hardware, Lanes, Sram
+from accelsim.machine import Arithmetic, Hardware, Lanes, Sram, needs_shift
 from accelsim.machine.redo import ENTRY_BYTES
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.numerics.formats import Format
@@ -45,7 +45,8 @@ OPERATIONS: dict[str, Literal["compare", "multiply", "add"]] = {
 class Needs:
     """What the layers of a policy need of a machine: formats, each once, and detectors.
 
-    A list of what is to be redone at the end of a layer holds `list_bytes`.
+    A list of what is to be redone at the end of a layer holds `list_bytes`. In `of_sums`, sums of
+    fixed point are added up and nothing else: they need no shifter.
     """
 
     operands: tuple[Format, ...]
@@ -53,6 +54,7 @@ class Needs:
     again: tuple[Format, ...] = ()
     detectors: tuple[Detector, ...] = ()
     list_bytes: int = 0
+    of_sums: tuple[Format, ...] = ()
 
     @classmethod
     def of(cls, layers: Iterable[LayerTrace], list_bytes: int = 0) -> Needs:
@@ -66,6 +68,12 @@ class Needs:
             again=_once(fmt for acc in again if acc is not None for fmt in _formats(acc)),
             detectors=tuple(dict.fromkeys(detectors)),
             list_bytes=list_bytes,
+            of_sums=_of_sums(
+                acc
+                for layer in kept
+                for acc in (layer.accumulator, layer.recompute_accumulator)
+                if acc is not None
+            ),
         )
 
     @property
@@ -91,6 +99,7 @@ def needs(
         _once(_formats(low)),
         _once(_formats(high)) if high else (),
         (detector,) if detector else (),
+        of_sums=_of_sums([low, high] if high else [low]),
     )
 
 
@@ -177,7 +186,7 @@ def _pe(measure: Measure, needed: Needs, formats: tuple[Format, ...]) -> Item:
     parts: list[Item] = []
     for operands in needed.operands:
         held = times(2, register(measure, operands), f"operand registers {operands}")
-        parts += [*mac(measure, operands, formats).parts, held]
+        parts += [*mac(measure, operands, formats, needed.of_sums).parts, held]
     return whole("PE", {part.name: part for part in parts}.values())
 
 
@@ -229,6 +238,20 @@ def _vector_lane(measure: Measure) -> Item:
 
 def _formats(accumulator: Accumulator) -> tuple[Format, ...]:
     return tuple(fmt for fmt in (accumulator.format, accumulator.outer) if fmt is not None)
+
+
+def _of_sums(accumulators: Iterable[Accumulator]) -> tuple[Format, ...]:
+    """Return the outer formats that no product ever goes to, nor any sum of floating point: those
+    of chunks of fixed point. What is too large for a narrow sum that spills goes to the wide one.
+    """
+    kept = tuple(accumulators)
+    chunked = {
+        acc.outer for acc in kept
+        if acc.chunk is not None and not needs_shift(acc.format, acc.outer_format)
+    }  # fmt: skip
+    entered = {acc.format for acc in kept}
+    entered |= {acc.outer_format for acc in kept if acc.outer not in chunked}
+    return _once(acc.outer for acc in kept if acc.outer in chunked - entered)
 
 
 def _once(formats: Iterable[Format | None]) -> tuple[Format, ...]:

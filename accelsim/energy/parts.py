@@ -112,15 +112,21 @@ def operation(measure: Measure, action: Arithmetic) -> Item:
     return whole(item.name, parts, item.source, item.kind)
 
 
-def mac(measure: Measure, operands: Format, accumulators: Iterable[Format]) -> Item:
+def mac(
+    measure: Measure,
+    operands: Format,
+    accumulators: Iterable[Format],
+    of_sums: Iterable[Format] = (),
+) -> Item:
     """Return a multiply-accumulate: a multiplier, and an adder and a register for every format that
-    it accumulates in, with a shifter where products of floating point go into fixed point. Formats
-    given twice are shared.
+    it accumulates in, with a shifter where products of floating point go into fixed point, but for
+    formats that are of sums alone. Formats given twice are shared.
     """
+    without = set(of_sums)
     kept = list(dict.fromkeys(accumulators))
     parts = [operation(measure, Arithmetic("multiply", operands.name))]
     for fmt in kept:
-        if needs_shift(operands, fmt):
+        if needs_shift(operands, fmt) and fmt not in without:
             parts.append(operation(measure, Arithmetic("shift", fmt.name)))
         parts.append(operation(measure, Arithmetic("add", fmt.name)))
         parts.append(register(measure, fmt))

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -309,6 +310,30 @@ def test_the_area_of_an_array_is_that_of_what_its_pes_are_made_of(table: EnergyT
     assert held == pytest.approx(16 * 16 * 2 * 8 * bit, rel=1e-12)
 
 
+def test_a_shifter_stands_where_something_is_shifted_and_nowhere_else() -> None:
+    hardware, table = load_hardware(shipped("hwconfigs", "edge-16x16")), load_energy_table("45nm")
+    narrow, wide = FixedFormat.parse("fixed10.7"), FixedFormat.parse("fixed24.7")
+    saturating: dict[str, Any] = {"overflow": "saturate"}
+
+    def shifters(low: Accumulator, high: Accumulator | None = None) -> set[str]:
+        needed = needs(E4M3, low, high)
+        found = {item.name for item in all_items(area_um2(hardware, needed, table))}
+        return {name.split()[1] for name in found if name.startswith("shift ")}
+
+    chunked = Accumulator(narrow, chunk=4, outer=wide, **saturating)
+    assert shifters(chunked) == {"fixed10.7"}  # its chunks go on over wires
+    assert shifters(Accumulator(E4M3, chunk=4, outer=wide, **saturating)) == {"fixed24.7"}
+    assert shifters(Accumulator(narrow, order="spill", outer=FP32, **saturating)) == {"fixed10.7"}
+    # What is too large for the narrow sum goes to the wide one by itself.
+    spilling = Accumulator(narrow, order="spill", outer=wide, **saturating)
+    assert shifters(spilling) == {"fixed10.7", "fixed24.7"}
+    assert shifters(chunked, Accumulator(wide, **saturating)) == {"fixed10.7", "fixed24.7"}
+    assert shifters(LOW, HIGH) == set()
+    layer = LayerTrace("a", 1, 1, 1, E4M3, FP16, chunked)
+    assert Needs.of([layer]) == needs(E4M3, chunked)
+    assert Needs.of([layer]).of_sums == (wide,)
+
+
 @pytest.mark.parametrize("capacity_bytes", [64, 512, 4096, 2**20])
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_scratchpad_has_its_area_and_leaks(table: EnergyTable, capacity_bytes: int) -> None:
@@ -440,6 +465,22 @@ def test_shifters_grow_as_their_multiplexers_do(table: EnergyTable) -> None:
             by_stages = at_32 * bits * math.log2(bits) / (32 * 5)
             rel = 0.04 if bits == 16 else 1e-4
             assert law.at(FixedFormat(bits))[0] == pytest.approx(by_stages, rel=rel)
+
+
+def test_the_docs_say_what_a_sum_in_fixed_point_takes() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "energy.md"
+    said = " ".join(docs.read_text(encoding="utf-8").split())
+    fixed = FixedFormat.parse("fixed10.7")
+    names = ("add", "shift", "register")
+    old, aladdin = load_energy_table("45nm"), load_energy_table("40nm")
+    add, shift, register = (old.cost(Arithmetic(n, fixed.name)).energy_pj for n in names)  # type: ignore[arg-type]
+    floating = math.fsum(old.cost(Arithmetic(n, "e4m3fn")).energy_pj for n in ("add", "register"))
+    assert f"would take {add + register:.2f} pJ for a term at 45 nm" in said
+    assert f"where it takes {add + shift + register:.2f}, register and all" in said
+    assert f"e4m3 takes {floating:.2f}." in said
+    whole = math.fsum(aladdin.cost(Arithmetic(n, fixed.name)).energy_pj for n in ("add", "shift"))
+    addition = aladdin.cost(Arithmetic("add", "e4m3fn")).energy_pj
+    assert f"of `fixed10.7` take {whole:.2f} pJ, e4m3's addition {addition:.1f}," in said
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
