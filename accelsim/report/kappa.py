@@ -24,7 +24,8 @@ AREAS = {"add", "multiply", "shift", "compare", "register"}
 """Actions that are done by a part that only they need."""
 LEFT_OUT = (
     "Requantisation, control and the clock of what stands idle are not charged, nor are wires but"
-    " those from PE to PE. Activation functions take energy and no time.",
+    " those from PE to PE. Control would grow with what redoing reads and with its time, so that"
+    " this favours recomputation. Activation functions take energy and no time.",
     "What leaks in the time of a run is in the energies above. Its density is known for logic at"
     " 40 nm and for memories of known cells; elsewhere that of logic is taken. The sections that"
     " every study has, on the best points, fronts and what matters, have energy without it.",

@@ -350,6 +350,7 @@ def test_what_a_table_does_not_know_is_refused() -> None:
     for action, said in (
         (Arithmetic("add", "e4m3fn"), "cost for: add e4m3fn; width_laws would give it"),
         (Arithmetic("compare", "fp16"), "cost for: compare fp16; arithmetic would give it"),
+        (Arithmetic("shift", "fixed9.3"), "cost for: shift fixed9.3; width_laws would give it"),
         (Arithmetic("register", "fp32"), "cost for: register fp32; register_bit would give it"),
         (Arithmetic("operand", "fp32"), "cost for: register fp32; register_bit would give it"),
         (Arithmetic("clock", "fp32"), "cost for: clock fp32; clock_tree would give it"),
@@ -360,6 +361,7 @@ def test_what_a_table_does_not_know_is_refused() -> None:
         assert str(caught.value) == f"energy table 45nm has no {said}"
     for part, said in (
         (Arithmetic("add", "e4m3fn"), "area of: add e4m3fn; area_laws would give it"),
+        (Arithmetic("shift", "fixed9.3"), "area of: shift fixed9.3; area_laws would give it"),
         (Arithmetic("register", "fp32"),
          "area of: register fp32; register_bit.area_um2_per_bit would give it"),
         (Arithmetic("add", "fp32"), "leakage of logic; leakage would give it"),

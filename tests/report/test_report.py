@@ -16,12 +16,14 @@ import pytest
 import accelsim
 from accelsim.config import load_study, shipped
 from accelsim.demo import FILE, run_demo, tables_of
+from accelsim.errors import AccelsimError
 from accelsim.machine import parse_action
 from accelsim.policies import Selective
 from accelsim.report import write_report
 from accelsim.report.findings import Case, Demo, demo_of
 from accelsim.report.page import markdown
 from accelsim.report.robustness import robustness, side_by_side, strongest, survival
+from accelsim.report.runs import leakage_by_part_pj
 from accelsim.study import Study, in_this_process, pareto_front
 
 TABLES = ("45nm", "7nm", "40nm")
@@ -136,6 +138,17 @@ def test_a_kept_run_is_the_run(demo: Demo) -> None:
     assert kept.total_energy_pj == pytest.approx(run.total_energy_pj, rel=1e-12)
     for line in run.energy_lines:
         assert parse_action(str(line.action)) == line.action
+
+
+def test_a_run_kept_before_leakage_was_told_apart_is_refused_by_name() -> None:
+    old = {"workload": "w", "hardware": "m", "policy": "uniform-low", "leakage_pj": 1.0}
+    with pytest.raises(AccelsimError) as caught:
+        leakage_by_part_pj(old)
+    assert str(caught.value) == (
+        "w on m, uniform-low: was kept by a version that did not tell what logic leaks from what"
+        " memories do; run the study again"
+    )
+    assert leakage_by_part_pj(old | {"leakage_by_part_pj": None}) == {}
 
 
 @pytest.mark.parametrize("text", ["", "add", "read", "hurl fp16", "read x B SRAM"])
