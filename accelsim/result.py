@@ -14,12 +14,14 @@ from accelsim.energy import (
     EnergyLine,
     Estimator,
     Item,
+    LeakingPart,
     Needs,
     adding_up,
     area_um2,
     by_cause,
     by_component,
     charge,
+    leakage_by_part_mw,
     leakage_mw,
     leakage_pj,
     total_pj,
@@ -231,6 +233,15 @@ class Run:
         """What leaks in the time of all layers; None if the table does not say."""
         return None if self.leakage is None else leakage_pj(self.leakage.value, self.latency_s)
 
+    @cached_property
+    def leakage_by_part_pj(self) -> dict[LeakingPart, float] | None:
+        """What logic and memories leak of that; they add up to it exactly."""
+        if self.leakage_pj is None:
+            return None
+        found = leakage_by_part_mw(self.hardware, self.needs, self.energy_table)
+        parts = {part: leakage_pj(mw, self.latency_s) for part, mw in found.items()}
+        return adding_up(parts, self.leakage_pj)
+
     @property
     def total_energy_pj(self) -> float | None:
         """Energy of all actions, and leakage; None if that is not known."""
@@ -332,6 +343,7 @@ class Run:
             "energy_pj": self.energy_pj,
             "energy_per_inference_pj": self.energy_per_inference_pj,
             "leakage_pj": self.leakage_pj,
+            "leakage_by_part_pj": self.leakage_by_part_pj,
             "total_energy_pj": self.total_energy_pj,
             "energy_delay_product_pj_s": self.energy_delay_product_pj_s,
             "energy_by_component_pj": self.energy_by_component_pj,

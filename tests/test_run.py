@@ -194,6 +194,8 @@ def test_a_policy_that_recomputes_needs_a_larger_machine(machine: str) -> None:
         assert result.area is not None
         assert result.leakage is not None
         assert result.leakage_pj == result.leakage.value * result.latency_s * 1e9
+        kept = result.as_dict()
+        assert sum(kept["leakage_by_part_pj"].values()) == kept["leakage_pj"] == result.leakage_pj
         row = result.as_row()
         assert row["area_um2"] == result.area.value
         assert result.area.value == math.fsum(part.value for part in result.area.parts)
@@ -214,6 +216,7 @@ def test_a_table_without_areas_leaves_leakage_unknown_and_not_zero() -> None:
     row = result.as_row()
     assert (row["leakage_nj"], row["area_um2"], row["energy_delay_product_pj_s"]) == (None,) * 3
     assert result.as_dict()["area_um2"] is None
+    assert result.as_dict()["leakage_by_part_pj"] is None
 
 
 def test_the_keys_of_the_report_add_up() -> None:

@@ -14,7 +14,7 @@ import click
 
 import accelsim
 from accelsim.cli import INTERRUPTED, INTERRUPTED_STATUS
-from accelsim.cli.cost import as_dict, laws, of_format, of_machine
+from accelsim.cli.cost import NUMERATORS, as_dict, laws, needed, of_format, of_machine
 from accelsim.cli.cost import text as cost_text
 from accelsim.cli.tables import layers_csv, run_table
 from accelsim.config import (
@@ -154,6 +154,13 @@ def run(
 @click.option(
     "--operands", default="e4m3fn", show_default=True, help="Of HARDWARE: what is multiplied."
 )
+@click.option(
+    "--numerator",
+    type=click.Choice(NUMERATORS),
+    default="exact",
+    show_default=True,
+    help="Of HARDWARE: how κ estimates what an output's error is bounded by, to find what to redo.",
+)
 @click.option("--energy-table", help="A shipped table or a file (45nm, or the hardware's).")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the trees here.")
 def cost(
@@ -161,6 +168,7 @@ def cost(
     accumulator: str | None,
     recompute: str,
     operands: str,
+    numerator: str,
     energy_table: str | None,
     json_path: Path | None,
 ) -> None:
@@ -175,8 +183,9 @@ def cost(
         table = load_energy_table(energy_table or hardware.energy_table)
         first = _format("accumulator", accumulator or "e4m3fn")
         again = None if recompute == "none" else _format("recompute", recompute)
-        sections = of_machine(hardware, _format("operands", operands), first, again, table)
-        redone = "" if again is None else f", redone in {again}"
+        need = needed(_format("operands", operands), first, again, numerator)
+        sections = of_machine(hardware, need, table)
+        redone = "" if again is None else f", redone in {again} by κ ({numerator} numerator)"
         title = f"{hardware.name} under {table.name}: accumulated in {first}{redone}"
     if json_path is not None:
         read = [] if fmt is not None else hardware_files(target)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from accelsim.energy import EnergyTable, Item, area_um2, leakage_mw, needs
+from accelsim.energy import EnergyTable, Item, Needs, area_um2, leakage_mw, needs
 from accelsim.energy.laws import residuals
 from accelsim.energy.parts import (
     access,
@@ -22,17 +22,23 @@ from accelsim.energy.parts import (
     times,
     whole,
 )
+from accelsim.energy.redoing import redoing
 from accelsim.machine import Arithmetic, DramAccess, Hardware, Sram
 from accelsim.machine.hardware import FUNCTION_BYTES
 from accelsim.networks import BY_TABLE, FUNCTIONS
+from accelsim.networks.vector import NORMALIZATION, SOFTMAX, SOFTMAX_BY_TABLE, Operations
 from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
 from accelsim.numerics.formats import Format
+from accelsim.policies import Selective, parse_policy
+from accelsim.policies.base import LayerView
+from accelsim.policies.numerators import Numerator
 
 DIGITS = 4
 WORD_BITS = 64
 POLYNOMIAL_DEGREE = 3
 TABLE_ENTRIES = 256
 FP32 = FloatFormat.parse("fp32")
+NUMERATORS: tuple[str, ...] = get_args(Numerator)
 
 
 class Section(NamedTuple):
@@ -61,21 +67,14 @@ def of_format(operands: Format, accumulator: Format, table: EnergyTable) -> list
     ]
 
 
-def of_machine(
-    hardware: Hardware,
-    operands: Format,
-    first: Format,
-    again: Format | None,
-    table: EnergyTable,
-) -> list[Section]:
-    """Return what a machine occupies and leaks, and what its MACs and accesses cost."""
-    low = _accumulator(first)
-    needed = needs(operands, low, None if again is None else _accumulator(again))
+def of_machine(hardware: Hardware, needed: Needs, table: EnergyTable) -> list[Section]:
+    """Return what a machine occupies and leaks, and what its MACs and accesses cost; of one that
+    redoes outputs, also what it takes to find and to keep them.
+    """
     pj = energy(table)
     macs = [
-        clocked(step(pj, operands, fmt, hardware.array.dataflow), table)
-        for fmt in (first, again)
-        if fmt is not None
+        clocked(step(pj, needed.operands[0], fmt, hardware.array.dataflow), table)
+        for fmt in (*needed.first, *needed.again)
     ]
     all_busy = times(hardware.array.macs_per_cycle, macs[0], "a cycle with every PE busy")
     pads = hardware.scratchpads
@@ -86,6 +85,7 @@ def of_machine(
         Section("area", "um2", [area_um2(hardware, needed, table)]),
         Section("leakage, while it is on", "mW", [leakage_mw(hardware, needed, table)]),
         Section("energy of a MAC", "pJ", [*macs, all_busy]),
+        *(Section(*found) for found in redoing(hardware, needed, table)),
         Section("energy of a function of one value", "pJ", _functions(hardware, table)),
         Section("energy of an access", "pJ", [*(access(table, s, WORD_BITS) for s in sizes), dram]),
     ]
@@ -96,7 +96,11 @@ def _functions(hardware: Hardware, table: EnergyTable) -> list[Item]:
     vector = hardware.vector
     pj = energy(table)
     found = []
-    for name, done in (BY_TABLE if vector.tables else FUNCTIONS).items():
+    done_by = BY_TABLE if vector.tables else FUNCTIONS
+    functions: dict[str, Operations] = {str(name): done for name, done in done_by.items()}
+    functions["element of a softmax"] = SOFTMAX_BY_TABLE if vector.tables else SOFTMAX
+    functions["element of a normalization"] = NORMALIZATION
+    for name, done in functions.items():
         operations = (("add", done.add), ("multiply", done.multiply), ("compare", done.compare))
         parts = [
             times(number, pj(Arithmetic(what, FP32.name)))  # type: ignore[arg-type]
@@ -106,6 +110,18 @@ def _functions(hardware: Hardware, table: EnergyTable) -> list[Item]:
         read = Item("read of a table", byte.energy_pj * FUNCTION_BYTES, byte.source, byte.kind)
         found.append(whole(name, [*parts, times(done.lookup, read)]))
     return found
+
+
+def needed(operands: Format, first: Format, again: Format | None, numerator: str) -> Needs:
+    """Return what a machine needs to accumulate in `first`, and to redo in `again` what κ finds."""
+    low = _accumulator(first)
+    if again is None:
+        return needs(operands, low)
+    # The rule is for floating point; all that its low format decides is that of the last numerator.
+    low_format = f",low={first}" if isinstance(first, FloatFormat) or numerator == "low" else ""
+    rule = parse_policy(f"{Selective.name}:numerator={numerator}{low_format}")
+    assert isinstance(rule, Selective)
+    return needs(operands, low, _accumulator(again), rule.detector(LayerView(0, 1, 1, 1)))
 
 
 def text(title: str, sections: Iterable[Section]) -> str:

@@ -102,8 +102,10 @@ class Document:
             value = value[part]
         return value
 
-    def given(self, location: Location) -> str:
-        """Describe the value at `location` as it was written, for `got …`."""
+    def given(self, location: Location, *, hint: bool = True) -> str:
+        """Describe the value at `location` as it was written, for `got …`; with a `hint`, say how
+        to write a number that YAML takes for a string.
+        """
         value = self.at(location)
         text = self.texts.get(location)
         if isinstance(value, dict):
@@ -113,13 +115,20 @@ class Document:
         if value is None:
             return "nothing"
         if isinstance(value, str):
-            if _NUMBER_AS_TEXT.fullmatch(value) and math.isfinite(number := float(value)):
-                plain = f"{number:.0f}" if number.is_integer() and number < 1e16 else f"{number!r}"
-                return f"{shown(value)} (a string in YAML; for the number write {plain})"
+            if hint and number_as_text(value) and math.isfinite(number := float(value)):
+                return f"{shown(value)} (a string in YAML; for the number write {_plain(number)})"
             return f"the string {shown(value)}"
         if isinstance(value, bool) and text is not None and text.lower() in _YAML_BOOLEANS:
             return f"the boolean {text} (quote it if it is a name)"
         return _bare(str(value) if text is None else text)
+
+
+def _plain(number: float) -> str:
+    """Return a number as YAML 1.1 reads it: an exponent needs a point before it, and a sign."""
+    if number.is_integer() and abs(number) < 1e16:
+        return f"{number:.0f}"
+    digits, exponent, power = repr(number).partition("e")
+    return digits + (".0" if exponent and "." not in digits else "") + exponent + power
 
 
 def number_as_text(value: str) -> bool:

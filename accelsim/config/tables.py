@@ -12,8 +12,9 @@ from pydantic import Field
 from accelsim.config.document import Document, read_document
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.energy import EnergyTable, scale_logic
-from accelsim.energy.entries import Positive, Source
+from accelsim.energy.entries import Name, Node, Voltage
 from accelsim.errors import AccelsimError, InputError
+from accelsim.numerics.formats import parse_format
 from accelsim.schema import Strict
 
 KEY = "energy_table"
@@ -33,14 +34,14 @@ class Scaled(Strict):
     """Which table's logic is scaled to which node, and to which voltage (its own if not given)."""
 
     from_table: Annotated[str, Field(alias="from", min_length=1)]
-    to_node_nm: Positive
-    to_voltage_v: Positive | None = None
+    to_node_nm: Node
+    to_voltage_v: Voltage | None = None
 
 
 class ScaledTable(Strict):
     """A table whose logic is scaled from another's; memories stay those of the other."""
 
-    name: Source
+    name: Name
     scaled: Scaled
 
 
@@ -165,12 +166,22 @@ def _report_twice(document: Document) -> bool:
             values = [entry.get(key, _DEFAULTS.get(key)) for key in keys]
             if None in values:
                 continue
-            what = tuple(str(value) for value in values)
+            what = tuple(_usual(str(value)) for value in values)
             if what in first:
+                given = " ".join(str(value) for value in values)
+                also = "" if given == " ".join(what) else f" ({what[-1]})"
                 document.report(
                     (section, index),
-                    f"{' '.join(what)} is given twice, first as {section}[{first[what]}]",
+                    f"{given}{also} is given twice, first as {section}[{first[what]}]",
                 )
                 found = True
             first.setdefault(what, index)
     return found
+
+
+def _usual(word: str) -> str:
+    """Return the usual name of a format, whichever it is called by, and other words as they are."""
+    try:
+        return parse_format(word).name
+    except ValueError:
+        return word

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from accelsim.config.document import Document, Location
+from accelsim.config.document import Document, Location, number_as_text
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -69,7 +69,21 @@ def _report(
         document.report(place, f"got {document.given(place)}, {context['error']}")
     else:
         owners = inner if isinstance(place[-1], int) else owners
-        document.report(place, f"got {document.given(place)}, expected {_expected(owners, key)}")
+        given = document.given(place, hint=_would_do(owners, key, document.at(place)))
+        document.report(place, f"got {given}, expected {_expected(owners, key)}")
+
+
+def _would_do(owners: list[type[BaseModel]], key: str, value: Any) -> bool:
+    """Whether a number that was read as a string is one that its key takes."""
+    if not isinstance(value, str) or not number_as_text(value):
+        return True
+    for owner in owners:
+        if key in owner.model_fields:
+            try:
+                TypeAdapter(_annotation(owner.model_fields[key])).validate_python(float(value))
+            except ValidationError:
+                return False
+    return True
 
 
 def _resolve(
@@ -105,11 +119,8 @@ def _expected(owners: list[type[BaseModel]], key: str) -> str:
 def _describe(info: FieldInfo) -> str:
     """Say in words what a field takes."""
     models = _models_in(info.annotation)
-    annotation: Any = info.annotation
-    for item in info.metadata:
-        annotation = _annotated(annotation, item)
     try:
-        schema = TypeAdapter(annotation).json_schema()
+        schema = TypeAdapter(_annotation(info)).json_schema()
     except Exception:  # a type without a schema is described by its models
         schema = {}
     options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
@@ -175,7 +186,9 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [found for part in get_args(annotation) for found in _models_in(part)]
 
 
-def _annotated(annotation: Any, item: Any) -> Any:
-    from typing import Annotated
-
-    return Annotated[annotation, item]
+def _annotation(info: FieldInfo) -> Any:
+    """Return what a field is annotated with, bounds and all."""
+    annotation: Any = info.annotation
+    for item in info.metadata:
+        annotation = Annotated[annotation, item]
+    return annotation

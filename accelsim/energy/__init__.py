@@ -10,7 +10,15 @@ from accelsim.energy.fold import (
     charge,
     total_pj,
 )
-from accelsim.energy.machine_area import Needs, area_um2, leakage_mw, leakage_pj, needs
+from accelsim.energy.machine_area import (
+    LeakingPart,
+    Needs,
+    area_um2,
+    leakage_by_part_mw,
+    leakage_mw,
+    leakage_pj,
+    needs,
+)
 from accelsim.energy.parts import Item
 from accelsim.energy.scale import scale_logic
 from accelsim.energy.table import EnergyTable
@@ -23,6 +31,7 @@ __all__ = [
     "EnergyTable",
     "Estimator",
     "Item",
+    "LeakingPart",
     "Needs",
     "Part",
     "adding_up",
@@ -30,6 +39,7 @@ __all__ = [
     "by_cause",
     "by_component",
     "charge",
+    "leakage_by_part_mw",
     "leakage_mw",
     "leakage_pj",
     "needs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from accelsim.energy.estimate import Kind
 from accelsim.machine import DramType
@@ -12,12 +12,16 @@ from accelsim.numerics import FloatFormat
 from accelsim.numerics.formats import Format, parse_format
 from accelsim.schema import Strict
 
-# Bounds far outside any circuit keep every product of a cost and a count finite.
-Positive = Annotated[float, Field(gt=0.0, le=1e15, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0.0, le=1e15, allow_inf_nan=False)]
-Power = Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
+ONLY_FIXED = "a shift is into fixed point, additions of floating point contain their own"
+LEAST_LETTERS = 3
+# Outside any circuit: in pJ, from below the 3e-9 that erasing a bit takes at room temperature.
+Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)]
+Node = Annotated[float, Field(ge=0.1, le=1e5, allow_inf_nan=False)]
+Voltage = Annotated[float, Field(ge=0.01, le=100.0, allow_inf_nan=False)]
+Power = Annotated[float, Field(ge=0.01, le=10.0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Source = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Name = Annotated[str, Field(min_length=1, pattern=r"\S")]
 Widths = tuple[int, ...]
 
 
@@ -25,7 +29,16 @@ def _known(name: str) -> str:
     return parse_format(name).name
 
 
+def _says_who(source: str) -> str:
+    if sum(character.isalpha() for character in source) < LEAST_LETTERS:
+        raise ValueError(
+            f"got {source!r}, expected who says so, in words of {LEAST_LETTERS} letters or more"
+        )
+    return source
+
+
 FormatName = Annotated[str, AfterValidator(_known)]
+Source = Annotated[str, Field(min_length=1), AfterValidator(_says_who)]
 
 
 class Entry(Strict):
@@ -33,8 +46,8 @@ class Entry(Strict):
 
     source: Source
     kind: Kind
-    node_nm: Positive | None = None
-    voltage_v: Positive | None = None
+    node_nm: Node | None = None
+    voltage_v: Voltage | None = None
 
 
 class Alternative(Strict):
@@ -44,13 +57,48 @@ class Alternative(Strict):
     source: Source
 
 
-class ArithmeticCost(Entry):
+class WithArea(Entry):
+    """An energy and an area, which may have a source and a kind of its own."""
+
+    area_source: Source | None = None
+    area_kind: Kind | None = None
+
+    @model_validator(mode="after")
+    def _of_an_area(self) -> WithArea:
+        for key in ("area_source", "area_kind"):
+            if getattr(self, key) is not None and self.area is None:
+                raise ValueError(f"{key} is given, and no area")
+        return self
+
+    @property
+    def area(self) -> float | None:
+        """The area that is given, if any."""
+        raise NotImplementedError
+
+    @property
+    def area_said(self) -> tuple[str, Kind]:
+        """Who says what the area is, and how it was come by."""
+        return self.area_source or self.source, self.area_kind or self.kind
+
+
+class ArithmeticCost(WithArea):
     """Energy of one operation in a format, and the area of the unit that does it."""
 
-    operation: Literal["multiply", "add", "compare"]
+    operation: Literal["multiply", "add", "shift", "compare"]
     format: FormatName
     energy_pj: Positive
     area_um2: Positive | None = None
+
+    @model_validator(mode="after")
+    def _shifts_into_fixed_point(self) -> ArithmeticCost:
+        if self.operation == "shift" and isinstance(parse_format(self.format), FloatFormat):
+            raise ValueError(f"{ONLY_FIXED}, and {self.format} is none")
+        return self
+
+    @property
+    def area(self) -> float | None:
+        """The area that is given, if any."""
+        return self.area_um2
 
     @property
     def key(self) -> str:
@@ -59,9 +107,15 @@ class ArithmeticCost(Entry):
 
 
 class _Law(Entry):
-    operation: Literal["multiply", "add"]
+    operation: Literal["multiply", "add", "shift"]
     numbers: Literal["float", "fixed"] = "float"
     exponent: Power
+
+    @model_validator(mode="after")
+    def _shifts_into_fixed_point(self) -> _Law:
+        if self.operation == "shift" and self.numbers == "float":
+            raise ValueError(f"{ONLY_FIXED}: numbers is fixed for it")
+        return self
 
     def at(self, fmt: Format) -> tuple[float, str]:
         """Return the law's value for a format of its kind of numbers, and how it came about."""
@@ -116,12 +170,17 @@ class AreaLaw(_Law):
         return f"area law {self.operation} {self.numbers}"
 
 
-class RegisterCost(Entry):
+class RegisterCost(WithArea):
     """Writing and reading one bit of a register; `clock_share` of it is spent on its clock pin."""
 
     energy_pj_per_bit: Positive
     area_um2_per_bit: Positive | None = None
     clock_share: Share = 0.0
+
+    @property
+    def area(self) -> float | None:
+        """The area that is given, if any."""
+        return self.area_um2_per_bit
 
 
 class ClockTree(Entry):
@@ -147,7 +206,7 @@ class Wire(Entry):
 class SramCost(Entry):
     """Energy of reading or writing 64 bits of a memory on the chip."""
 
-    capacity_bytes: Annotated[int, Field(gt=0, le=2**50)]
+    capacity_bytes: Annotated[int, Field(ge=1, le=2**50)]
     energy_pj_per_64_bits: Positive
     alternatives: Annotated[list[Alternative], Field(default_factory=list)]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import TypeVar, get_args
 
 from accelsim.energy.estimate import Cost, Estimator
 from accelsim.machine import Action, ByCause, Cause, Counts
 
+Name = TypeVar("Name", bound=str)
 LEAKAGE = "leakage"
 CAUSES: tuple[str, ...] = (*get_args(Cause), LEAKAGE)
 """What energy is spent on: what actions are done for, and leakage, which no action causes."""
@@ -65,7 +66,7 @@ def by_cause(lines: Iterable[EnergyLine]) -> dict[str, float]:
     return {cause: math.fsum(values) for cause, values in groups.items()}
 
 
-def adding_up(parts: Mapping[str, float], total: float) -> dict[str, float]:
+def adding_up(parts: Mapping[Name, float], total: float) -> dict[Name, float]:
     """Return parts that add up to `total` exactly, in whatever order.
 
     They are sums of the same lines, each rounded on its own, so that together they may miss the

@@ -7,6 +7,7 @@ its lanes; what a policy never uses is not built.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -23,7 +24,7 @@ from accelsim.energy.parts import (
     times,
     whole,
 )
-from accelsim.machine import Arithmetic, Hardware, Lanes, Sram
+from accelsim.machine import Arithmetic, Hardware, Lanes, Sram, needs_shift
 from accelsim.machine.redo import ENTRY_BYTES
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.numerics.formats import Format
@@ -31,6 +32,8 @@ from accelsim.trace import Detector, LayerTrace
 
 FP32 = FloatFormat.parse("fp32")
 PJ_PER_MW_S = 1e9
+FUNCTION_TABLE = "table of a function"
+LeakingPart = Literal["logic", "sram"]
 OPERATIONS: dict[str, Literal["compare", "multiply", "add"]] = {
     "compares": "compare",
     "multiplies": "multiply",
@@ -42,7 +45,8 @@ OPERATIONS: dict[str, Literal["compare", "multiply", "add"]] = {
 class Needs:
     """What the layers of a policy need of a machine: formats, each once, and detectors.
 
-    A list of what is to be redone at the end of a layer holds `list_bytes`.
+    A list of what is to be redone at the end of a layer holds `list_bytes`. In `of_sums`, sums of
+    fixed point are added up and nothing else: they need no shifter.
     """
 
     operands: tuple[Format, ...]
@@ -50,6 +54,7 @@ class Needs:
     again: tuple[Format, ...] = ()
     detectors: tuple[Detector, ...] = ()
     list_bytes: int = 0
+    of_sums: tuple[Format, ...] = ()
 
     @classmethod
     def of(cls, layers: Iterable[LayerTrace], list_bytes: int = 0) -> Needs:
@@ -63,6 +68,12 @@ class Needs:
             again=_once(fmt for acc in again if acc is not None for fmt in _formats(acc)),
             detectors=tuple(dict.fromkeys(detectors)),
             list_bytes=list_bytes,
+            of_sums=_of_sums(
+                acc
+                for layer in kept
+                for acc in (layer.accumulator, layer.recompute_accumulator)
+                if acc is not None
+            ),
         )
 
     @property
@@ -88,6 +99,7 @@ def needs(
         _once(_formats(low)),
         _once(_formats(high)) if high else (),
         (detector,) if detector else (),
+        of_sums=_of_sums([low, high] if high else [low]),
     )
 
 
@@ -104,6 +116,17 @@ def leakage_mw(hardware: Hardware, needed: Needs, estimator: Estimator) -> Item:
     return _machine(hardware, needed, estimator, "leakage_mw")
 
 
+def leakage_by_part_mw(
+    hardware: Hardware, needed: Needs, estimator: Estimator
+) -> dict[LeakingPart, float]:
+    """Return how much of that power memories take, and how much logic."""
+    sram = math.fsum(
+        number * estimator.area(Sram("read", capacity_bytes)).leakage_mw
+        for number, capacity_bytes in _memories(hardware, needed).values()
+    )
+    return {"logic": leakage_mw(hardware, needed, estimator).value - sram, "sram": sram}
+
+
 def leakage_pj(power_mw: float, seconds: float) -> float:
     """Return what leaks in a time."""
     return power_mw * seconds * PJ_PER_MW_S
@@ -117,30 +140,38 @@ def _machine(
 ) -> Item:
     measure = area(estimator) if quantity == "area_um2" else leakage(estimator)
 
-    def memory(name: str, capacity_bytes: int) -> Item:
+    memories = {}
+    for name, (_, capacity_bytes) in _memories(hardware, needed).items():
         found = estimator.area(Sram("read", capacity_bytes))
-        return Item(name, getattr(found, quantity), found.source, found.kind)
-
-    pads, vector = hardware.scratchpads, hardware.vector
+        memories[name] = Item(name, getattr(found, quantity), found.source, found.kind)
     lane = _vector_lane(measure)
-    if vector.tables:
-        table = memory("table of a function", vector.table_bytes)
-        lane = whole(lane.name, [*lane.parts, table])
+    if FUNCTION_TABLE in memories:
+        lane = whole(lane.name, [*lane.parts, memories.pop(FUNCTION_TABLE)])
     parts = [_array(hardware, needed, measure)]
     if needed.again and isinstance(hardware.recompute, Lanes):
-        lanes = hardware.recompute
-        parts.append(times(lanes.lanes, _pe(measure, needed, needed.again), "recompute"))
-        parts.append(memory("queue", lanes.queue_capacity * ENTRY_BYTES))
-    if needed.list_bytes:
-        parts.append(memory("list", needed.list_bytes))
+        pe = _pe(measure, needed, needed.again)
+        parts.append(times(hardware.recompute.lanes, pe, "recompute"))
     parts += [
         _detector(hardware, needed, measure),
         times(hardware.vector_operations_per_cycle, lane, "vector"),
-        memory("scratchpad_a", pads.a.capacity_bytes),
-        memory("scratchpad_b", pads.b.capacity_bytes),
-        memory("scratchpad_c", pads.c.capacity_bytes),
+        *memories.values(),
     ]
     return whole(hardware.name, parts)
+
+
+def _memories(hardware: Hardware, needed: Needs) -> dict[str, tuple[int, int]]:
+    """Return what is kept in memories: how many there are of each, and the bytes of one."""
+    pads, unit, vector = hardware.scratchpads, hardware.recompute, hardware.vector
+    found = {}
+    if vector.tables:
+        found[FUNCTION_TABLE] = hardware.vector_operations_per_cycle, vector.table_bytes
+    if needed.again and isinstance(unit, Lanes):
+        found["queue"] = 1, unit.queue_capacity * ENTRY_BYTES
+    if needed.list_bytes:
+        found["list"] = 1, needed.list_bytes
+    for key in "abc":
+        found[f"scratchpad_{key}"] = 1, getattr(pads, key).capacity_bytes
+    return found
 
 
 def _array(hardware: Hardware, needed: Needs, measure: Measure) -> Item:
@@ -155,7 +186,7 @@ def _pe(measure: Measure, needed: Needs, formats: tuple[Format, ...]) -> Item:
     parts: list[Item] = []
     for operands in needed.operands:
         held = times(2, register(measure, operands), f"operand registers {operands}")
-        parts += [*mac(measure, operands, formats).parts, held]
+        parts += [*mac(measure, operands, formats, needed.of_sums).parts, held]
     return whole("PE", {part.name: part for part in parts}.values())
 
 
@@ -207,6 +238,20 @@ def _vector_lane(measure: Measure) -> Item:
 
 def _formats(accumulator: Accumulator) -> tuple[Format, ...]:
     return tuple(fmt for fmt in (accumulator.format, accumulator.outer) if fmt is not None)
+
+
+def _of_sums(accumulators: Iterable[Accumulator]) -> tuple[Format, ...]:
+    """Return the outer formats that no product ever goes to, nor any sum of floating point: those
+    of chunks of fixed point. What is too large for a narrow sum that spills goes to the wide one.
+    """
+    kept = tuple(accumulators)
+    chunked = {
+        acc.outer for acc in kept
+        if acc.chunk is not None and not needs_shift(acc.format, acc.outer_format)
+    }  # fmt: skip
+    entered = {acc.format for acc in kept}
+    entered |= {acc.outer_format for acc in kept if acc.outer not in chunked}
+    return _once(acc.outer for acc in kept if acc.outer in chunked - entered)
 
 
 def _once(formats: Iterable[Format | None]) -> tuple[Format, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from accelsim.energy.estimate import Estimator, Kind
 from accelsim.energy.table import EnergyTable
 from accelsim.errors import AccelsimError
-from accelsim.machine import Arithmetic, Sram
+from accelsim.machine import Arithmetic, Sram, needs_shift
 from accelsim.numerics import FixedFormat, FloatFormat
 from accelsim.numerics.formats import Format, parse_format
 
@@ -112,13 +112,22 @@ def operation(measure: Measure, action: Arithmetic) -> Item:
     return whole(item.name, parts, item.source, item.kind)
 
 
-def mac(measure: Measure, operands: Format, accumulators: Iterable[Format]) -> Item:
+def mac(
+    measure: Measure,
+    operands: Format,
+    accumulators: Iterable[Format],
+    of_sums: Iterable[Format] = (),
+) -> Item:
     """Return a multiply-accumulate: a multiplier, and an adder and a register for every format that
-    it accumulates in. Formats given twice are shared.
+    it accumulates in, with a shifter where products of floating point go into fixed point, but for
+    formats that are of sums alone. Formats given twice are shared.
     """
+    without = set(of_sums)
     kept = list(dict.fromkeys(accumulators))
     parts = [operation(measure, Arithmetic("multiply", operands.name))]
     for fmt in kept:
+        if needs_shift(operands, fmt) and fmt not in without:
+            parts.append(operation(measure, Arithmetic("shift", fmt.name)))
         parts.append(operation(measure, Arithmetic("add", fmt.name)))
         parts.append(register(measure, fmt))
     return whole(f"MAC {operands} into {' and '.join(str(fmt) for fmt in kept)}", parts)

@@ -67,6 +67,11 @@ def scale_logic(
         rest = {key: value for key, value in (entry | where).items() if value is not None}
         return rest | changed | {"kind": "scaled", "source": entry["source"] + note}
 
+    def with_area(entry: dict[str, Any], energy: str) -> dict[str, Any]:
+        known = {"area_um2", "area_um2_per_bit"} & set(entry)
+        area = {"area_source": entry["source"], "area_kind": entry["kind"]} if known else {}
+        return area | scaled(entry, energy)
+
     content = table.model_dump(exclude_none=True)
     old = {"node_nm": table.node_nm, "voltage_v": table.voltage_v}
 
@@ -77,14 +82,15 @@ def scale_logic(
         "name": name or f"{table.name}-to-{node_nm:g}nm",
         "node_nm": node_nm,
         "voltage_v": voltage,
-        "arithmetic": [scaled(entry, "energy_pj") for entry in content["arithmetic"]],
+        "arithmetic": [with_area(entry, "energy_pj") for entry in content["arithmetic"]],
         "width_laws": [
             scaled(entry, "coefficient_pj", "exponent_bit_pj") for entry in content["width_laws"]
         ],
     }
-    for section in ("register_bit", "clock_tree"):
-        if section in content:
-            content[section] = scaled(content[section], "energy_pj_per_bit")
+    if "register_bit" in content:
+        content["register_bit"] = with_area(content["register_bit"], "energy_pj_per_bit")
+    if "clock_tree" in content:
+        content["clock_tree"] = scaled(content["clock_tree"], "energy_pj_per_bit")
     for section in ("area_laws", "sram", "dram", "leakage"):
         content[section] = [kept(entry) for entry in content[section]]
     for section in ("sram_area", "wire"):

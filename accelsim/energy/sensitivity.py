@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from accelsim.energy.entries import Alternative
 from accelsim.energy.fold import EnergyLine
+from accelsim.energy.machine_area import LeakingPart
 from accelsim.energy.scale import POLYNOMIALS, scale_logic
 from accelsim.energy.table import EnergyTable
 from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, DramAccess, Sram
 
-LEAKAGE = "leakage"
+LEAKAGE: dict[LeakingPart, str] = {"logic": "leakage of logic", "sram": "leakage of SRAM"}
+"""What leaks, as constants: each has sources of its own."""
 COMPARABLE_NODES = 1.2
 """Tables whose nodes differ by no more than this factor are compared as they are."""
 Terms = Mapping[str, float]
@@ -25,12 +27,17 @@ Terms = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Spread:
-    """A constant, and the factors on the table's own value within which its sources lie."""
+    """A constant, and the factors on the table's own value within which its sources lie.
+
+    `low_source` and `high_source` say who is at either end, which may be the table itself.
+    """
 
     constant: str
     low: float
     high: float
     sources: tuple[str, ...]
+    low_source: str = ""
+    high_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,16 @@ def constant_of(action: Action) -> str:
             return f"DRAM {action.type}"
 
 
-def terms(lines: Iterable[EnergyLine], leakage_pj: float = 0.0) -> dict[str, float]:
-    """Return pJ by constant; they add up to the energy, with leakage as a constant of its own."""
+def terms(
+    lines: Iterable[EnergyLine], leakage_pj: Mapping[LeakingPart, float] | None = None
+) -> dict[str, float]:
+    """Return pJ by constant; they add up to the energy, and to what leaks, part by part."""
     groups: dict[str, list[float]] = {}
     for line in lines:
         groups.setdefault(constant_of(line.action), []).append(line.energy_pj)
-    if leakage_pj:
-        groups[LEAKAGE] = [leakage_pj]
+    for part, leaked in (leakage_pj or {}).items():
+        if leaked:
+            groups[LEAKAGE[part]] = [leaked]
     return {constant: math.fsum(values) for constant, values in groups.items()}
 
 
@@ -124,30 +134,56 @@ def spreads(
     only has no spread: that does not make it certain.
     """
     logic = [like for other in others if (like := _comparable(other, table)) is not None]
-    named = {constant_of(action): _factors(action, table, logic) for action in actions}
-    named[LEAKAGE] = [
-        ratio
-        for entry in table.leakage
-        if entry.power_mw_per_mm2
-        for ratio in _ratios(entry.power_mw_per_mm2, entry.alternatives)
-    ]
+    named = {
+        constant_of(action): (table.cost(action).source, _factors(action, table, logic))
+        for action in actions
+    }
+    for entry in table.leakage:
+        ratios = _ratios(entry.power_mw_per_mm2, entry.alternatives)
+        named[LEAKAGE[entry.part]] = entry.source, ratios
+    return [_spread(constant, *said) for constant, said in named.items() if said[1]]
+
+
+def records(found: Iterable[Swing]) -> list[dict[str, object]]:
+    """Return the ends of spreads as records: what each does to a saving, and who says so."""
     return [
-        Spread(constant, *_range(found), tuple(source for _, source in found))
-        for constant, found in named.items()
-        if found
+        {
+            "constant": swing.spread.constant,
+            "lowest_factor": swing.spread.low,
+            "lowest_source": swing.spread.low_source,
+            "highest_factor": swing.spread.high,
+            "highest_source": swing.spread.high_source,
+            "saving_at_lowest": swing.at_low,
+            "saving_at_highest": swing.at_high,
+        }
+        for swing in found
     ]
+
+
+def _spread(constant: str, own: str, others: list[tuple[float, str]]) -> Spread:
+    """Return how far apart the sources of a constant are; among equals the table's own counts."""
+    said = [(1.0, f"the table itself: {own}"), *others]
+    low, high = (end(said, key=lambda one: one[0]) for end in (min, max))
+    sources = tuple(source for _, source in others)
+    return Spread(constant, low[0], high[0], sources, low[1], high[1])
 
 
 def _comparable(other: EnergyTable, table: EnergyTable) -> EnergyTable | None:
     """Return a table of logic at the node of `table`, if there is one."""
     if other.name == table.name:
         return None
-    ratio = other.node_nm / table.node_nm
-    if 1.0 / COMPARABLE_NODES <= ratio <= COMPARABLE_NODES:
+    if _like(other.node_nm, table):
         return other
-    if ratio < 1.0 or other.voltage_v is None or table.node_nm not in POLYNOMIALS:
+    older = other.node_nm > table.node_nm
+    if not older or other.voltage_v is None or table.node_nm not in POLYNOMIALS:
         return None
     return scale_logic(other, table.node_nm)
+
+
+def _like(node_nm: float | None, table: EnergyTable) -> bool:
+    """Whether a figure of that node is compared as it is with those of `table`."""
+    low, high = table.node_nm / COMPARABLE_NODES, table.node_nm * COMPARABLE_NODES
+    return node_nm is not None and low <= node_nm <= high
 
 
 def _factors(
@@ -163,7 +199,8 @@ def _factors(
                     cost = other.cost(action)
                 except AccelsimError:
                     continue
-                if own:
+                # A scaled table has its wires, which nothing scales, from where it comes from.
+                if own and _like(cost.node_nm, table):
                     found.append((cost.energy_pj / own, f"{other.name}: {cost.source}"))
             return found
         case Sram():
@@ -195,11 +232,6 @@ def _sram_entry(table: EnergyTable, capacity_bytes: int) -> tuple[float, list[Al
 
 def _ratios(own: float, alternatives: list[Alternative]) -> list[tuple[float, str]]:
     return [(other.value / own, other.source) for other in alternatives if own]
-
-
-def _range(found: list[tuple[float, str]]) -> tuple[float, float]:
-    factors = [factor for factor, _ in found]
-    return min(1.0, *factors), max(1.0, *factors)
 
 
 def _share(ours: float, theirs: float) -> float:

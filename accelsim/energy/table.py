@@ -17,11 +17,12 @@ from accelsim.energy.entries import (
     DramCost,
     Entry,
     Leakage,
-    Positive,
+    Name,
+    Node,
     RegisterCost,
-    Source,
     SramArea,
     SramCost,
+    Voltage,
     WidthLaw,
     Wire,
     no_wider,
@@ -42,9 +43,9 @@ Law = TypeVar("Law", WidthLaw, AreaLaw)
 class EnergyTable(Strict):
     """A set of costs for one technology. What is not given has no cost, and asking is an error."""
 
-    name: Source
-    node_nm: Positive
-    voltage_v: Positive | None = None
+    name: Name
+    node_nm: Node
+    voltage_v: Voltage | None = None
     arithmetic: Annotated[list[ArithmeticCost], Field(min_length=1)]
     width_laws: list[WidthLaw]
     area_laws: Annotated[list[AreaLaw], Field(default_factory=list)]
@@ -195,12 +196,13 @@ class EnergyTable(Strict):
             entry = self.register_bit
             if entry is None or entry.area_um2_per_bit is None:
                 self._unknown(f"area of: {part}", "register_bit.area_um2_per_bit")
-            source = f"{fmt.bits} bits of {entry.area_um2_per_bit:g} um2: {entry.source}"
-            return fmt.bits * entry.area_um2_per_bit, source, entry.kind
+            source, kind = entry.area_said
+            source = f"{fmt.bits} bits of {entry.area_um2_per_bit:g} um2: {source}"
+            return fmt.bits * entry.area_um2_per_bit, source, kind
         for given in self.arithmetic:
             known = (given.operation, given.format) == (operation, fmt.name)
             if known and given.area_um2 is not None:
-                return given.area_um2, given.source, given.kind
+                return given.area_um2, *given.area_said
         if operation == "compare":
             subtract = Arithmetic("add", FixedFormat(min(fmt.bits, 32)).name)
             um2, source, kind = self._logic_um2(subtract)

@@ -18,6 +18,7 @@ from accelsim.machine.opening import opening
 from accelsim.machine.perfetto import chrome_trace
 from accelsim.machine.recurrent import LoweredSteps, StepsSimulation
 from accelsim.machine.simulate import Simulation, simulate, simulate_every_visit
+from accelsim.machine.tally import needs_shift
 from accelsim.machine.tiling import Tiling
 from accelsim.machine.timeline import CAUSES as STALL_CAUSES
 from accelsim.machine.timeline import Interval, Level, Stall, Timeline
@@ -59,6 +60,7 @@ __all__ = [
     "find_bottleneck",
     "lower",
     "lower_layer",
+    "needs_shift",
     "opening",
     "parse_action",
     "simulate",

@@ -9,7 +9,7 @@ from typing import Literal, cast, get_args
 
 from accelsim.numerics import FixedFormat, FloatFormat
 
-Operation = Literal["multiply", "add", "compare", "register", "operand", "hop", "clock"]
+Operation = Literal["multiply", "add", "shift", "compare", "register", "operand", "hop", "clock"]
 Cause = Literal[
     "useful_low_work",
     "discarded_low_work",
@@ -29,6 +29,8 @@ of it, whatever its format, and all vector work. The two kinds of memory are scr
 class Arithmetic:
     """One operation of a multiplier, adder or comparator for a format; or what moves its words.
 
+    `shift` puts a floating-point value where it belongs in a fixed-point format: additions of
+    floating point contain their own.
     `register` is keeping a sum: writing and reading the register of an accumulator once. `operand`
     is the same for the register that an operand passes through, `hop` a word on the wire from one
     PE to the next, and `clock` what the clock tree takes to reach a register that is written.

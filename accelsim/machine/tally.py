@@ -15,7 +15,7 @@ from accelsim.machine.counts import (
 from accelsim.machine.hardware import Dual
 from accelsim.machine.tiling import Nest, Tiling, bytes_of
 from accelsim.machine.vector import vector_operations
-from accelsim.numerics import Accumulator, FloatFormat
+from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
 from accelsim.numerics.formats import Format
 from accelsim.trace import LayerTrace
 
@@ -55,7 +55,8 @@ def _arithmetic(trace: LayerTrace, dual: bool) -> list[tuple[Cause, Entries]]:
     need.
     """
     discarded, kept = _discarded(trace), trace.outputs - trace.recomputed_outputs
-    spilled = _accumulate("array", trace.accumulator.outer_format, trace.wide_additions)
+    acc = trace.accumulator
+    spilled = _accumulate("array", acc.outer_format, trace.wide_additions, acc.format)
     useful = _sums(trace, kept) + spilled
     if not dual:
         useful += _products(trace, kept)
@@ -70,7 +71,7 @@ def _arithmetic(trace: LayerTrace, dual: bool) -> list[tuple[Cause, Entries]]:
     again, redone = trace.recompute_accumulator, trace.recomputed_outputs
     if again is not None:
         high = redone if trace.static else trace.outputs
-        second = additions("recompute", again, high, trace.k)
+        second = additions("recompute", again, high, trace)
         found.append(("recomputation", [*second, _bias(redone)]))
     return found
 
@@ -93,7 +94,7 @@ def _discarded(trace: LayerTrace) -> int:
 
 def _sums(trace: LayerTrace, outputs: int) -> Entries:
     """Return the additions of the first pass for so many outputs."""
-    return [*additions("array", trace.accumulator, outputs, trace.k), _bias(outputs)]
+    return [*additions("array", trace.accumulator, outputs, trace), _bias(outputs)]
 
 
 def _products(trace: LayerTrace, outputs: int) -> Entries:
@@ -157,22 +158,36 @@ def filling(rows: int, terms: int) -> int:
     return full * (rows * (rows + 1) // 2) + rest * (rest + 1) // 2
 
 
-def additions(component: str, acc: Accumulator, outputs: int, terms: int) -> Entries:
-    """Return the additions of so many sums, also of the chunks of a chunked accumulator, and all
-    that a compensated one takes.
+def additions(component: str, acc: Accumulator, outputs: int, trace: LayerTrace) -> Entries:
+    """Return the additions of so many sums of a layer, also of the chunks of a chunked accumulator,
+    and all that a compensated one takes.
     """
-    entries = _accumulate(component, acc.format, outputs * terms * acc.additions_per_term)
+    terms, operands = trace.k, trace.operand_format
+    entries = _accumulate(component, acc.format, outputs * terms, operands, acc.additions_per_term)
     if acc.chunk is not None:
-        entries += _accumulate(component, acc.outer_format, outputs * -(-terms // acc.chunk))
+        chunks = outputs * -(-terms // acc.chunk)
+        entries += _accumulate(component, acc.outer_format, chunks, acc.format)
     return entries
 
 
-def _accumulate(component: str, fmt: Format, number: int) -> Entries:
-    """Return additions to a sum, each of which reads and writes the register that it is in."""
-    return [
-        (component, arithmetic("add", fmt), number),
-        (component, Arithmetic("register", fmt.name), number),
+def _accumulate(
+    component: str, fmt: Format, number: int, of: Format, additions: int = 1
+) -> Entries:
+    """Return what adding so many values made of `of` to a sum takes: additions, each of which reads
+    and writes the register that it is in, and a shift into fixed point of what is of floating.
+    """
+    entries: Entries = [
+        (component, arithmetic("add", fmt), additions * number),
+        (component, Arithmetic("register", fmt.name), additions * number),
     ]
+    if needs_shift(of, fmt):
+        entries.append((component, arithmetic("shift", fmt), number))
+    return entries
+
+
+def needs_shift(of: Format, into: Format) -> bool:
+    """Whether values of one format are shifted before they are added in another."""
+    return isinstance(of, FloatFormat) and isinstance(into, FixedFormat)
 
 
 def _detector(trace: LayerTrace) -> Entries:
@@ -201,9 +216,9 @@ def _detector(trace: LayerTrace) -> Entries:
             number("compares", ("word", words), by_row, by_output),
         ),
     ]
-    entries += _accumulate("detector", FP32, number("adds", ("word", words)))
-    if detector.numerator_format is not None:
-        entries += _accumulate("detector", detector.numerator_format, trace.macs)
+    entries += _accumulate("detector", FP32, number("adds", ("word", words)), FP32)
+    if (numerator := detector.numerator_format) is not None:
+        entries += _accumulate("detector", numerator, trace.macs, trace.operand_format)
     return entries
 
 

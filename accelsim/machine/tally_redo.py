@@ -23,7 +23,7 @@ def tally_redo(nest: Nest, tiling: Tiling, work: Work) -> ByCause:
         ("recompute", arithmetic("multiply", trace.operand_format), macs),
         ("vector", arithmetic("add", FP32), work.outputs),  # the bias once more
     ]
-    entries += additions("recompute", again, work.outputs, trace.k)
+    entries += additions("recompute", again, work.outputs, trace)
     entries += _passed(nest, work)
     queue = max(QUEUE_SRAM_BYTES, work.list_bytes)
     passed = work.entries * ENTRY_BYTES

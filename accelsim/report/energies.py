@@ -23,8 +23,7 @@ from accelsim.report.survey import (
 from accelsim.study.table import Row
 
 MAX_BARS = 24
-MAX_STACKS = 8
-"""Pictures: more would not be looked at."""
+"""Bars of one picture: more would not be looked at."""
 
 
 def energies(survey: Survey) -> Section | None:
@@ -35,8 +34,6 @@ def energies(survey: Survey) -> Section | None:
         if not rows:
             continue
         findings.append(_energy_sentence(survey, scope, rows))
-        if number * len(plots.PARTS) > MAX_STACKS:
-            continue
         names = [bar_name(survey, survey.rows[row], kind) for row in rows]
         images = []
         for by in plots.PARTS:

@@ -102,19 +102,13 @@ class Case:
         """Return the runs as accurate as uniform-high, cheapest first."""
         needed = _accuracy(self.high) - TOLERANCE
         return sorted(
-            (run for run in runs if _accuracy(run) >= needed), key=lambda run: run.energy_pj
+            (run for run in runs if _accuracy(run) >= needed), key=lambda run: run.charged_pj
         )
 
     @cached_property
     def best_selective(self) -> KeptRun:
         """The cheapest κ run as accurate as uniform-high; τ = 0 always is."""
         return self.accurate(self.of(Selective))[0]
-
-    @cached_property
-    def best_with_leakage(self) -> KeptRun:
-        """The κ run as accurate as uniform-high that is cheapest with what leaks in its time."""
-        found = self.accurate(self.of(Selective))
-        return min(found, key=lambda run: run.total_energy_pj or run.energy_pj)
 
     @cached_property
     def best_alternative(self) -> KeptRun:
@@ -124,12 +118,12 @@ class Case:
     @property
     def pays_against_high(self) -> bool:
         """Whether κ saves energy against high precision everywhere, at its accuracy."""
-        return self.best_selective.energy_pj < self.high.energy_pj
+        return self.best_selective.charged_pj < self.high.charged_pj
 
     @property
     def pays(self) -> bool:
         """Whether κ is the cheapest way to the accuracy of uniform-high."""
-        return self.best_selective.energy_pj < self.best_alternative.energy_pj
+        return self.best_selective.charged_pj < self.best_alternative.charged_pj
 
     def kl_ratios(self, lowest: float, highest: float) -> list[float]:
         """Return the KL divergence of κ over that of chance at the same rate, a value a point.
@@ -146,14 +140,14 @@ class Case:
     def sentences(self) -> list[str]:
         """Return the findings of this case, one sentence each."""
         high, low, best, other = self.high, self.low, self.best_selective, self.best_alternative
-        ceiling = 1.0 - low.energy_pj / high.energy_pj
+        ceiling = 1.0 - low.charged_pj / high.charged_pj
         lines = [
             f"Accumulating everything in {high.policy.first.format} takes {_nj(high)} per"
             f" inference, in {low.policy.first.format} {_nj(low)}: no choice of outputs to redo can"
             f" save more than {ceiling:.0%} of the energy. The low run has an accuracy of"
             f" {_percent(low)}, the high one {_percent(high)}.",
         ]
-        change = best.energy_pj / high.energy_pj - 1.0
+        change = best.charged_pj / high.charged_pj - 1.0
         slower = best.total_cycles / high.total_cycles
         verdict = "less" if change < 0 else "more"
         lines.append(
@@ -163,7 +157,7 @@ class Case:
             f" cycles: {abs(change):.1%} {verdict} energy than uniform-high."
             f" {self._where_it_goes()}"
         )
-        against = best.energy_pj / other.energy_pj - 1.0
+        against = best.charged_pj / other.charged_pj - 1.0
         lines.append(
             f"The cheapest run of that accuracy without recomputation is {other.policy}:"
             f" {_percent(other)} for {_nj(other)}. Selective recomputation "
@@ -178,7 +172,7 @@ class Case:
 
     def _break_even_sentence(self) -> str:
         """Say how much κ may redo below the energy of uniform-high, and what that buys."""
-        cheaper = [run for run in self.of(Selective) if run.energy_pj < self.high.energy_pj]
+        cheaper = [run for run in self.of(Selective) if run.charged_pj < self.high.charged_pj]
         if not cheaper:
             return "No κ run takes less energy than uniform-high, whatever its recompute rate."
         most = max(cheaper, key=lambda run: run.recompute_rate)
@@ -193,7 +187,8 @@ class Case:
         """Say which components make the best κ run dearer than uniform-low."""
         best, low = self.best_selective, self.low
         extra = {name: best.component_pj(name) - low.component_pj(name) for name in COMPONENTS}
-        total = sum(extra.values())
+        leaked = best.charged_pj - best.energy_pj - (low.charged_pj - low.energy_pj)
+        total = sum(extra.values()) + leaked
         if total <= 0.0:
             return ""
         groups = {
@@ -203,6 +198,7 @@ class Case:
             "the second MACs": extra["recompute"],
             "the detector": extra["detector"],
             "the queue": extra["queue"],
+            "leakage": leaked,
         }
         shares = sorted(groups.items(), key=lambda item: -item[1])
         parts = [
@@ -324,8 +320,8 @@ class Demo:
                 best, other = charged.best_selective, charged.best_alternative
                 verdicts.append(
                     f"under {table.name}, {best.policy} takes"
-                    f" {best.energy_pj / charged.high.energy_pj - 1.0:+.1%} against uniform-high"
-                    f" and {best.energy_pj / other.energy_pj - 1.0:+.1%} against {other.policy}"
+                    f" {best.charged_pj / charged.high.charged_pj - 1.0:+.1%} against uniform-high"
+                    f" and {best.charged_pj / other.charged_pj - 1.0:+.1%} against {other.policy}"
                 )
             lines.append(f"{case.workload} on {case.hardware}: {'; '.join(verdicts)}.")
         return lines
@@ -378,7 +374,7 @@ def _complete(rows: list[Row], tables: list[str], own: dict[str, str]) -> bool:
 
 def shown_runs(case: Case) -> list[KeptRun]:
     """Return the runs that tables and bars show: all but the controls, κ at six rates."""
-    runs = sorted(case.without_recomputation, key=lambda run: run.energy_pj)
+    runs = sorted(case.without_recomputation, key=lambda run: run.charged_pj)
     runs.sort(key=lambda run: not isinstance(run.policy, Uniform))
     for numerator in ("constant", "exact"):
         runs += [
@@ -410,7 +406,7 @@ def _kl(run: KeptRun) -> float:
 
 
 def _nj(run: KeptRun) -> str:
-    return f"{run.energy_per_inference_pj / 1e3:.2f} nJ"
+    return f"{run.charged_per_inference_pj / 1e3:.2f} nJ"
 
 
 def _percent(run: KeptRun) -> str:

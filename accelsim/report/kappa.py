@@ -6,25 +6,29 @@ from collections.abc import Iterable
 from typing import Any
 
 from accelsim.energy import EnergyTable
+from accelsim.energy.sensitivity import records
 from accelsim.machine import Arithmetic
 from accelsim.policies import Selective
 from accelsim.report import kappa_figures
 from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
 from accelsim.report.page import Column, Figure, Section, Table
-from accelsim.report.robustness import robustness, side_by_side, spent, survival
+from accelsim.report.robustness import robustness, side_by_side, spent, strongest, survival
 from accelsim.report.runs import KeptRun
+from accelsim.report.spread_table import spread_table
 from accelsim.study.table import to_csv
 
 TITLE = "Does selective recomputation pay on these machines?"
+SPREADS = "spreads.csv"
 WORKED_TAU = 8.0
-AREAS = {"add", "multiply", "compare", "register"}
+AREAS = {"add", "multiply", "shift", "compare", "register"}
 """Actions that are done by a part that only they need."""
 LEFT_OUT = (
     "Requantisation, control and the clock of what stands idle are not charged, nor are wires but"
-    " those from PE to PE. Activation functions take energy and no time.",
-    "Leakage is not in the energies above; it is in results.csv beside them, and in “between the"
-    " sources of each constant”. Its density is known for logic at 40 nm only, and taken for the"
-    " rest.",
+    " those from PE to PE. Control would grow with what redoing reads and with its time, so that"
+    " this favours recomputation. Activation functions take energy and no time.",
+    "What leaks in the time of a run is in the energies above. Its density is known for logic at"
+    " 40 nm and for memories of known cells; elsewhere that of logic is taken. The sections that"
+    " every study has, on the best points, fronts and what matters, have energy without it.",
     "The sticky overflow flag of each accumulator, and drawing the numbers of the random control,"
     " are not charged.",
     "Area is that of the machine that a policy needs: one that redoes nothing has no second"
@@ -49,7 +53,8 @@ def kappa_sections(demo: Demo) -> list[Section]:
         " κ exceeds τ are then redone in a high one. “As accurate as uniform-high” means at most"
         f" {TOLERANCE * 100:g} points less accuracy on the {samples} test samples, on which one"
         f" point of accuracy is {samples / 100:.0f} samples. Energies are per inference, the whole"
-        " test set being one batch."
+        " test set being one batch, and include what the machine leaks in that time, here and under"
+        " every table."
     )
     caption = (
         "Accuracy and KL divergence from the float32 outputs against recompute rate. The random"
@@ -96,8 +101,8 @@ def _runs_table(case: Case) -> Table:
             "" if rate is None else f"{rate:.4f}",
             f"{run.accuracy:.4f}",
             f"{run.kl_divergence:.5f}",
-            f"{run.energy_per_inference_pj / 1e3:.3f}",
-            f"{(run.energy_pj / case.high.energy_pj - 1) * 100:+.1f}",
+            f"{run.charged_per_inference_pj / 1e3:.3f}",
+            f"{(run.charged_pj / case.high.charged_pj - 1) * 100:+.1f}",
             str(run.total_cycles),
             f"{run.latency_s * 1e6:.2f}",
         )
@@ -114,7 +119,8 @@ def _tables(demo: Demo) -> list[Section]:
     parts = (
         "In nJ an inference, with what leaks; parts add up in the last digit. Memory is scratchpads"
         " and DRAM, that of the first pass and that of recomputation; discarded low work is the"
-        " first pass over what is then redone."
+        " first pass over what is then redone. Energy × delay is that of the whole test set: all of"
+        " its energy in pJ, leakage included, times all of its time in s."
     )
     by_cause = Table(
         parts,
@@ -123,7 +129,7 @@ def _tables(demo: Demo) -> list[Section]:
     )
     caption = (
         "What the cheapest κ run of that accuracy takes more than uniform-high, and than the"
-        " cheapest run that redoes nothing."
+        " cheapest run that redoes nothing, with what leaks."
     )
     found = [
         Section("What energy is spent on", tables=(by_cause,)),
@@ -153,9 +159,9 @@ def _tables(demo: Demo) -> list[Section]:
         " wide one; under a table of the list above they go together."
     )
     caption = (
-        "What each constant of the energy table does to the saving of the κ run that is cheapest,"
-        " leakage included, of those as accurate as uniform-high, where it goes from the lowest to"
-        " the highest of its sources; dotted: neither saves nor takes more."
+        "What each constant of the energy table does to the saving of the κ run that is cheapest of"
+        " those as accurate as uniform-high, where it goes from the lowest to the highest of its"
+        " sources; dotted: neither saves nor takes more."
     )
     return [
         *found,
@@ -163,9 +169,22 @@ def _tables(demo: Demo) -> list[Section]:
             "Between the sources of each constant",
             paragraphs=(each, *(why if gone else ())),
             findings=tuple(robustness(demo, case).sentence() for case in cases),
-            figures=(Figure(caption, kappa_figures.tornado(demo), "counts.csv"),),
+            figures=(Figure(caption, kappa_figures.tornado(demo), SPREADS),),
+            tables=tuple(_ends_table(demo, case) for case in cases),
         ),
     ]
+
+
+def _ends_table(demo: Demo, case: Case) -> Table:
+    """Return who stands at either end of the bars of a tornado figure."""
+    found = robustness(demo, case)
+    return spread_table(
+        f"{case.workload} on {case.hardware}",
+        found.table.name,
+        str(case.best_selective.policy),
+        strongest(found, kappa_figures.BARS),
+        SPREADS,
+    )
 
 
 def _worked(demo: Demo) -> KeptRun:
@@ -207,16 +226,20 @@ def _by_hand(demo: Demo) -> Section:
         paragraphs=(
             f"{run.workload} on {run.hardware}, {run.policy}: {run.samples} samples take"
             f" {run.total_cycles} cycles, the sum of its layers', and {run.energy_pj:.1f} pJ, the"
-            f" sum of {len(lines)} numbers times costs. The same for every run tabled above is in"
-            " layers.csv and counts.csv, in which every line has the source of its cost under its"
-            " machine's table; sources.csv has what every action costs under each table, what it"
-            " occupies and what leaks, and who says so.",
+            f" sum of {len(lines)} numbers times costs{_leaked(run)}. The same for every run tabled"
+            " above is in layers.csv and counts.csv, in which every line has the source of its cost"
+            " under its machine's table; sources.csv has what every action costs under each table,"
+            " what it occupies and what leaks, and who says so.",
         ),
         tables=(
             Table("Cycles, layer by layer.", layer_heads, layers),
             Table("Energy, action by action.", heads, lines),
         ),
     )
+
+
+def _leaked(run: KeptRun) -> str:
+    return "" if run.leakage_pj is None else f"; {run.leakage_pj:.1f} pJ more leak meanwhile"
 
 
 def kappa_files(demo: Demo) -> dict[str, str]:
@@ -242,7 +265,20 @@ def kappa_files(demo: Demo) -> dict[str, str]:
         for line in run.energy_lines
     ]
     sources = [row for table in demo.known_tables for row in _sources(table, runs)]
-    files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources}
+    known = {table.name for table in demo.known_tables}
+    spreads = [
+        {
+            "hardware": case.hardware,
+            "workload": case.workload,
+            "policy": str(case.best_selective.policy),
+            "energy_table": case.table.name,
+            **one,
+        }
+        for case in demo.cases
+        if case.table.name in known
+        for one in records(robustness(demo, case).swings)
+    ]
+    files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources, SPREADS: spreads}
     return {name: to_csv(rows) for name, rows in files.items()}
 
 

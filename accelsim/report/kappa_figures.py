@@ -82,7 +82,7 @@ def _tornado_panel(axes: Axes, demo: Demo, case: Case) -> None:
     low, high = found.interval
     axes.set_title(
         f"{case.workload} on {case.hardware}, {found.table.name} table\n"
-        f"{case.best_with_leakage.policy}: {base:+.1f} %, all constants free {low * 100:+.1f} to"
+        f"{case.best_selective.policy}: {base:+.1f} %, all constants free {low * 100:+.1f} to"
         f" {high * 100:+.1f} %",
         fontsize=8,
         loc="right",

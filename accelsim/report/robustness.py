@@ -26,7 +26,7 @@ from accelsim.report.runs import KeptRun
 
 @dataclass(frozen=True)
 class Robustness:
-    """What the cheapest κ run saves against uniform-high, with leakage, and what moves that."""
+    """What the cheapest κ run saves against uniform-high, and what moves that."""
 
     case: Case
     table: EnergyTable
@@ -35,7 +35,7 @@ class Robustness:
     @cached_property
     def ours(self) -> dict[str, float]:
         """Energy of the κ run by constant."""
-        return _terms(self.case.best_with_leakage)
+        return _terms(self.case.best_selective)
 
     @cached_property
     def theirs(self) -> dict[str, float]:
@@ -50,7 +50,7 @@ class Robustness:
     @cached_property
     def spreads(self) -> list[Spread]:
         """How far apart the sources of the constants are that either run depends on."""
-        lines = (*self.case.best_with_leakage.energy_lines, *self.case.high.energy_lines)
+        lines = (*self.case.best_selective.energy_lines, *self.case.high.energy_lines)
         actions = {constant_of(line.action): line.action for line in lines}
         found = spreads(actions.values(), self.table, self.others)
         return [spread for spread in found if spread.constant in {*self.ours, *self.theirs}]
@@ -77,11 +77,11 @@ class Robustness:
             else "so that the sources, and not the machine, decide whether it pays"
         )
         return (
-            f"{self.case.workload} on {self.case.hardware}: {self.case.best_with_leakage.policy}"
-            f" takes {-self.saving:+.1%} against uniform-high under {self.table.name} with what the"
-            f" machines leak, and {-high:+.1%} to {-low:+.1%} where every constant is anywhere"
-            f" between its sources: {verdict}. It depends most on {first.spread.constant}, which"
-            f" alone moves it from {-max(first.at_low, first.at_high):+.1%} to"
+            f"{self.case.workload} on {self.case.hardware}: {self.case.best_selective.policy}"
+            f" takes {-self.saving:+.1%} against uniform-high under {self.table.name}, and"
+            f" {-high:+.1%} to {-low:+.1%} where every constant is anywhere between its sources:"
+            f" {verdict}. It depends most on {first.spread.constant}, which alone moves it from"
+            f" {-max(first.at_low, first.at_high):+.1%} to"
             f" {-min(first.at_low, first.at_high):+.1%}."
         )
 
@@ -101,9 +101,9 @@ def side_by_side(demo: Demo) -> list[tuple[str, list[str]]]:
         cells = []
         for table in demo.tables:
             charged = case.under(table)
-            best = charged.best_selective.energy_pj
-            against = best / charged.high.energy_pj - 1.0
-            other = best / charged.best_alternative.energy_pj - 1.0
+            best = charged.best_selective.charged_pj
+            against = best / charged.high.charged_pj - 1.0
+            other = best / charged.best_alternative.charged_pj - 1.0
             cells.append(f"{against:+.1%}, {other:+.1%}")
         rows.append((f"{case.workload} on {case.hardware}", cells))
     return rows
@@ -159,7 +159,7 @@ def _verdicts(demo: Demo, case: Case) -> set[tuple[bool, bool]]:
 
 
 def _terms(run: KeptRun) -> dict[str, float]:
-    return terms(run.energy_lines, run.leakage_pj or 0.0)
+    return terms(run.energy_lines, run.leakage_by_part_pj)
 
 
 def strongest(found: Robustness, most: int) -> Sequence[Swing]:

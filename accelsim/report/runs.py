@@ -6,11 +6,25 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from accelsim.energy import CAUSES, Cost, EnergyLine
+from accelsim.energy import CAUSES, Cost, EnergyLine, LeakingPart
+from accelsim.errors import AccelsimError
 from accelsim.machine import parse_action
 from accelsim.policies import Policy, parse_policy
 from accelsim.report.survey import CONTROL, TABLE
 from accelsim.study.table import Row
+
+
+def leakage_by_part_pj(detail: dict[str, Any]) -> dict[LeakingPart, float]:
+    """Return what logic and memories leak in a run that is kept; empty if it is not known.
+
+    Raises AccelsimError if it was kept when these were not told apart.
+    """
+    if "leakage_by_part_pj" not in detail:
+        raise AccelsimError(
+            f"{detail['workload']} on {detail['hardware']}, {detail['policy']}: was kept by a"
+            " version that did not tell what logic leaks from what memories do; run the study again"
+        )
+    return detail["leakage_by_part_pj"] or {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +111,11 @@ class KeptRun:
         return None if leakage_nj is None else leakage_nj * 1e3
 
     @property
+    def leakage_by_part_pj(self) -> dict[LeakingPart, float]:
+        """What logic and memories leak of that; empty if it is not known."""
+        return leakage_by_part_pj(self.detail)
+
+    @property
     def total_energy_pj(self) -> float | None:
         """Energy of all actions, and leakage; None if that is not known."""
         return None if self.leakage_pj is None else self.energy_pj + self.leakage_pj
@@ -106,6 +125,16 @@ class KeptRun:
         """Energy by cause, those that are not known left out."""
         found = {cause: self.row[f"{cause}_nj"] for cause in CAUSES}
         return {cause: nj * 1e3 for cause, nj in found.items() if nj is not None}
+
+    @property
+    def charged_pj(self) -> float:
+        """What runs are compared by: energy with what leaks, or without where that is not known."""
+        return self.energy_pj if self.total_energy_pj is None else self.total_energy_pj
+
+    @property
+    def charged_per_inference_pj(self) -> float:
+        """The same divided by the number of samples."""
+        return self.charged_pj / self.samples
 
     @cached_property
     def energy_lines(self) -> tuple[EnergyLine, ...]:

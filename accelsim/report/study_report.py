@@ -46,7 +46,7 @@ def write_report(
     files: dict[str, bytes | str] = render(report)
     if demo is not None:
         files |= kappa_files(demo)
-    files |= unit_files(study)
+    files |= unit_files(study, tables)
     files["results.csv"] = to_csv(study.rows)
     if kept:
         files[DETAILS] = _lines(kept)

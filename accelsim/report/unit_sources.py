@@ -15,16 +15,18 @@ from accelsim.energy.sensitivity import (
     Swing,
     constant_of,
     interval,
+    records,
     saving,
     spreads,
     swings,
 )
 from accelsim.machine import parse_action
 from accelsim.report.break_even import HIGH, LOOKED_AT, Curve, Row, value
+from accelsim.report.runs import leakage_by_part_pj
 from accelsim.study import Study
 from accelsim.study.table import to_csv
 
-COUNTS, SOURCES = "unit-counts.csv", "unit-sources.csv"
+COUNTS, SOURCES, SPREADS = "unit-counts.csv", "unit-sources.csv", "unit-spreads.csv"
 COUNTED = ("component", "action", "cause", "number", "unit")
 SOURCED = ("action", "energy_pj_each", "kind", "node_nm", "voltage_v", "source")
 
@@ -34,9 +36,12 @@ def near(curve: Curve) -> Row:
     return min(curve.rows, key=lambda row: abs(row["recompute_rate"] - LOOKED_AT))
 
 
-def files(study: Study, found: Sequence[Curve]) -> dict[str, str]:
+def files(
+    study: Study, found: Sequence[Curve], tables: Sequence[EnergyTable] = ()
+) -> dict[str, str]:
     """Return the counts, what each unit does at that rate, and the sources, what each action
-    costs under every table and who says so. A count times a cost is a term of an energy.
+    costs under every table and who says so. A count times a cost is a term of an energy. Where
+    sources of a constant of `tables` disagree, the spreads say who is at either end.
     """
     shown = [row for curve in found for row in (near(curve), *curve.against.values())]
     details = study.details(dict.fromkeys(row["point"] for row in shown))
@@ -60,10 +65,22 @@ def files(study: Study, found: Sequence[Curve]) -> dict[str, str]:
                 sources[curve.table, line["action"]] = {"energy_table": curve.table} | {
                     column: line[column] for column in SOURCED
                 }
-    return {
+    spread = [
+        {
+            "hardware": one.curve.hardware,
+            "setting": one.curve.setting,
+            "unit": one.curve.unit,
+            "energy_table": one.curve.table,
+            **record,
+        }
+        for one in trust(study, found, tables)
+        for record in records(one.swings)
+    ]
+    written = {
         COUNTS: to_csv([*itertools.chain.from_iterable(counts.values())]),
         SOURCES: to_csv([sources[key] for key in sorted(sources)]),
     }
+    return written | ({SPREADS: to_csv(spread)} if spread else {})
 
 
 def survival(found: Sequence[Curve], cheap: str | None) -> str:
@@ -100,6 +117,12 @@ class Trust:
     theirs: dict[str, float]
     spreads: list[Spread]
 
+    @property
+    def where(self) -> str:
+        """The machine, and its setting if there are several."""
+        curve = self.curve
+        return f"{curve.hardware} ({curve.setting})" if curve.setting else curve.hardware
+
     @cached_property
     def swings(self) -> list[Swing]:
         """What each constant does to the saving, the greatest first; those that do nothing not."""
@@ -121,9 +144,8 @@ class Trust:
             first = self.swings[0]
             ends = sorted((-first.at_low, -first.at_high))
             most = f" Most depends on {first.spread.constant}: {ends[0]:+.1%} to {ends[1]:+.1%}."
-        where = f"{curve.hardware} ({curve.setting})" if curve.setting else curve.hardware
         return (
-            f"{where}: at a rate of {LOOKED_AT:.0%} {curve.unit} takes"
+            f"{self.where}: at a rate of {LOOKED_AT:.0%} {curve.unit} takes"
             f" {-saving(self.ours, self.theirs):+.1%} against {HIGH} under {curve.table}, and"
             f" {-high:+.1%} to {-low:+.1%} with every constant anywhere between its sources:"
             f" {verdict}.{most}"
@@ -133,15 +155,15 @@ class Trust:
 def trust(study: Study, found: Sequence[Curve], tables: Sequence[EnergyTable]) -> list[Trust]:
     """Return, for each machine and setting, how far the saving of its best unit can be trusted.
 
-    Only those under the first table of the study, and if that is one of `tables`.
+    Only those under the first table of the study that is one of `tables`: none if there is none.
     """
-    first = found[0]
-    own = next((table for table in tables if table.name == first.table), None)
+    at_hand = {table.name: table for table in tables}
+    own = next((at_hand[curve.table] for curve in found if curve.table in at_hand), None)
     if own is None:
         return []
     places: dict[tuple[str, str], list[Curve]] = {}
     for curve in found:
-        if (curve.table, curve.cluster) == (first.table, first.cluster):
+        if (curve.table, curve.cluster) == (own.name, found[0].cluster):
             places.setdefault((curve.hardware, curve.setting), []).append(curve)
     kept = []
     for curves in places.values():
@@ -171,6 +193,6 @@ def _terms(study: Study, row: Row) -> tuple[dict[str, float], dict[str, Any]] | 
         name = constant_of(action)
         terms[name] = terms.get(name, 0.0) + line["energy_pj"]
         actions[name] = action
-    if detail["leakage_pj"]:
-        terms[LEAKAGE] = detail["leakage_pj"]
+    for part, leaked in leakage_by_part_pj(detail).items():
+        terms[LEAKAGE[part]] = leaked
     return terms, actions

@@ -11,6 +11,7 @@ from accelsim.errors import AccelsimError
 from accelsim.report import unit_figures, unit_sources
 from accelsim.report.break_even import HIGH, LOOKED_AT, MEASURES, Curve, curves, value
 from accelsim.report.page import Column, Figure, Section, Table
+from accelsim.report.spread_table import spread_table
 from accelsim.study import Study
 
 CHEAP = "chunked"
@@ -19,6 +20,12 @@ STALLS = {
     "dram": "waiting for DRAM",
     "scratchpad": "waiting for scratchpads",
 }
+TRUST = "Recompute units: between the sources of each constant"
+NOT_AT_HAND = (
+    "The sources of the study's energy tables are not at hand here, as they are of shipped tables"
+    " that are what they were when the study was run: how far the conclusion depends on single"
+    " constants is not known."
+)
 TRACED = (
     "Energies at the rate that is looked at, and those of what redoes nothing, are sums over"
     f" {unit_sources.COUNTS}, which has how often each unit does what, times the cost of that"
@@ -63,17 +70,31 @@ def units_section(study: Study, tables: Sequence[EnergyTable] = ()) -> Section |
         )
     )
     trusted = unit_sources.trust(study, found, tables)
-    if trusted:
+    if not trusted:
+        parts.append(Section(TRUST, paragraphs=(NOT_AT_HAND,)))
+    else:
+        known = trusted[0].curve.table
         caption = (
-            f"What each constant of the {found[0].table} table does to what the best unit takes"
+            f"What each constant of the {known} table does to what the best unit takes"
             f" against {HIGH} at a rate of {LOOKED_AT:.0%}, where it goes from the lowest to the"
             " highest of its sources."
         )
         parts.append(
             Section(
-                "Recompute units: between the sources of each constant",
+                TRUST,
+                paragraphs=_not_first(found, known),
                 findings=tuple(one.sentence() for one in trusted),
-                figures=(Figure(caption, unit_figures.tornado(trusted), unit_sources.COUNTS),),
+                figures=(Figure(caption, unit_figures.tornado(trusted), unit_sources.SPREADS),),
+                tables=tuple(
+                    spread_table(
+                        one.where,
+                        one.curve.table,
+                        one.curve.unit,
+                        one.swings[: unit_figures.BARS],
+                        unit_sources.SPREADS,
+                    )
+                    for one in trusted
+                ),
             )
         )
     parts.append(Section("Where a number comes from", paragraphs=(TRACED,)))
@@ -85,13 +106,23 @@ def units_section(study: Study, tables: Sequence[EnergyTable] = ()) -> Section |
     )
 
 
-def unit_files(study: Study) -> dict[str, str]:
+def _not_first(found: Sequence[Curve], shown: str) -> tuple[str, ...]:
+    """Say if the table whose sources are compared is not the one of the other figures."""
+    if found[0].table == shown:
+        return ()
+    return (
+        f"The sources of {found[0].table} are not at hand here, as they are of shipped tables that"
+        f" are what they were when the study was run; what follows is under {shown}.",
+    )
+
+
+def unit_files(study: Study, tables: Sequence[EnergyTable] = ()) -> dict[str, str]:
     """Return the counts and costs of a study that compares units, by the name of the file."""
     try:
         found = curves(study.rows, study.meta.get("swept", ()))
     except AccelsimError:
         return {}
-    return unit_sources.files(study, found)
+    return unit_sources.files(study, found, tables)
 
 
 def _introduction(study: Study, found: list[Curve]) -> list[str]:

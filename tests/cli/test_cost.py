@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -11,10 +12,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import accelsim
 from accelsim import cli
 from accelsim.cli.commands import commands
-from accelsim.config import load_hardware, shipped_names
+from accelsim.cli.cost import NUMERATORS, needed
+from accelsim.config import load_energy_table, load_hardware, shipped_names
+from accelsim.energy import Needs, charge
+from accelsim.energy.redoing import redoing
 from accelsim.errors import AccelsimError
+from accelsim.numerics import FixedFormat, FloatFormat
+from accelsim.trace import LayerTrace
 
 ROW = re.compile(r"^ *(\d+(?:\.\d+)?)  ( *)(\S.*)$")
 HARDWARE = (
@@ -51,6 +58,10 @@ def trees(text: str) -> list[tuple[int, int, str]]:
         ["mid-32x32", "--energy-table", "40nm"],
         ["datacentre-128x128", "--recompute", "none"],
         ["tpu-v4i-like", "--accumulator", "bf16", "--operands", "bf16"],
+        ["tpu-v1-like", "--accumulator", "int32", "--operands", "int8"],
+        ["mid-32x32", "--numerator", "l2"],
+        ["mid-32x32-gather-deferred", "--numerator", "low", "--energy-table", "7nm"],
+        ["mid-32x32-dual", "--numerator", "running-error"],
     ],
 )
 def test_what_is_printed_adds_up_to_the_last_digit(arguments: list[str]) -> None:
@@ -81,6 +92,14 @@ def test_every_machine_that_comes_with_it_has_its_costs_told(name: str) -> None:
     assert f"a bit of {hardware.dram.type}" in names
     unit = hardware.recompute.unit
     assert ("recompute" in names) == ("queue" in names) == (unit == "lanes")
+    assert ("an output in the queue" in names) == (unit == "lanes")
+    later = unit == "array" and getattr(hardware.recompute, "schedule", "") == "deferred"
+    assert ("an output in the list" in names) == later
+    # What finds the outputs to redo, with its adders of absolute values, wherever any are redone.
+    redoing = {"detector", "absolute-value adders fp32", "absolute-value adder, for each MAC"}
+    assert redoing | {"detector, for each output", "element of a softmax"} <= names
+    never = {what for _, _, what in trees(printed(name, "--recompute", "none"))}
+    assert not (redoing | {"queue", "recompute", "an output in the list"}) & never
     # Of a MAC in an array: twice the operand where both stream, once where one stays.
     streams = 2 if hardware.array.dataflow == "os" else 1
     assert f"{streams} × operand e4m3fn" in names
@@ -100,6 +119,45 @@ def test_bad_input_is_one_line_and_a_status_of_two(
     assert (left.value.code, said.out) == (2, "")
     assert len(said.err.splitlines()) == 1
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("numerator", NUMERATORS)
+def test_a_detector_is_told_to_take_what_a_run_is_charged_for_it(numerator: str) -> None:
+    run = accelsim.run("mid-32x32", "digits-relu", f"selective:tau=8,numerator={numerator}")
+    table = load_energy_table("45nm")
+    for layer in run.layers:
+        trace = layer.trace
+        assert isinstance(trace, LayerTrace)
+        sections = redoing(run.hardware, Needs.of([trace]), table)
+        told = {tree.name: tree.value for _, _, trees in sections for tree in trees}
+        places = {
+            "absolute-value adder, for each MAC": trace.macs,
+            "detector, for each word": trace.m * trace.k,
+            "detector, for each row": trace.m,
+            "detector, for each output": trace.outputs,
+        }
+        lines = charge(layer.lowered.by_cause, table)
+        detection = math.fsum(number * told.pop(name, 0.0) for name, number in places.items())
+        charged = math.fsum(line.energy_pj for line in lines if line.cause == "detection")
+        assert detection == pytest.approx(charged, rel=1e-12)
+        assert charged > 0.0
+        queue = math.fsum(line.energy_pj for line in lines if line.component == "queue")
+        entry = told.pop("an output in the queue")
+        assert trace.recomputed_outputs * entry == pytest.approx(queue, rel=1e-12)
+        assert not told
+
+
+def test_the_detector_is_that_of_the_numerator_that_is_named() -> None:
+    fmt = FloatFormat.parse("fp16")
+    found = {name: needed(fmt, fmt, fmt, name).detectors[0].name for name in NUMERATORS}
+    assert found["exact"] == "exact numerator"
+    assert found["low"] == "numerator in fp16"
+    assert len({*found.values()}) == len(NUMERATORS)
+    assert needed(fmt, fmt, None, "exact").detectors == ()
+    integer = FixedFormat(32)
+    assert needed(fmt, integer, fmt, "exact").detectors[0].name == "exact numerator"
+    with pytest.raises(AccelsimError, match="low: unknown format 'int32'"):
+        needed(fmt, integer, fmt, "low")
 
 
 def test_functions_from_tables_cost_a_read(tmp_path: Path) -> None:
@@ -135,6 +193,7 @@ def test_the_trees_can_be_written(tmp_path: Path) -> None:
     found = json.loads(out.read_text())
     assert list(found) == [
         "area", "leakage, while it is on", "energy of a MAC",
+        "energy of detection: exact numerator",
         "energy of a function of one value", "energy of an access",
     ]  # fmt: skip
     (area,) = found["area"]["trees"]

@@ -53,7 +53,8 @@ dram:
   - {type: lpddr4, energy_pj_per_bit: 8.0, kind: scaled, source: a paper}
 """
 QUANTITY = "expected a finite number from 1e-09 to 1e+15"
-COST = "expected a finite number above 0"
+COST = "expected a finite number from 1e-09 to 1e+09"
+NODE = "expected a finite number from 0.1 to 100000"
 COUNT = "expected an integer from 1 to 1099511627776"
 SIZE = "expected an integer from 1 to 2147483648"
 HARDWARE_KEYS = "name, clock_mhz, array, dram, scratchpads, tiling, recompute, vector, energy_table"
@@ -647,16 +648,17 @@ def test_a_workload_has_a_list_of_layers(tmp_path: Path, layers: str, said: str)
             "{operation: add, format",
             "{operation: sub, format",
             ":4: arithmetic[0].operation: got the string 'sub',"
-            " expected one of multiply, add, compare",
+            " expected one of multiply, add, shift, compare",
         ),
         (
             "capacity_bytes: 8192",
             "capacity_bytes: 0",
-            ":8: sram[0].capacity_bytes: got 0, expected an integer above 0",
+            ":8: sram[0].capacity_bytes: got 0, expected an integer from 1 to 1125899906842624",
         ),
         (
             "dram:",
-            "  - {capacity_bytes: 8192, energy_pj_per_64_bits: 1, kind: scaled, source: b}\ndram:",
+            "  - {capacity_bytes: 8192, energy_pj_per_64_bits: 1, kind: scaled,"
+            " source: a book}\ndram:",
             ":9: sram[1]: 8192 is given twice, first as sram[0]",
         ),
         (
@@ -666,7 +668,34 @@ def test_a_workload_has_a_list_of_layers(tmp_path: Path, layers: str, said: str)
             " (X 2 to 8, Y 0 to 23), fp16, bf16, tf32, fp32, intN, uintN, fixedN.F and ufixedN.F"
             " (N 1 to 32 bits, F of them fraction)",
         ),
-        ("node_nm: 45", "node_nm: -45", f":2: node_nm: got -45, {COST}"),
+        ("node_nm: 45", "node_nm: -45", f":2: node_nm: got -45, {NODE}"),
+        (
+            "energy_pj: 0.9",
+            "energy_pj: 1.0e-300",
+            f":4: arithmetic[0].energy_pj: got 1.0e-300, {COST}",
+        ),
+        (
+            "energy_pj: 0.9",
+            "energy_pj: 1.0e+16",
+            f":4: arithmetic[0].energy_pj: got 1.0e+16, {COST}",
+        ),
+        # How to write a number that is taken for a string helps where the number would do.
+        (
+            "energy_pj: 0.9",
+            "energy_pj: 5e-324",
+            f":4: arithmetic[0].energy_pj: got the string '5e-324', {COST}",
+        ),
+        (
+            "energy_pj: 0.9",
+            "energy_pj: 9e-7",
+            ":4: arithmetic[0].energy_pj: got '9e-7' (a string in YAML; for the number write"
+            f" 9.0e-07), {COST}",
+        ),
+        (
+            "exponent: 1.04",
+            "exponent: 12",
+            ":6: width_laws[0].exponent: got 12, expected a finite number from 0.01 to 10",
+        ),
         (
             "  - {type: lpddr4, energy_pj_per_bit: 8.0, kind: scaled, source: a paper}\n",
             "",
@@ -685,7 +714,8 @@ def test_a_misspelt_unit_is_a_missing_and_an_unknown_key(tmp_path: Path) -> None
     assert problems(check_file, tmp_path, text) == [
         f":4: arithmetic[0].energy_pj: key is missing, {COST}",
         ":4: arithmetic[0].energy_nj: unknown key; did you mean 'energy_pj'?"
-        " allowed: source, kind, node_nm, voltage_v, operation, format, energy_pj, area_um2",
+        " allowed: source, kind, node_nm, voltage_v, area_source, area_kind, operation, format,"
+        " energy_pj, area_um2",
     ]
 
 

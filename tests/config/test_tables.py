@@ -71,6 +71,8 @@ def test_a_table_given_for_a_run_is_a_name_a_path_or_an_object(folder: Path) -> 
          "arithmetic[0].format: unknown format 'int99'"),
         ("operation: multiply, format: int8", "operation: add, format: int8",
          "arithmetic[1]: add int8 is given twice, first as arithmetic[0]"),
+        ("operation: multiply, format: int8", "operation: add, format: fixed8.0",
+         "arithmetic[1]: add fixed8.0 (int8) is given twice, first as arithmetic[0]"),
     ],
 )  # fmt: skip
 def test_a_slip_in_a_user_s_table_is_named_where_it_is_used(
@@ -92,6 +94,46 @@ def test_a_value_without_a_source_does_not_load(folder: Path) -> None:
         f"tables/own.yaml:{index + 1}: register_bit.source: key is missing,"
         " expected text that is not empty"
     ]
+
+
+@pytest.mark.parametrize("source", ["-", "?", "x", "2014", "—–", "n/a"])
+def test_a_source_that_names_nobody_does_not_load(folder: Path, source: str) -> None:
+    (folder / "tables/own.yaml").write_text(
+        re.sub(r'(register_bit.*source: ")[^"]*', rf"\g<1>{source}", OWN), encoding="utf-8"
+    )
+    (found,) = problems(folder / "h.yaml")
+    line = next(n for n, text in enumerate(OWN.splitlines(), 1) if text.startswith("register_bit"))
+    assert found == (
+        f"tables/own.yaml:{line}: register_bit.source: got '{source}', expected who says so, in"
+        " words of 3 letters or more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("operation: shift, format: int32", "operation: shift, format: fp16", "and fp16 is none"),
+        ("operation: shift, numbers: fixed, coefficient_pj", "operation: shift, coefficient_pj",
+         "numbers is fixed for it"),
+    ],
+)  # fmt: skip
+def test_there_is_no_shift_into_floating_point(folder: Path, old: str, new: str, said: str) -> None:
+    assert OWN.count(old) == 1
+    (folder / "tables/own.yaml").write_text(OWN.replace(old, new), encoding="utf-8")
+    line = next(n for n, text in enumerate(OWN.splitlines(), 1) if old in text)
+    (found,) = problems(folder / "h.yaml")
+    assert found.startswith(f"tables/own.yaml:{line}: ")
+    assert found.endswith(said)
+
+
+def test_an_area_s_source_needs_an_area(folder: Path) -> None:
+    (folder / "tables/own.yaml").write_text(
+        OWN.replace("format: int8, energy_pj: 0.03", "area_kind: scaled, format: int8,"
+                    " energy_pj: 0.03").replace("area_um2: 36, ", ""),
+        encoding="utf-8",
+    )  # fmt: skip
+    (found,) = problems(folder / "h.yaml")
+    assert found.endswith("arithmetic[0]: got a mapping, area_kind is given, and no area")
 
 
 def test_a_table_that_is_not_there_is_named_with_the_line(folder: Path) -> None:

@@ -48,6 +48,8 @@ class Gates:
                 return 5 * (bits * bits + exponent)
             case "add":  # two shifters beside the adders, if there is anything to align
                 return 5 * (bits + exponent) + 2 * bits * bits.bit_length() * (exponent > 0)
+            case "shift":
+                return 2 * bits * bits.bit_length()
             case "compare":
                 return 5 * fmt.bits
 

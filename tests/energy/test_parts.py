@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +19,12 @@ from accelsim.config import energy_table_names, load_energy_table, load_hardware
 from accelsim.energy import (
     Area,
     Cost,
+    EnergyTable,
     Estimator,
     Item,
     area_um2,
     charge,
+    leakage_by_part_mw,
     leakage_mw,
     leakage_pj,
     needs,
@@ -45,8 +48,8 @@ from accelsim.energy.parts import (
 )
 from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, Hardware, Sram, lower
-from accelsim.numerics import Accumulator, FloatFormat
-from accelsim.numerics.formats import parse_format
+from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
+from accelsim.numerics.formats import Format, parse_format
 from accelsim.trace import Detector, LayerTrace
 
 TABLES = [load_energy_table(name) for name in energy_table_names()]
@@ -129,12 +132,16 @@ def test_a_mac_costs_what_its_actions_are_counted_for() -> None:
     assert mac(energy(table), E4M3, [FP32]).value == pytest.approx(by_hand, rel=1e-15)
 
 
+@pytest.mark.parametrize("into", [FP32, FixedFormat(20, 9)], ids=str)
 @pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
-def test_a_mac_in_an_array_costs_what_its_actions_are_counted_for(dataflow: str) -> None:
+def test_a_mac_in_an_array_costs_what_its_actions_are_counted_for(
+    dataflow: str, into: Format
+) -> None:
     # So many MACs that putting the stationary operand in place is next to nothing.
     rows, terms = 10**6, 3
     shape = (terms, terms, rows) if dataflow == "is" else (rows, terms, terms)
-    layer = LayerTrace("l", shape[0], shape[1], shape[2], E4M3, FP16, Accumulator(FP32))
+    accumulator = Accumulator(into, overflow="saturate")
+    layer = LayerTrace("l", shape[0], shape[1], shape[2], E4M3, FP16, accumulator)
     if dataflow == "is":
         layer = replace(layer, m=terms, n=rows)
     array = {"rows": 3, "cols": 3, "dataflow": dataflow, "overlap_folds": True}
@@ -148,7 +155,7 @@ def test_a_mac_in_an_array_costs_what_its_actions_are_counted_for(dataflow: str)
         spent = math.fsum(
             line.energy_pj for line in lines if line.component in {"array", "wires", "clock"}
         )
-        one = step(energy(table), E4M3, FP32, dataflow)
+        one = step(energy(table), E4M3, into, dataflow)
         check_sums(one)
         assert spent / layer.macs == pytest.approx(one.value, rel=1e-4)
 
@@ -248,8 +255,8 @@ def test_a_list_of_what_is_redone_later_is_a_memory_of_its_size() -> None:
     )
     assert run.area is not None
     parts = {part.name: part.value for part in run.area.parts}
-    assert parts["list"] == pytest.approx(longest * 8 * 8 * 0.692)
-    assert parts["queue"] == pytest.approx(32 * 8 * 8 * 0.692)
+    assert parts["list"] == pytest.approx(longest * 8 * 8 * 0.389)
+    assert parts["queue"] == pytest.approx(32 * 8 * 8 * 0.389)
     low = accelsim.run(machine, shipped("workloads", "digits-relu"), "uniform-low")
     assert low.area is not None
     assert {"list", "queue", "recompute"}.isdisjoint(part.name for part in low.area.parts)
@@ -260,7 +267,7 @@ def test_tables_of_functions_take_area_in_every_lane_of_the_vector_unit() -> Non
     vector = hardware.vector.model_copy(update={"functions": "table", "table_entries": 128})
     tabled = hardware.model_copy(update={"vector": vector})
     sizes = [area_um2(machine, needs(E4M3, LOW), table).value for machine in (hardware, tabled)]
-    assert sizes[1] - sizes[0] == pytest.approx(32 * 128 * 4 * 8 * 0.692)
+    assert sizes[1] - sizes[0] == pytest.approx(32 * 128 * 4 * 8 * 0.389)
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -286,6 +293,70 @@ def test_a_machine_that_can_recompute_pays_for_both_accumulators(name: str) -> N
         assert both - low == pytest.approx(units * wide)
         assert both > high
         assert size(needs(E4M3, HIGH, HIGH)) == high  # shared, and counted once
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_area_of_an_array_is_that_of_what_its_pes_are_made_of(table: EnergyTable) -> None:
+    hardware = load_hardware(shipped("hwconfigs", "edge-16x16"))
+    found = {part.name: part for part in area_um2(hardware, needs(E4M3, LOW), table).parts}
+    assert table.register_bit is not None
+    bit = table.register_bit.area_um2_per_bit
+    assert bit is not None
+    # A multiplier, an adder, an accumulator of 8 bits, and two operands of 8 bits passing by.
+    units = [table.area(Arithmetic(what, "e4m3fn")).area_um2 for what in ("multiply", "add")]
+    pe = math.fsum([*units, 8 * bit, 2 * 8 * bit])
+    assert found["array"].value == pytest.approx(16 * 16 * pe, rel=1e-12)
+    held = {part.name: part.value for part in found["array"].parts}["operand registers e4m3fn"]
+    assert held == pytest.approx(16 * 16 * 2 * 8 * bit, rel=1e-12)
+
+
+def test_a_shifter_stands_where_something_is_shifted_and_nowhere_else() -> None:
+    hardware, table = load_hardware(shipped("hwconfigs", "edge-16x16")), load_energy_table("45nm")
+    narrow, wide = FixedFormat.parse("fixed10.7"), FixedFormat.parse("fixed24.7")
+    saturating: dict[str, Any] = {"overflow": "saturate"}
+
+    def shifters(low: Accumulator, high: Accumulator | None = None) -> set[str]:
+        needed = needs(E4M3, low, high)
+        found = {item.name for item in all_items(area_um2(hardware, needed, table))}
+        return {name.split()[1] for name in found if name.startswith("shift ")}
+
+    chunked = Accumulator(narrow, chunk=4, outer=wide, **saturating)
+    assert shifters(chunked) == {"fixed10.7"}  # its chunks go on over wires
+    assert shifters(Accumulator(E4M3, chunk=4, outer=wide, **saturating)) == {"fixed24.7"}
+    assert shifters(Accumulator(narrow, order="spill", outer=FP32, **saturating)) == {"fixed10.7"}
+    # What is too large for the narrow sum goes to the wide one by itself.
+    spilling = Accumulator(narrow, order="spill", outer=wide, **saturating)
+    assert shifters(spilling) == {"fixed10.7", "fixed24.7"}
+    assert shifters(chunked, Accumulator(wide, **saturating)) == {"fixed10.7", "fixed24.7"}
+    assert shifters(LOW, HIGH) == set()
+    layer = LayerTrace("a", 1, 1, 1, E4M3, FP16, chunked)
+    assert Needs.of([layer]) == needs(E4M3, chunked)
+    assert Needs.of([layer]).of_sums == (wide,)
+
+
+@pytest.mark.parametrize("capacity_bytes", [64, 512, 4096, 2**20])
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_scratchpad_has_its_area_and_leaks(table: EnergyTable, capacity_bytes: int) -> None:
+    hardware = load_hardware(shipped("hwconfigs", "edge-16x16"))
+    pads = {
+        f"{key}": getattr(hardware.scratchpads, key).model_copy(
+            update={"capacity_bytes": capacity_bytes}
+        )
+        for key in "abc"
+    }
+    pads_of = hardware.scratchpads.model_copy(update=pads)
+    small = hardware.model_copy(update={"scratchpads": pads_of})
+    assert table.sram_area is not None
+    density = table.leakage_of("sram")
+    assert density is not None
+    um2 = capacity_bytes * 8 * table.sram_area.area_um2_per_bit
+    areas = {part.name: part.value for part in area_um2(small, needs(E4M3, LOW), table).parts}
+    leaks = {part.name: part.value for part in leakage_mw(small, needs(E4M3, LOW), table).parts}
+    for key in "abc":
+        assert areas[f"scratchpad_{key}"] == pytest.approx(um2, rel=1e-12)
+        assert leaks[f"scratchpad_{key}"] == pytest.approx(
+            um2 * 1e-6 * density.power_mw_per_mm2, rel=1e-12
+        )
 
 
 def test_every_quantity_of_a_machine_adds_area() -> None:
@@ -315,14 +386,49 @@ def test_what_layers_need_is_what_each_of_them_needs() -> None:
     assert Needs.of([layer, chunked]).first == (E4M3, FP32)
 
 
-def test_leakage_is_power_times_time() -> None:
-    assert leakage_pj(2.0, 1e-3) == 2e-3 * 1e-3 * 1e12
+@pytest.mark.parametrize(("mw", "seconds"), [(2.0, 1e-3), (2.0, 5e-6), (0.3, 1e-3), (7.0, 2.0)])
+def test_leakage_is_power_times_time(mw: float, seconds: float) -> None:
+    assert leakage_pj(mw, seconds) == pytest.approx(mw * 1e-3 * seconds * 1e12, rel=1e-14)
+
+
+def memory_names(item: Item) -> set[str]:
+    words = ("scratchpad", "queue", "list", "table of a function")
+    return {inner.name for inner in all_items(item) if inner.name.startswith(words)}
+
+
+@pytest.mark.parametrize("name", [*MACHINES, "edge-16x16-tile"])
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_what_leaks_is_logic_and_memories(name: str, table: EnergyTable) -> None:
+    hardware = load_hardware(shipped("hwconfigs", name))
+    vector = hardware.vector.model_copy(update={"functions": "table", "table_entries": 128})
+    hardware = hardware.model_copy(update={"vector": vector})
+    needed = replace(needs(E4M3, LOW, HIGH, Detector("x", FP32, 1, 1)), list_bytes=640)
+    found = leakage_mw(hardware, needed, table)
+    parts = leakage_by_part_mw(hardware, needed, table)
+    # All of the tree that is called a memory, and nothing else.
+    memories = [item.value for item in all_items(found) if item.name in memory_names(found)]
+    assert parts["sram"] == pytest.approx(math.fsum(memories), rel=1e-12)
+    assert parts["logic"] + parts["sram"] == pytest.approx(found.value, rel=1e-15)
+    # Twice the density of one part is twice what it leaks, and does nothing to the other.
+    for part in ("logic", "sram"):
+        leakage = [
+            entry.model_copy(update={"power_mw_per_mm2": 2 * entry.power_mw_per_mm2})
+            if entry.part == part else entry
+            for entry in table.leakage
+        ]  # fmt: skip
+        doubled = leakage_by_part_mw(
+            hardware, needed, table.model_copy(update={"leakage": leakage})
+        )
+        for other, mw in parts.items():
+            assert doubled[other] == pytest.approx((1 + (other == part)) * mw, rel=1e-12)
 
 
 def test_laws_are_the_fits_that_they_are_said_to_be() -> None:
     for name, operations in (("45nm", ("multiply", "add")), ("7nm", ("multiply", "add"))):
         table = load_energy_table(name)
         for law in (*table.width_laws, *(table.area_laws if name == "45nm" else [])):
+            if law.operation == "shift":  # through one figure
+                continue
             assert law.operation in operations
             _, per_bit = law.parameters
             points = []
@@ -342,7 +448,54 @@ def test_residuals_of_the_laws_are_small_and_known(name: str, most: float) -> No
     found = residuals(load_energy_table(name))
     assert found
     assert max(abs(residual.relative) for residual in found) <= most
-    assert any(isinstance(residual.law, AreaLaw) for residual in found) == (name != "7nm")
+    areas = {r.law.operation for r in found if isinstance(r.law, AreaLaw)}
+    assert areas == ({"shift"} if name == "7nm" else {"multiply", "add", "shift"})
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_shifters_grow_as_their_multiplexers_do(table: EnergyTable) -> None:
+    # n words of log2(n) stages each, as in a barrel shifter, and Aladdin's of 32 bits.
+    for laws, at_32 in (
+        (table.width_laws, table.cost(Arithmetic("shift", "int32")).energy_pj),
+        (table.area_laws, table.area(Arithmetic("shift", "int32")).area_um2),
+    ):
+        (law,) = (law for law in laws if law.operation == "shift")
+        assert law.numbers == "fixed"
+        for bits in (8, 16, 32):
+            by_stages = at_32 * bits * math.log2(bits) / (32 * 5)
+            rel = 0.04 if bits == 16 else 1e-4
+            assert law.at(FixedFormat(bits))[0] == pytest.approx(by_stages, rel=rel)
+
+
+def test_the_docs_say_what_a_sum_in_fixed_point_takes() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "energy.md"
+    said = " ".join(docs.read_text(encoding="utf-8").split())
+    fixed = FixedFormat.parse("fixed10.7")
+    names = ("add", "shift", "register")
+    old, aladdin = load_energy_table("45nm"), load_energy_table("40nm")
+    add, shift, register = (old.cost(Arithmetic(n, fixed.name)).energy_pj for n in names)  # type: ignore[arg-type]
+    floating = math.fsum(old.cost(Arithmetic(n, "e4m3fn")).energy_pj for n in ("add", "register"))
+    assert f"would take {add + register:.2f} pJ for a term at 45 nm" in said
+    assert f"where it takes {add + shift + register:.2f}, register and all" in said
+    assert f"e4m3 takes {floating:.2f}." in said
+    whole = math.fsum(aladdin.cost(Arithmetic(n, fixed.name)).energy_pj for n in ("add", "shift"))
+    addition = aladdin.cost(Arithmetic("add", "e4m3fn")).energy_pj
+    assert f"of `fixed10.7` take {whole:.2f} pJ, e4m3's addition {addition:.1f}," in said
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_products_of_floating_point_are_shifted_into_fixed_point(table: Estimator) -> None:
+    fixed, wide = FixedFormat.parse("fixed10.7"), FixedFormat.parse("int32")
+    for measure in (energy(table), area(table)):
+        found = mac(measure, E4M3, [fixed])
+        parts = {part.name: part.value for part in found.parts}
+        assert [*parts] == [
+            "multiply e4m3fn", "shift fixed10.7", "add fixed10.7", "register fixed10.7"
+        ]  # fmt: skip
+        assert 0.0 < parts["shift fixed10.7"] < mac(measure, E4M3, [wide]).parts[1].value
+        for operands, into in ((E4M3, FP32), (FixedFormat.parse("int8"), wide)):
+            names = {part.name.split()[0] for part in mac(measure, operands, [into]).parts}
+            assert names == {"multiply", "add", "register"}  # which contain it, or need none
 
 
 class GateLevel:

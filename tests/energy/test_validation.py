@@ -22,7 +22,7 @@ EYERISS_W, EYERISS_FRAMES_PER_S, EYERISS_MACS = 0.278, 35.0, 666e6
 EYERISS_PJ_PER_MAC = EYERISS_W / EYERISS_FRAMES_PER_S / EYERISS_MACS * 1e12
 # Chen, Emer, Sze, ISCA 2016: 16-bit accesses against one 16-bit MAC (in public estimators).
 EYERISS_BUFFER, EYERISS_DRAM = 6.0, 200.0
-# Jouppi et al., ISCA 2017: 40 W busy (recalled), 92 tera-operations/s at peak; of the die 29 % are
+# Jouppi et al., ISCA 2017, table 2: 40 W busy, 92 tera-operations/s at peak; of the die 29 % are
 # the unified buffer, 24 % the matrix unit and 6 % the accumulators.
 TPU_BUSY_W, TPU_MACS_PER_S = 40.0, 92e12 / 2
 TPU_BUFFER, TPU_MATRIX = 0.29, 0.24
@@ -65,12 +65,12 @@ def test_the_macs_of_a_busy_tpu_take_within_twice_its_power(table: str) -> None:
     assert TPU_BUSY_W / 2 < watts < TPU_BUSY_W * 2
 
 
-def test_the_floor_plan_of_a_tpu_is_not_met() -> None:
+def test_the_floor_plan_of_a_tpu_is_met_within_half() -> None:
     # A bare MAC leaves out what placement, pipelining and wires take: ours is too small against
-    # its buffer, by more than a factor of two.
+    # its buffer.
     hardware = load_hardware(shipped("hwconfigs", "tpu-v1-like"))
     accumulator = Accumulator(INT32, overflow="saturate")
     found = area_um2(hardware, needs(INT8, accumulator), load_energy_table("45nm"))
     sizes = {part.name: part.value for part in found.parts}
     ratio = sizes["scratchpad_a"] / sizes["array"]
-    assert 2 < ratio / (TPU_BUFFER / TPU_MATRIX) < 3
+    assert 1 < ratio / (TPU_BUFFER / TPU_MATRIX) < 1.5

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import E4M3, FP32, lanes, machine, random_mask, trace
+from machines import DUAL, E4M3, FP32, Unit, lanes, machine, random_mask, trace
 
 from accelsim.machine import Arithmetic, DramAccess, Hardware, Lanes, Sram, Visit, lower
-from accelsim.numerics import Accumulator, FloatFormat
+from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
 from accelsim.trace import Detector, LayerTrace
 
 SIZES = st.integers(1, 40)
@@ -245,6 +248,42 @@ def test_a_chunked_accumulator_adds_once_a_chunk_in_the_outer_format() -> None:
     counts = lower(trace(3, 10, 2, accumulator=acc), machine()).counts
     assert counts.number("array", Arithmetic("add", "e4m3fn")) == 60
     assert counts.number("array", Arithmetic("add", "fp32")) == 6 * 3
+
+
+def shifts(acc: Accumulator) -> dict[tuple[str, str], int]:
+    counts = lower(trace(3, 10, 2, accumulator=acc), machine()).counts
+    return {
+        (component, action.format): number
+        for component, action, number in counts
+        if isinstance(action, Arithmetic) and action.operation == "shift"
+    }
+
+
+def test_every_term_of_a_fixed_point_sum_is_shifted_to_its_place() -> None:
+    fixed, wide = FixedFormat.parse("fixed10.7"), FixedFormat.parse("fixed20.7")
+    saturating: dict[str, Any] = {"overflow": "saturate"}
+    assert shifts(Accumulator(FP32)) == {}
+    assert shifts(Accumulator(fixed, **saturating)) == {("array", "fixed10.7"): 60}
+    # Chunks of fixed point are moved into a wider sum of it by wires; those of floats are not.
+    chunked = Accumulator(fixed, chunk=4, outer=wide, **saturating)
+    assert shifts(chunked) == {("array", "fixed10.7"): 60}
+    floats = Accumulator(E4M3, chunk=4, outer=wide, **saturating)
+    assert shifts(floats) == {("array", "fixed20.7"): 6 * 3}
+    # A compensated sum takes four additions a term, of which one is of the product.
+    kahan = Accumulator(fixed, order="kahan", **saturating)
+    assert shifts(kahan) == {("array", "fixed10.7"): 60}
+
+
+# The second adder of a dual unit sees every product.
+@pytest.mark.parametrize(("unit", "outputs"), [(None, 1), (lanes(2, 4), 1), (DUAL, 6)])
+def test_what_is_redone_in_fixed_point_is_shifted_as_well(unit: Unit | None, outputs: int) -> None:
+    mask = np.zeros((3, 2), np.bool_)
+    mask[1, 1] = True
+    again = Accumulator("int32", overflow="saturate")
+    layer = trace(3, 10, 2, mask, recompute_accumulator=again)
+    counts = lower(layer, machine(unit=unit)).counts
+    assert counts.number("recompute", Arithmetic("shift", "int32")) == 10 * outputs
+    assert counts.number("array", Arithmetic("shift", "int32")) == 0
 
 
 def test_wider_outputs_move_more_bytes() -> None:

@@ -45,6 +45,7 @@ def test_a_sum_spills_before_it_overflows() -> None:
 def test_every_wide_addition_is_charged() -> None:
     (trace,) = infer(prepare(small()), parse_policy("spill:low=fixed4.2")).trace.products
     lowered = lower_layer(trace, load_hardware(ROOT / "hwconfigs" / "edge-16x16.yaml"))
+    assert lowered.counts.number("array", Arithmetic("shift", "fixed4.2")) == 9
     for operation in ("add", "register"):
         assert lowered.counts.number("array", Arithmetic(operation, "fixed4.2")) == 9
         assert lowered.counts.number("array", Arithmetic(operation, "fp32")) == 8

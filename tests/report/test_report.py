@@ -16,12 +16,14 @@ import pytest
 import accelsim
 from accelsim.config import load_study, shipped
 from accelsim.demo import FILE, run_demo, tables_of
+from accelsim.errors import AccelsimError
 from accelsim.machine import parse_action
 from accelsim.policies import Selective
 from accelsim.report import write_report
 from accelsim.report.findings import Case, Demo, demo_of
 from accelsim.report.page import markdown
-from accelsim.report.robustness import robustness, side_by_side, survival
+from accelsim.report.robustness import robustness, side_by_side, strongest, survival
+from accelsim.report.runs import leakage_by_part_pj
 from accelsim.study import Study, in_this_process, pareto_front
 
 TABLES = ("45nm", "7nm", "40nm")
@@ -138,6 +140,17 @@ def test_a_kept_run_is_the_run(demo: Demo) -> None:
         assert parse_action(str(line.action)) == line.action
 
 
+def test_a_run_kept_before_leakage_was_told_apart_is_refused_by_name() -> None:
+    old = {"workload": "w", "hardware": "m", "policy": "uniform-low", "leakage_pj": 1.0}
+    with pytest.raises(AccelsimError) as caught:
+        leakage_by_part_pj(old)
+    assert str(caught.value) == (
+        "w on m, uniform-low: was kept by a version that did not tell what logic leaks from what"
+        " memories do; run the study again"
+    )
+    assert leakage_by_part_pj(old | {"leakage_by_part_pj": None}) == {}
+
+
 @pytest.mark.parametrize("text", ["", "add", "read", "hurl fp16", "read x B SRAM"])
 def test_what_is_no_action_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not an action|invalid literal"):
@@ -151,14 +164,17 @@ def test_findings_are_computed_from_the_runs(demo: Demo) -> None:
     assert high.accuracy is not None
     assert best.accuracy >= high.accuracy - 0.005
     for run in case.runs:
-        if run.policy.name == "selective" and run.energy_pj < best.energy_pj:
+        if run.policy.name == "selective" and run.charged_pj < best.charged_pj:
             assert run.accuracy is not None
             assert run.accuracy < high.accuracy - 0.005
+    for run in case.runs:  # what leaks counts, everywhere alike
+        assert run.leakage_pj
+        assert run.charged_pj == run.energy_pj + run.leakage_pj == run.total_energy_pj
     text = " ".join(case.sentences())
-    change = best.energy_pj / high.energy_pj - 1.0
+    change = best.charged_pj / high.charged_pj - 1.0
     assert f"{abs(change):.1%} {'less' if change < 0 else 'more'} energy than uniform-high" in text
-    assert f"{best.energy_per_inference_pj / 1e3:.2f} nJ" in text
-    against = best.energy_pj / case.best_alternative.energy_pj - 1.0
+    assert f"{best.charged_per_inference_pj / 1e3:.2f} nJ" in text
+    against = best.charged_pj / case.best_alternative.charged_pj - 1.0
     assert ("here it pays" in text) == (against < 0)
     assert ("here it does not pay" in text) == (against >= 0)
 
@@ -208,7 +224,7 @@ def test_the_verdict_is_shown_under_every_table_and_said_to_survive_or_not(
         for sentence in (one for one in case.sentences() if one):
             assert f"* {markdown(sentence)}" in text
     first = demo.cases[0].under(demo.tables[0])
-    change = first.best_selective.energy_pj / first.high.energy_pj - 1.0
+    change = first.best_selective.charged_pj / first.high.charged_pj - 1.0
     assert side_by_side(demo)[0][1][0].startswith(f"{change:+.1%}, ")
 
 
@@ -260,7 +276,7 @@ def test_the_interval_holds_every_single_swing_and_the_saving(demo: Demo) -> Non
         found = robustness(demo, case)
         low, high = found.interval
         assert low <= found.saving <= high
-        total, other = case.best_with_leakage.total_energy_pj, case.high.total_energy_pj
+        total, other = case.best_selective.total_energy_pj, case.high.total_energy_pj
         assert total is not None
         others = case.accurate(case.of(Selective))
         assert total == min(run.total_energy_pj or math.inf for run in others)
@@ -272,6 +288,50 @@ def test_the_interval_holds_every_single_swing_and_the_saving(demo: Demo) -> Non
         assert f"takes {-found.saving:+.1%} against uniform-high" in found.sentence()
         assert f"{-high:+.1%} to {-low:+.1%} where every constant" in found.sentence()
         assert found.swings[0].spread.constant in found.sentence()
+
+
+def test_who_is_at_the_ends_of_a_spread_stands_beside_the_tornado(demo: Demo, folder: Path) -> None:
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    lines = rows(folder / "spreads.csv")
+    for case in demo.cases:
+        found = robustness(demo, case)
+        mine = [
+            line for line in lines
+            if (line["hardware"], line["workload"]) == (case.hardware, case.workload)
+        ]  # fmt: skip
+        assert [line["constant"] for line in mine] == [s.spread.constant for s in found.swings]
+        for line, swing in zip(mine, found.swings, strict=True):
+            assert line["lowest_source"] == swing.spread.low_source
+            assert line["highest_source"] == swing.spread.high_source
+        for swing in strongest(found, 8):
+            assert swing.spread.low_source
+            assert markdown(swing.spread.low_source) in text
+            assert markdown(swing.spread.high_source) in text
+
+
+def test_where_the_energy_goes_is_drawn_for_every_pair_of_network_and_table(
+    demo: Demo, folder: Path
+) -> None:
+    pairs = len(demo.workloads) * len(demo.tables)
+    assert pairs == 6
+    for by in ("component", "cause"):
+        drawn = {path.stem for path in (folder / "figures").glob(f"energy-*-{by}.svg")}
+        assert drawn == {f"energy-{number}-{by}" for number in range(1, pairs + 1)}
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    section = text.partition("Where the energy goes")[2].partition("\n## ")[0]
+    assert "Figures are of the first" not in section
+
+
+def test_energy_times_delay_is_of_the_whole_test_set_as_its_caption_says(
+    demo: Demo, folder: Path
+) -> None:
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "all of its energy in pJ, leakage included, times all of its time in s" in text
+    for case in demo.cases:
+        for run in (case.high, case.best_selective):
+            product = run.row["energy_delay_product_pj_s"]
+            assert product == pytest.approx(run.charged_pj * run.latency_s, rel=1e-12)
+            assert f" {product:.4g} |" in text
 
 
 def test_every_number_of_the_counts_has_its_source(folder: Path) -> None:

@@ -15,8 +15,9 @@ from accelsim.errors import AccelsimError
 from accelsim.report.break_even import Curve, curves, unit_name
 from accelsim.report.page import markdown
 from accelsim.report.study_report import write_report
-from accelsim.report.unit_sources import COUNTS, SOURCES, near, survival
-from accelsim.report.units import findings
+from accelsim.report.unit_sources import COUNTS, SOURCES, SPREADS, near, survival, trust
+from accelsim.report.units import NOT_AT_HAND, findings
+from accelsim.study import Study
 
 SWEPT = ["recompute", "policy.rate"]
 
@@ -96,7 +97,9 @@ def test_a_study_that_compares_no_units_is_refused() -> None:
         curves([row("random", 0.0, 1.0)], SWEPT)
 
 
-def test_the_report_is_written_from_what_is_kept_twice_the_same(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    tmp_path = tmp_path_factory.mktemp("units")
     (tmp_path / "shapes.yaml").write_text(
         "name: shapes\nlayers:\n  - {name: only, kind: gemm, m: 64, k: 32, n: 48}\n"
     )
@@ -111,8 +114,66 @@ def test_the_report_is_written_from_what_is_kept_twice_the_same(tmp_path: Path) 
         "  policy.rate: [0.0, 0.1, 0.5]\n"
         "  policy.cluster: [1x1, '1x*']\n"
     )
-    found = accelsim.study(tmp_path / "units.yaml", jobs=1)
-    assert not found.failed
+    study = accelsim.study(tmp_path / "units.yaml", jobs=1)
+    assert not study.failed
+    return study
+
+
+def test_a_saving_between_sources_is_that_of_energies_with_what_leaks(found: Study) -> None:
+    tables = [load_energy_table(name) for name in energy_table_names()]
+    trusted = trust(found, curves(found.rows, found.meta["swept"]), tables)
+    assert trusted
+    for one in trusted:
+        ours, theirs = near(one.curve), one.curve.against["uniform-high"]
+        for terms, point in ((one.ours, ours), (one.theirs, theirs)):
+            assert math.fsum(terms.values()) == pytest.approx(1e3 * point["total_energy_nj"])
+            leaked = math.fsum(terms[name] for name in ("leakage of logic", "leakage of SRAM"))
+            assert leaked == pytest.approx(1e3 * point["leakage_nj"], rel=1e-12)
+            assert leaked > 0.0
+        share = 1.0 - ours["total_energy_nj"] / theirs["total_energy_nj"]
+        assert f"takes {-share:+.1%} against uniform-high" in one.sentence()
+
+
+def test_who_is_at_the_ends_of_a_spread_stands_beside_the_tornado(
+    found: Study, tmp_path: Path
+) -> None:
+    tables = [load_energy_table(name) for name in energy_table_names()]
+    write_report(found, tmp_path, tables)
+    (one,) = trust(found, curves(found.rows, found.meta["swept"]), tables)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    with (tmp_path / SPREADS).open(encoding="utf-8", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert [line["constant"] for line in lines] == [s.spread.constant for s in one.swings]
+    for line, swing in zip(lines, one.swings, strict=True):
+        assert line["lowest_source"] == swing.spread.low_source
+        assert line["highest_source"] == swing.spread.high_source
+        assert float(line["saving_at_highest"]) == pytest.approx(swing.at_high)
+    for swing in one.swings[:8]:
+        assert markdown(swing.spread.low_source) in text
+        assert markdown(swing.spread.high_source) in text
+
+
+def test_the_first_table_whose_sources_are_at_hand_is_looked_at(
+    found: Study, tmp_path: Path
+) -> None:
+    kept = curves(found.rows, found.meta["swept"])
+    assert kept[0].table == "45nm"
+    others = [load_energy_table(name) for name in ("40nm", "7nm")]
+    assert {one.curve.table for one in trust(found, kept, others)} == {"7nm"}
+    write_report(found, tmp_path, others)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "The sources of 45nm are not at hand here" in text
+    assert "what follows is under 7nm" in text
+    assert "against uniform-high under 7nm, and" in markdown(text)
+    write_report(found, tmp_path / "none", [])
+    text = (tmp_path / "none/report.md").read_text(encoding="utf-8")
+    assert NOT_AT_HAND in text
+    assert not (tmp_path / "none" / SPREADS).exists()
+
+
+def test_the_report_is_written_from_what_is_kept_twice_the_same(
+    found: Study, tmp_path: Path
+) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         write_report(found, folder, [load_energy_table(name) for name in energy_table_names()])

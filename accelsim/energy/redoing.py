@@ -1,0 +1,73 @@
+"""What finding an output to redo takes, and keeping it until it is redone, as trees that add up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from accelsim.energy.estimate import Estimator
+from accelsim.energy.machine_area import FP32, OPERATIONS, Needs
+from accelsim.energy.parts import Item, Measure, energy, operation, times, whole
+from accelsim.machine import Arithmetic, Dual, Hardware, Lanes, Sram
+from accelsim.machine.redo import ENTRY_BYTES
+from accelsim.machine.tally_redo import QUEUE_SRAM_BYTES
+from accelsim.numerics.formats import Format
+from accelsim.trace import Detector
+
+Trees = list[tuple[str, str, list[Item]]]
+"""Headings, units, and trees under them."""
+
+
+def redoing(hardware: Hardware, needed: Needs, estimator: Estimator) -> Trees:
+    """Return the energy of what a machine that redoes outputs does beside redoing them; nothing
+    for one that never does.
+    """
+    pj, found = energy(estimator), Trees()
+    for detector in needed.detectors:
+        trees = [item for fmt in needed.operands for item in _detecting(pj, detector, fmt)]
+        found.append((f"energy of detection: {detector.name}", "pJ", trees))
+    unit = hardware.recompute
+    if needed.again and not isinstance(unit, Dual):
+        place = "queue" if isinstance(unit, Lanes) else "list"
+        if place == "queue" or unit.schedule == "deferred":
+            entry = _entry(estimator, place)
+            found.append(("energy of an output that waits to be redone", "pJ", [entry]))
+    return found
+
+
+def _entry(estimator: Estimator, place: str) -> Item:
+    """Return what it takes to put an output's index into a queue or a list, and out of it."""
+    parts = []
+    for sram in (Sram("write", QUEUE_SRAM_BYTES), Sram("read", QUEUE_SRAM_BYTES)):
+        byte = estimator.cost(sram)
+        name = f"{sram.operation} {ENTRY_BYTES} bytes"
+        parts.append(Item(name, ENTRY_BYTES * byte.energy_pj, byte.source, byte.kind))
+    return whole(f"an output in the {place}", parts)
+
+
+def _detecting(pj: Measure, detector: Detector, operands: Format) -> Iterator[Item]:
+    """Yield what a detector does beside each MAC, and for each word, row and output."""
+    if detector.numerator_format is not None:
+        parts = _added(pj, detector.numerator_format)
+        yield whole("absolute-value adder, for each MAC", parts)
+    for place in ("word", "row", "output"):
+        parts = []
+        for key, name in OPERATIONS.items():
+            number = getattr(detector, f"{key}_per_{place}")
+            if not number:
+                continue
+            # As in what is counted: a word is multiplied as what it is, and added to a register.
+            if place == "word" and name == "add":
+                parts += [times(number, part) for part in _added(pj, FP32)]
+            else:
+                fmt = operands if place == "word" and name == "multiply" else FP32
+                parts.append(times(number, operation(pj, Arithmetic(name, fmt.name))))
+        if parts:
+            yield whole(f"detector, for each {place}", parts)
+
+
+def _added(pj: Measure, fmt: Format) -> list[Item]:
+    """Return an addition to a sum that is kept in a register, with the clock of that."""
+    kept = [operation(pj, Arithmetic("add", fmt.name))]
+    kept.append(operation(pj, Arithmetic("register", fmt.name)))
+    kept.append(operation(pj, Arithmetic("clock", fmt.name)))
+    return kept
