@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.infer.across import learn_across
 from accelsim.infer.clusters import Cluster, clusters
 from accelsim.infer.facts import NetworkFacts
 from accelsim.infer.layer import Stage, Step, advance, exact_view
@@ -100,7 +101,10 @@ def _stages(
 ) -> tuple[tuple[Calibration | None, ...], list[Stage]]:
     """Let the rules learn, and return what they did on the training set, and what comes of it."""
     calibrating = [index for index, rule in enumerate(rules) if rule.calibrates]
-    calibrations = learn(prepared, rules, calibrating, dataset.calibration_inputs, progress)
+    across = any(rules[index].rate_across is not None for index in calibrating)
+    calibrations = (learn_across if across else learn)(
+        prepared, rules, calibrating, dataset.calibration_inputs, progress
+    )
     knowing = [index for index, rule in enumerate(rules) if rule.needs_exact]
     known = learn(prepared, rules, knowing, dataset.test_inputs, progress)
     samples = len(dataset.test_inputs)

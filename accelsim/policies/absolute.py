@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from accelsim.numerics.conditioning import absolute_error
 from accelsim.policies.base import LayerView, Score, Threshold
-from accelsim.policies.numerators import Estimate, error_factor, source
+from accelsim.policies.numerators import Estimate, source
 from accelsim.policies.threshold import ThresholdPolicy
 from accelsim.trace import Detector
 
@@ -41,7 +41,7 @@ class Absolute(ThresholdPolicy):
         activation = layer.require_values().activation
         if activation == "tanh":
             return replace(cost, multiplies_per_output=1)
-        factor = error_factor(self.numerator, layer.k, self.low, self.margin)
+        factor = self.factor(layer.k)
         if activation == "relu" and factor < float("inf"):
             adds = int(self.numerator != "running-error")  # what underflow adds is in it already
             return replace(

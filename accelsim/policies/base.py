@@ -31,6 +31,7 @@ def _split(value: object) -> object:
 AccumulatorFormat = Annotated[Format, AfterValidator(_accumulates)]
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Threshold = Annotated[float, Field(ge=0.0)]
+Chunk = Annotated[int, Field(ge=1, le=2**31)]
 ByLayer = BeforeValidator(_split)
 """For a tuple with a value for each matrix product, written `0.1/0.5/0.9`."""
 
@@ -237,8 +238,17 @@ class Policy(BaseModel):
         """How the effects that the rule looks at are found, if it looks at them."""
         return None
 
+    @property
+    def rate_across(self) -> float | None:
+        """The share of the network's outputs that one threshold for all layers is to keep to."""
+        return None
+
     def scores(self, layer: LayerView) -> Score:
         """Return the score of each output (m,n) of a batch, for a rule that learns."""
+        raise NotImplementedError
+
+    def select_by(self, layer: LayerView, scores: Score) -> Mask:
+        """Return what `select` does, of these scores."""
         raise NotImplementedError
 
     def calibrate(self, layer: LayerView, scores: Score) -> Calibration | None:
@@ -272,7 +282,7 @@ class Policy(BaseModel):
         """Return the names of the parameters: those of `one_of`, others of the rule's own, and
         those that rules share.
         """
-        known = ("low", "high", "redo", "overflow", "last")
+        known = ("low", "high", "chunk", "redo", "overflow", "last")
         shared = [key for key in known if key in cls.model_fields]
         first = [*cls.one_of, *shared]
         own = [key for key in cls.model_fields if key not in first]
@@ -308,18 +318,30 @@ class Policy(BaseModel):
 class RecomputingPolicy(Policy):
     """All in `low` first, then what the rule selects again in `high`.
 
-    With `redo=compensated`, again in `low`, by compensated summation in the place of `high`: four
-    additions a term, and no wide adder (Kahan, CACM 1965).
+    With `chunk=32`, the first pass accumulates that many terms in `low`, and the partial sums in
+    `high`, as `chunked` does. With `redo=compensated`, again in `low`, by compensated summation in
+    the place of `high`: four additions a term, and no wide adder (Kahan, CACM 1965).
     """
 
     low: AccumulatorFormat = LOW
     high: AccumulatorFormat = HIGH
+    chunk: Chunk | None = None
     redo: Literal["high", "compensated"] = "high"
+
+    @model_validator(mode="after")
+    def _one_improvement(self) -> Self:
+        if self.chunk is not None and self.redo == "compensated":
+            raise ValueError(
+                f"chunk is {self.chunk} and redo is compensated, which would undo chunks: allowed"
+                " is one of them"
+            )
+        return self
 
     @property
     def first(self) -> Accumulator:
-        """The low accumulator."""
-        return Accumulator(self.low, overflow=self.overflow)
+        """The low accumulator, or the chunked one."""
+        outer = None if self.chunk is None else self.high
+        return Accumulator(self.low, overflow=self.overflow, chunk=self.chunk, outer=outer)
 
     @property
     def second(self) -> Accumulator:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from accelsim.numerics.conditioning import condition_number
 from accelsim.policies.base import LayerView, Score, Threshold
-from accelsim.policies.numerators import Estimate, Numerator, error_factor, source
+from accelsim.policies.numerators import Estimate, Numerator, source
 from accelsim.policies.threshold import ThresholdPolicy
 from accelsim.trace import Detector
 
@@ -41,7 +41,7 @@ class Selective(ThresholdPolicy):
         if self.numerator == "constant":
             return replace(cost, compares_per_output=1)  # with a constant chosen by the sign
         relu = layer.values is not None and layer.values.activation == "relu"
-        factor = error_factor(self.numerator, layer.k, self.low, self.margin)
+        factor = self.factor(layer.k)
         if relu and 0.0 <= factor * self.threshold(layer) < 1.0:
             adds = int(self.numerator != "running-error")  # what underflow adds is in it already
             return replace(
