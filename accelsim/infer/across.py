@@ -84,9 +84,9 @@ def search(scores_under: Callable[[float], Score], allowed: int, outputs: int) -
     """Return a threshold that at most `allowed` of `outputs` scores exceed under itself.
 
     `scores_under` gives the scores that a threshold leads to; they are reordered. The threshold is
-    a score under which no lower one keeps to the budget; or leaves at most a share `UNUSED` of it;
-    or is the least of those met in `MOST_PASSES` passes. -1 is for everything, and infinity where
-    the outputs that are redone whatever the threshold are too many.
+    the least that keeps to the budget among the scores that it leads to itself; or leaves at most a
+    share `UNUSED` of it; or is the least of those that keep to it and were met in `MOST_PASSES`
+    passes. -1 is for everything, and infinity where the outputs that are redone whatever the threshold are too many.
     """
     if allowed >= outputs:
         return -1.0
@@ -101,14 +101,14 @@ def search(scores_under: Callable[[float], Score], allowed: int, outputs: int) -
             threshold = float(np.partition(between, between.size // 2)[between.size // 2])
         found = scores_under(threshold)
         used = int(np.count_nonzero(found > threshold))
+        least = least_threshold(found, allowed / outputs)
         if used > allowed:
             exceeding = threshold
+        elif np.count_nonzero(found > least) == used:
+            return least  # the same outputs exceed it, so that it leads to the same scores
         else:
             keeping = threshold
             if used >= (1.0 - UNUSED) * allowed:
                 break
-        lower = least_threshold(found, allowed / outputs)
-        if lower == threshold:
-            break
-        threshold = lower
+        threshold = least
     return float(keeping)
