@@ -86,7 +86,8 @@ def search(scores_under: Callable[[float], Score], allowed: int, outputs: int) -
     `scores_under` gives the scores that a threshold leads to; they are reordered. The threshold is
     the least that keeps to the budget among the scores that it leads to itself; or leaves at most a
     share `UNUSED` of it; or is the least of those that keep to it and were met in `MOST_PASSES`
-    passes. -1 is for everything, and infinity where the outputs that are redone whatever the threshold are too many.
+    passes. -1 is for everything, and infinity where the outputs that are redone whatever the
+    threshold are too many.
     """
     if allowed >= outputs:
         return -1.0
