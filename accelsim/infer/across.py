@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.infer.layer import Stage, finish, first_pass
+from accelsim.infer.learn import rows_together
 from accelsim.infer.prepared import Prepared
 from accelsim.policies import Calibration, Policy, least_threshold
 from accelsim.policies.base import Score
@@ -66,7 +67,8 @@ def _pass(
 ) -> None:
     """Write the scores of all outputs, the layers `learning` side by side, under a threshold."""
     name = stages[learning[0]].rule.name
-    for rows in progress(prepared.batches(len(inputs)), f"calibrate {name} across the network"):
+    batches = prepared.batches(len(inputs), rows_together([stage.rule for stage in stages]))
+    for rows in progress(batches, f"calibrate {name} across the network"):
         h, column = inputs[rows], 0
         for stage in stages[: learning[-1] + 1]:
             scored = stage.index in learning

@@ -12,7 +12,7 @@ from accelsim.infer.across import learn_across
 from accelsim.infer.clusters import Cluster, clusters
 from accelsim.infer.facts import NetworkFacts
 from accelsim.infer.layer import Stage, Step, advance, exact_view
-from accelsim.infer.learn import learn, stage_of
+from accelsim.infer.learn import learn, rows_together, stage_of
 from accelsim.infer.measures import accuracy, flip_rate, kl_divergence
 from accelsim.infer.prepared import FP32, Prepared
 from accelsim.infer.traces import MAX_MASKED_OUTPUTS, function_of, layer_trace, trace_of_shapes
@@ -71,7 +71,8 @@ def infer(
     views: list[LayerView | None] = [None] * number
     wide_additions = [0] * number
     needed = missed = 0
-    for rows in progress(prepared.batches(samples), f"infer {workload.name}"):
+    batches = prepared.batches(samples, rows_together(rules))
+    for rows in progress(batches, f"infer {workload.name}"):
         h = dataset.test_inputs[rows]
         for stage, mask in zip(stages, masks, strict=True):
             step = advance(prepared, stage, h, rows)

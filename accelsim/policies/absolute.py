@@ -35,8 +35,11 @@ class Absolute(ThresholdPolicy):
         """Return what it costs to compare the numerator with τ, for tanh after a product with φ'.
 
         φ' comes from a table. For ReLU, v is compared with the bound of the error as well, unless
-        there is none.
+        there is none. With clusters, scores are weighted and added up.
         """
+        return self.combining(self._single(layer))
+
+    def _single(self, layer: LayerView) -> Detector:
         cost = replace(source(self.numerator, self.low), compares_per_output=1)
         activation = layer.require_values().activation
         if activation == "tanh":

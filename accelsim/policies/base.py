@@ -179,7 +179,8 @@ class Policy(BaseModel):
     """Whether the rule looks at what no machine knows: it is calibrated on the test set itself."""
     selects_by_values: ClassVar[bool] = False
     """Whether `select` looks at values. It is then asked about a batch of samples at a time, and
-    each sample must be judged by itself; else about all samples of a layer, before the run."""
+    each sample must be judged by itself, or with those of its `rows_together`; else about all
+    samples of a layer, before the run."""
     has_needs: ClassVar[bool] = False
     """Whether the rule has an idea of what is `needed`."""
     always_shown: ClassVar[tuple[str, ...]] = ()
@@ -237,6 +238,11 @@ class Policy(BaseModel):
     def needs_effects(self) -> Literal["exact", "first-order"] | None:
         """How the effects that the rule looks at are found, if it looks at them."""
         return None
+
+    @property
+    def rows_together(self) -> int:
+        """How many samples, from the first on, are judged together."""
+        return 1
 
     @property
     def rate_across(self) -> float | None:

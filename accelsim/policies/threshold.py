@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from accelsim.policies.base import (
     ByLayer,
@@ -16,6 +17,7 @@ from accelsim.policies.base import (
     Score,
     Threshold,
 )
+from accelsim.policies.cluster import Cluster, together
 from accelsim.policies.numerators import (
     Chunks,
     Estimate,
@@ -24,7 +26,7 @@ from accelsim.policies.numerators import (
     error_factor,
     estimate,
 )
-from accelsim.trace import Mask
+from accelsim.trace import Detector, Mask
 
 
 class ScoredPolicy(RecomputingPolicy):
@@ -99,7 +101,7 @@ class ScoredPolicy(RecomputingPolicy):
         """Return where the score of exact values exceeds the threshold."""
         kind: Numerator = "running-error" if self.numerator == "running-error" else "exact"
         score = self.score(layer, estimate(kind, layer, self.low), 0.0)
-        return np.asarray(score > self.threshold(layer))
+        return np.asarray(self.combined(score) > self.threshold(layer))
 
     def threshold(self, layer: LayerView) -> float:
         """Return the threshold of a layer; below zero where everything is recomputed."""
@@ -131,7 +133,12 @@ class ScoredPolicy(RecomputingPolicy):
         values = layer.require_values()
         numerator = estimate(self.numerator, layer, self.low)
         bound = self.bound(self.numerator, layer.k, numerator)
-        return np.where(values.overflowed, np.inf, self.score(layer, numerator, bound))
+        score = np.where(values.overflowed, np.inf, self.score(layer, numerator, bound))
+        return self.combined(score)
+
+    def combined(self, scores: Score) -> Score:
+        """Return the scores that outputs are chosen by."""
+        return scores
 
 
 class ThresholdPolicy(ScoredPolicy):
@@ -140,6 +147,9 @@ class ThresholdPolicy(ScoredPolicy):
     `layer_taus`, written `4/8/16`, gives each layer a threshold of its own. With `across=network`,
     `rate` is a share of the outputs of all layers, and finds one threshold for all of them. With
     ReLU, a v̂ is taken for certainly negative below minus the bound of its error.
+
+    `cluster`, written `1x16` for sixteen columns of a row, recomputes rectangles of a fixed grid,
+    `1x*` whole rows: where the root of the mean square of their scores exceeds the threshold.
     """
 
     one_of: ClassVar[tuple[str, ...]] = ("tau", "layer_taus", "rate")
@@ -147,6 +157,16 @@ class ThresholdPolicy(ScoredPolicy):
 
     layer_taus: Annotated[tuple[Threshold, ...] | None, ByLayer] = None
     across: Literal["layer", "network"] = "layer"
+    cluster: Annotated[Cluster, BeforeValidator(Cluster.parse)] = Cluster()
+
+    @field_validator("cluster")
+    @classmethod
+    def _of_few_rows(cls, cluster: Cluster) -> Cluster:
+        if cluster.rows is None:
+            raise ValueError(
+                f"{cluster} waits for all samples, allowed is a number of rows, such as 1x* or 8x1"
+            )
+        return cluster
 
     @model_validator(mode="after")
     def _rate_across(self) -> Self:
@@ -158,6 +178,28 @@ class ThresholdPolicy(ScoredPolicy):
     def rate_across(self) -> float | None:
         """The rate, if it is one for the network."""
         return self.rate if self.across == "network" else None
+
+    @property
+    def rows_together(self) -> int:
+        """The rows of a cluster."""
+        return self.cluster.rows or 1
+
+    def combined(self, scores: Score) -> Score:
+        """Return the score of the rectangle that each output is in."""
+        return scores if self.cluster == Cluster() else together(scores, self.cluster)
+
+    def combining(self, cost: Detector) -> Detector:
+        """Return what a detector costs with the work of adding up squares: a product of the score
+        and one with itself, and an addition. The growing sum is compared in the place of the
+        score; since it never shrinks, one flag for each rectangle is all that is kept.
+        """
+        if self.cluster == Cluster():
+            return cost
+        return replace(
+            cost,
+            multiplies_per_output=cost.multiplies_per_output + 2,
+            adds_per_output=cost.adds_per_output + 1,
+        )
 
     def tau_of(self, index: int) -> float:
         """Return the threshold of a layer."""

@@ -31,7 +31,7 @@ from accelsim.policies import (
     parse_policy,
     policy_at,
 )
-from accelsim.policies.random import Cluster
+from accelsim.policies.cluster import Cluster
 
 FORMATS = [FloatFormat.parse(name) for name in ("e4m3fn", "e5m2", "fp16", "bf16", "fp32", "e6m5")]
 formats = st.sampled_from(FORMATS)
