@@ -9,7 +9,7 @@ from accelsim.policies import POLICIES
 from accelsim.policies.threshold import ScoredPolicy
 from accelsim.report import policy_figures
 from accelsim.report.page import Column, Figure, Section, Table
-from accelsim.report.policy_curves import RATE, Comparison, Curve, Mean, cell
+from accelsim.report.policy_curves import RATE, Comparison, Curve
 
 ACROSS = "across=network"
 AT = 0.1
@@ -93,7 +93,7 @@ def _monotone_sentence(rule: str, taken: Steps) -> str:
         )
     return (
         f"{rule} is not monotone: in {taken.kl_rose} of {taken.number} steps to a lower threshold"
-        f" the KL divergence rises, by a factor of up to {taken.largest_rise:.3g}, and in"
+        f" the KL divergence rises, by up to {taken.largest_rise - 1.0:.2%}, and in"
         f" {taken.accuracy_fell} the accuracy falls."
     )
 
@@ -113,10 +113,11 @@ def _across_sentence(found: Comparison, policy: str) -> str | None:
     if mean is None:
         return None
     better, networks = no_worse(logs)
+    setting = f" ({rest})" if rest else ""
     return (
-        f"At a rate of {AT:.0%} of the network, one threshold for all layers gives {name} {mean}"
-        f" times the KL divergence that a threshold for each layer does, which gives all of them"
-        f" the same share ({rest or 'else alike'}); no more on {better} of {networks} networks."
+        f"At a rate of {AT:.0%}, {name}{setting} has {mean} times the KL divergence with one"
+        " threshold for all layers than with one for each that gives all of them the same share;"
+        f" no more on {better} of {networks} networks."
     )
 
 
@@ -140,14 +141,14 @@ def _steps_table(taken: dict[str, Steps]) -> Table:
             str(one.number),
             str(one.kl_rose),
             str(one.accuracy_fell),
-            cell(Mean(one.largest_rise, None, None, 1)) if one.kl_rose else "",
+            f"{one.largest_rise - 1.0:.2%}" if one.kl_rose else "",
         )
         for policy, one in taken.items()
         if one.number
     ]
     return Table(
         "Steps from a threshold to the next lower one, over networks and seeds, and what became"
-        " worse with them; the largest rise of the KL divergence as a ratio.",
+        " worse with them.",
         tuple(columns),
         tuple(rows),
     )

@@ -209,10 +209,10 @@ def test_steps_to_a_lower_threshold_are_counted_where_they_make_things_worse() -
     assert section is not None
     assert section.findings[0] == (
         f"{ACROSS} is not monotone: in 1 of 4 steps to a lower threshold the KL divergence rises,"
-        " by a factor of up to 1.5, and in 1 the accuracy falls."
+        " by up to 50.00%, and in 1 the accuracy falls."
     )
     (table,) = section.tables
-    assert table.rows == ((ACROSS, "4", "1", "1", "1.5"), (KAPPA, "2", "0", "0", ""))
+    assert table.rows == ((ACROSS, "4", "1", "1", "50.00%"), (KAPPA, "2", "0", "0", ""))
 
 
 def test_one_threshold_is_compared_with_one_for_each_layer() -> None:
@@ -223,8 +223,8 @@ def test_one_threshold_is_compared_with_one_for_each_layer() -> None:
     monotone, across = section.findings
     assert monotone.startswith(f"{KAPPA} is monotone wherever it was looked at: in 2 steps")
     mean = math.sqrt(0.3 * 0.1 / (0.2 * 0.08))
-    assert f"gives selective {mean:.3g}" in across
-    assert across.endswith("(numerator=constant); no more on 1 of 2 networks.")
+    assert f"selective (numerator=constant) has {mean:.3g}" in across
+    assert across.endswith("the same share; no more on 1 of 2 networks.")
 
 
 def test_a_study_without_thresholds_says_nothing_of_them() -> None:
