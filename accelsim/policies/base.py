@@ -188,6 +188,8 @@ class Policy(BaseModel):
     """Parameters with a value for each matrix product."""
     one_of: ClassVar[tuple[str, ...]] = ()
     """Parameters of which at most one may be given, the one with a default first."""
+    shared: ClassVar[tuple[str, ...]] = ("low", "high", "redo", "overflow", "last")
+    """Parameters that rules share, which come after their own."""
 
     overflow: Overflow = "saturate"
     last: AccumulatorFormat | None = None
@@ -288,8 +290,7 @@ class Policy(BaseModel):
         """Return the names of the parameters: those of `one_of`, others of the rule's own, and
         those that rules share.
         """
-        known = ("low", "high", "chunk", "redo", "overflow", "last")
-        shared = [key for key in known if key in cls.model_fields]
+        shared = [key for key in cls.shared if key in cls.model_fields]
         first = [*cls.one_of, *shared]
         own = [key for key in cls.model_fields if key not in first]
         return [*cls.one_of, *own, *shared]
@@ -328,6 +329,8 @@ class RecomputingPolicy(Policy):
     `high`, as `chunked` does. With `redo=compensated`, again in `low`, by compensated summation in
     the place of `high`: four additions a term, and no wide adder (Kahan, CACM 1965).
     """
+
+    shared: ClassVar[tuple[str, ...]] = ("low", "high", "chunk", "redo", "overflow", "last")
 
     low: AccumulatorFormat = LOW
     high: AccumulatorFormat = HIGH

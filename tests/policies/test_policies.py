@@ -407,7 +407,7 @@ def test_every_bad_parameter_of_a_policy_is_named_at_once() -> None:
         "policy random: parameter 'rate' is given twice",
         "policy random: got 'spare', expected key=value",
         "policy random: unknown parameter 'magic'; allowed are rate, layer_rates, seed, cluster,"
-        " low, high, redo, overflow, last",
+        " low, high, chunk, redo, overflow, last",
         "policy random: low: unknown format 'fp8'; allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to"
         " 23), fp16, bf16, tf32, fp32",
         "policy random: rate is '7', expected: less than or equal to 1",
