@@ -142,8 +142,8 @@ NAMES = f"allowed are {', '.join(POLICIES)}"
         (
             "selective:ta=1",
             "policy selective: unknown parameter 'ta'; did you mean 'tau'?"
-            " allowed are tau, layer_taus, rate, numerator, margin, low, high, redo, overflow,"
-            " last",
+            " allowed are tau, layer_taus, rate, numerator, margin, across, cluster, low, high,"
+            " chunk, redo, overflow, last",
         ),
         (
             "selective:tau=-1",
