@@ -31,10 +31,20 @@ MACHINES = ("edge-16x16", "mid-32x32", "datacentre-128x128")
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize(
-    "policy", ["random:rate=0", "selective:tau=inf", "selective:tau=inf,numerator=exact"]
+    ("policy", "plain"),
+    [
+        ("random:rate=0", "uniform-low"),
+        ("selective:tau=inf", "uniform-low"),
+        ("selective:tau=inf,numerator=exact", "uniform-low"),
+        ("absolute:tau=inf,numerator=l2,cluster=1x*", "uniform-low"),
+        ("random:rate=0,chunk=32,high=fp16", "chunked:chunk=32,high=fp16"),
+        ("gauss-newton:tau=inf,numerator=l2,chunk=16", "chunked:chunk=16"),
+    ],
 )
-def test_redoing_nothing_is_uniform_low_plus_the_detector(machine: str, policy: str) -> None:
-    low, nothing = run(machine, "uniform-low"), run(machine, policy)
+def test_redoing_nothing_is_the_first_pass_plus_the_detector(
+    machine: str, policy: str, plain: str
+) -> None:
+    low, nothing = run(machine, plain), run(machine, policy)
     assert nothing.recompute_rate == 0.0
     assert nothing.total_cycles == low.total_cycles
     for ours, theirs in zip(nothing.layers, low.layers, strict=True):

@@ -8,10 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.infer.across import learn_across
 from accelsim.infer.clusters import Cluster, clusters
 from accelsim.infer.facts import NetworkFacts
 from accelsim.infer.layer import Stage, Step, advance, exact_view
-from accelsim.infer.learn import learn, stage_of
+from accelsim.infer.learn import learn, rows_together, stage_of
 from accelsim.infer.measures import accuracy, flip_rate, kl_divergence
 from accelsim.infer.prepared import FP32, Prepared
 from accelsim.infer.traces import MAX_MASKED_OUTPUTS, function_of, layer_trace, trace_of_shapes
@@ -70,7 +71,8 @@ def infer(
     views: list[LayerView | None] = [None] * number
     wide_additions = [0] * number
     needed = missed = 0
-    for rows in progress(prepared.batches(samples), f"infer {workload.name}"):
+    batches = prepared.batches(samples, rows_together(rules))
+    for rows in progress(batches, f"infer {workload.name}"):
         h = dataset.test_inputs[rows]
         for stage, mask in zip(stages, masks, strict=True):
             step = advance(prepared, stage, h, rows)
@@ -100,7 +102,10 @@ def _stages(
 ) -> tuple[tuple[Calibration | None, ...], list[Stage]]:
     """Let the rules learn, and return what they did on the training set, and what comes of it."""
     calibrating = [index for index, rule in enumerate(rules) if rule.calibrates]
-    calibrations = learn(prepared, rules, calibrating, dataset.calibration_inputs, progress)
+    across = any(rules[index].rate_across is not None for index in calibrating)
+    calibrations = (learn_across if across else learn)(
+        prepared, rules, calibrating, dataset.calibration_inputs, progress
+    )
     knowing = [index for index, rule in enumerate(rules) if rule.needs_exact]
     known = learn(prepared, rules, knowing, dataset.test_inputs, progress)
     samples = len(dataset.test_inputs)

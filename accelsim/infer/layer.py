@@ -46,10 +46,18 @@ def advance(prepared: Prepared, stage: Stage, h: NDArray[np.float32], rows: slic
         mask = rule.select(view)
     else:
         mask = None if stage.chosen is None else stage.chosen[rows]
-    layer, v = prepared.layers[stage.index], view.require_values().pre_activation
-    if mask is not None and rule.second is not None:
-        v = _redone(view.require_values(), layer.bias, mask, rule.second)
-    return Step(view, mask, activate(layer.activation, v))
+    return Step(view, mask, finish(prepared, stage, view, mask))
+
+
+def finish(
+    prepared: Prepared, stage: Stage, view: LayerView, mask: Mask | None
+) -> NDArray[np.float32]:
+    """Return the outputs of a layer, those in `mask` done again."""
+    layer, values, second = prepared.layers[stage.index], view.require_values(), stage.rule.second
+    v = values.pre_activation
+    if mask is not None and second is not None:
+        v = _redone(values, layer.bias, mask, second)
+    return activate(layer.activation, v)
 
 
 def _redone(

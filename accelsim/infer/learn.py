@@ -27,7 +27,7 @@ def learn(
     """
     found: list[Calibration | None] = [None] * len(rules)
     samples, h = len(inputs), inputs
-    batches = prepared.batches(samples)
+    batches = prepared.batches(samples, rows_together(rules))
     for index in range(max(learning, default=-1) + 1):
         layer, rule = prepared.layers[index], rules[index]
         if index in learning:
@@ -46,6 +46,11 @@ def learn(
                 outputs[rows] = advance(prepared, stage, h[rows], rows).outputs
             h = outputs
     return found
+
+
+def rows_together(rules: Sequence[Policy]) -> int:
+    """Return how many samples some rule judges together; all that judge several agree on it."""
+    return max(rule.rows_together for rule in rules)
 
 
 def stage_of(

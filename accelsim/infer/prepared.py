@@ -44,10 +44,13 @@ class Prepared:
         """The layers of the network; none where only shapes are known."""
         return () if self.workload.network is None else self.workload.network.layers
 
-    def batches(self, samples: int) -> list[slice]:
-        """Cut so many samples into batches, the last one shorter if need be."""
-        ends = range(0, samples, self.batch)
-        return [slice(start, min(start + self.batch, samples)) for start in ends]
+    def batches(self, samples: int, together: int = 1) -> list[slice]:
+        """Cut so many samples into batches, the last one shorter if need be; all others hold a
+        multiple of `together`.
+        """
+        batch = max(self.batch // together, 1) * together
+        ends = range(0, samples, batch)
+        return [slice(start, min(start + batch, samples)) for start in ends]
 
     def operands(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Round to the format of the multipliers."""

@@ -20,8 +20,8 @@ MOST_ITEMS = {"train": 60_000, "t10k": 10_000}
 """Images in each part of MNIST and Fashion-MNIST; a file may hold fewer."""
 PARTS = ("images-idx3-ubyte", "labels-idx1-ubyte")
 DATA_VARIABLE = "ACCELSIM_DATA"
-MOST_CALIBRATION_SAMPLES = 10_000
-"""A layer of 100 outputs then has a million scores to put a threshold among."""
+MOST_CALIBRATION_SAMPLES = 5_000
+"""A layer of 100 outputs then has half a million scores to put a threshold among."""
 
 
 @dataclass(frozen=True)

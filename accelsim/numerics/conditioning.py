@@ -24,6 +24,19 @@ def gamma(terms: int, unit_roundoff: float) -> float:
     return nu / (1.0 - nu) if nu < 1.0 else np.inf
 
 
+def chunked_gamma(terms: int, chunk: int, inner: float, outer: float) -> float:
+    """Return ε with |v̂ - v| ≤ ε·S where `chunk` terms are summed with the unit roundoff `inner`,
+    and the ⌈n/chunk⌉ partial sums with `outer`: (1 + γ_chunk)(1 + γ_⌈n/chunk⌉) - 1.
+
+    A partial sum s has an error of at most γ_chunk·S of its terms, and those errors together with
+    the partial sums themselves, of at most (1 + γ_chunk)·S in all, meet the roundings between
+    chunks. Source: P. Blanchard, N. J. Higham, T. Mary, A class of fast and accurate summation
+    algorithms, SIAM J. Sci. Comput. 42 (2020), A1541-A1557.
+    """
+    within, between = gamma(min(terms, chunk), inner), gamma(-(-terms // chunk), outer)
+    return (1.0 + within) * (1.0 + between) - 1.0
+
+
 def activation_condition(activation: str, v: ArrayLike) -> Array:
     """Return κ_φ(v), element by element; `activation` is `identity`, `relu` or `tanh`.
 

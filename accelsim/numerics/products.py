@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,11 +124,18 @@ def multiply_watched(
     """Write a product as `multiply` does, and to `overflowed` (M,N) where `stats` has overflows.
 
     Where a first sweep watches the size of all sums, or none can overflow, only the tiles that are
-    doubtful have to be counted.
+    doubtful have to be counted. Of chunks nobody watches the outer sums; but those that overflow
+    would not be finite if an overflow were infinite, which a second product says.
     """
     chosen = plan(acc, a, b) if a.size * b.shape[1] >= _TINY else None
     if chosen is not None and _tells_overflows(chosen):
         multiply(a, b, acc, first_row, out, None, threads, overflowed)
+        return
+    if chosen is not None and chosen.fold is not None and _ends_infinite(acc, a, b):
+        multiply(a, b, replace(acc, overflow="inf"), first_row, out, None, threads)
+        np.logical_not(np.isfinite(out), out=overflowed)
+        if acc.overflow != "inf":
+            multiply(a, b, acc, first_row, out, None, threads)
         return
     stats = np.empty((*out.shape, 4))
     multiply(a, b, acc, first_row, out, stats, threads)
@@ -141,6 +149,17 @@ def _tells_overflows(chosen: Plan) -> bool:
         return True
     bounded = isinstance(chosen.careful.overflow, Bounded)
     return bounded and not isinstance(chosen.careful.rounding, Native)  # binary32 has infinities
+
+
+def _ends_infinite(acc: Accumulator, a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
+    """Whether an overflow, and nothing else, would leave a sum that is not finite.
+
+    Up to its first overflow a sum is the same whatever becomes of that; a directed rounding may
+    give the outermost number in the place of infinity.
+    """
+    nearest = {acc.rounding, acc.outer_rounding} <= {"nearest-even", "nearest-away"}
+    floating = isinstance(acc.format, FloatFormat) and isinstance(acc.outer, FloatFormat)
+    return nearest and floating and bool(np.isfinite(a).all() and np.isfinite(b).all())
 
 
 def _noted(acc: Accumulator, a: NDArray[np.float32], b: NDArray[np.float32]) -> Spec:

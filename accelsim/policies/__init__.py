@@ -33,6 +33,7 @@ from accelsim.policies.random import Random
 from accelsim.policies.selective import Selective
 from accelsim.policies.spill import Spill
 from accelsim.policies.static import Static
+from accelsim.policies.threshold import least_threshold
 from accelsim.policies.uniform import Uniform, UniformHigh, UniformLow
 from accelsim.policies.variance_retention import VarianceRetention
 
@@ -131,6 +132,7 @@ __all__ = [
     "UniformHigh",
     "UniformLow",
     "VarianceRetention",
+    "least_threshold",
     "parse_policy",
     "policy_at",
 ]

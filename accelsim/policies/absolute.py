@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from accelsim.numerics.conditioning import absolute_error
 from accelsim.policies.base import LayerView, Score, Threshold
-from accelsim.policies.numerators import Estimate, error_factor, source
+from accelsim.policies.numerators import Estimate, source
 from accelsim.policies.threshold import ThresholdPolicy
 from accelsim.trace import Detector
 
@@ -35,13 +35,16 @@ class Absolute(ThresholdPolicy):
         """Return what it costs to compare the numerator with τ, for tanh after a product with φ'.
 
         φ' comes from a table. For ReLU, v is compared with the bound of the error as well, unless
-        there is none.
+        there is none. With clusters, scores are weighted and added up.
         """
+        return self.combining(self._single(layer))
+
+    def _single(self, layer: LayerView) -> Detector:
         cost = replace(source(self.numerator, self.low), compares_per_output=1)
         activation = layer.require_values().activation
         if activation == "tanh":
             return replace(cost, multiplies_per_output=1)
-        factor = error_factor(self.numerator, layer.k, self.low, self.margin)
+        factor = self.factor(layer.k)
         if activation == "relu" and factor < float("inf"):
             adds = int(self.numerator != "running-error")  # what underflow adds is in it already
             return replace(

@@ -31,6 +31,7 @@ def _split(value: object) -> object:
 AccumulatorFormat = Annotated[Format, AfterValidator(_accumulates)]
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Threshold = Annotated[float, Field(ge=0.0)]
+Chunk = Annotated[int, Field(ge=1, le=2**31)]
 ByLayer = BeforeValidator(_split)
 """For a tuple with a value for each matrix product, written `0.1/0.5/0.9`."""
 
@@ -178,7 +179,8 @@ class Policy(BaseModel):
     """Whether the rule looks at what no machine knows: it is calibrated on the test set itself."""
     selects_by_values: ClassVar[bool] = False
     """Whether `select` looks at values. It is then asked about a batch of samples at a time, and
-    each sample must be judged by itself; else about all samples of a layer, before the run."""
+    each sample must be judged by itself, or with those of its `rows_together`; else about all
+    samples of a layer, before the run."""
     has_needs: ClassVar[bool] = False
     """Whether the rule has an idea of what is `needed`."""
     always_shown: ClassVar[tuple[str, ...]] = ()
@@ -186,6 +188,8 @@ class Policy(BaseModel):
     """Parameters with a value for each matrix product."""
     one_of: ClassVar[tuple[str, ...]] = ()
     """Parameters of which at most one may be given, the one with a default first."""
+    shared: ClassVar[tuple[str, ...]] = ("low", "high", "redo", "overflow", "last")
+    """Parameters that rules share, which come after their own."""
 
     overflow: Overflow = "saturate"
     last: AccumulatorFormat | None = None
@@ -237,8 +241,22 @@ class Policy(BaseModel):
         """How the effects that the rule looks at are found, if it looks at them."""
         return None
 
+    @property
+    def rows_together(self) -> int:
+        """How many samples, from the first on, are judged together."""
+        return 1
+
+    @property
+    def rate_across(self) -> float | None:
+        """The share of the network's outputs that one threshold for all layers is to keep to."""
+        return None
+
     def scores(self, layer: LayerView) -> Score:
         """Return the score of each output (m,n) of a batch, for a rule that learns."""
+        raise NotImplementedError
+
+    def select_by(self, layer: LayerView, scores: Score) -> Mask:
+        """Return what `select` does, of these scores."""
         raise NotImplementedError
 
     def calibrate(self, layer: LayerView, scores: Score) -> Calibration | None:
@@ -272,8 +290,7 @@ class Policy(BaseModel):
         """Return the names of the parameters: those of `one_of`, others of the rule's own, and
         those that rules share.
         """
-        known = ("low", "high", "redo", "overflow", "last")
-        shared = [key for key in known if key in cls.model_fields]
+        shared = [key for key in cls.shared if key in cls.model_fields]
         first = [*cls.one_of, *shared]
         own = [key for key in cls.model_fields if key not in first]
         return [*cls.one_of, *own, *shared]
@@ -308,18 +325,32 @@ class Policy(BaseModel):
 class RecomputingPolicy(Policy):
     """All in `low` first, then what the rule selects again in `high`.
 
-    With `redo=compensated`, again in `low`, by compensated summation in the place of `high`: four
-    additions a term, and no wide adder (Kahan, CACM 1965).
+    With `chunk=32`, the first pass accumulates that many terms in `low`, and the partial sums in
+    `high`, as `chunked` does. With `redo=compensated`, again in `low`, by compensated summation in
+    the place of `high`: four additions a term, and no wide adder (Kahan, CACM 1965).
     """
+
+    shared: ClassVar[tuple[str, ...]] = ("low", "high", "chunk", "redo", "overflow", "last")
 
     low: AccumulatorFormat = LOW
     high: AccumulatorFormat = HIGH
+    chunk: Chunk | None = None
     redo: Literal["high", "compensated"] = "high"
+
+    @model_validator(mode="after")
+    def _one_improvement(self) -> Self:
+        if self.chunk is not None and self.redo == "compensated":
+            raise ValueError(
+                f"chunk is {self.chunk} and redo is compensated, which would undo chunks: allowed"
+                " is one of them"
+            )
+        return self
 
     @property
     def first(self) -> Accumulator:
-        """The low accumulator."""
-        return Accumulator(self.low, overflow=self.overflow)
+        """The low accumulator, or the chunked one."""
+        outer = None if self.chunk is None else self.high
+        return Accumulator(self.low, overflow=self.overflow, chunk=self.chunk, outer=outer)
 
     @property
     def second(self) -> Accumulator:

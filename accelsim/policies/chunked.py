@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from accelsim.numerics import Accumulator
-from accelsim.policies.base import HIGH, LOW, AccumulatorFormat, Policy
+from accelsim.policies.base import HIGH, LOW, AccumulatorFormat, Chunk, Policy
 
 
 class Chunked(Policy):
@@ -21,7 +19,7 @@ class Chunked(Policy):
     summary: ClassVar[str] = "low inside blocks of terms, high between blocks"
     always_shown: ClassVar[tuple[str, ...]] = ("chunk",)
 
-    chunk: Annotated[int, Field(ge=1, le=2**31)] = 32
+    chunk: Chunk = 32
     low: AccumulatorFormat = LOW
     high: AccumulatorFormat = HIGH
 

@@ -37,7 +37,7 @@ class Control(Policy):
         """Return the random policy that redoes these shares of the layers."""
         of = self.of
         return Random(
-            layer_rates=layer_rates, seed=self.seed, low=of.low, high=of.high,
+            layer_rates=layer_rates, seed=self.seed, low=of.low, high=of.high, chunk=of.chunk,
             redo=of.redo, overflow=of.overflow, last=of.last,
         )  # fmt: skip
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from accelsim.policies.base import AccumulatorFormat, LayerView, Policy, Score, Threshold
-from accelsim.policies.numerators import Estimate, Numerator, error_bound, estimate, source
+from accelsim.policies.chunked import Chunked
+from accelsim.policies.numerators import Estimate, Numerator, estimate, source
 from accelsim.policies.threshold import ScoredPolicy
 from accelsim.policies.uniform import Uniform
 from accelsim.trace import Detector, Mask
@@ -35,6 +36,8 @@ class LookAhead(ScoredPolicy):
         """Return a uniform rule, but for the last layer."""
         if index == number - 1:
             return self
+        if self.chunk is not None and self.hidden is None:
+            return Chunked(chunk=self.chunk, low=self.low, high=self.high, overflow=self.overflow)
         return Uniform(format=self.hidden or self.low, overflow=self.overflow)
 
     def score(self, layer: LayerView, numerator: Estimate, bound: Score | float) -> Score:
@@ -49,7 +52,7 @@ class LookAhead(ScoredPolicy):
         """Return the contenders among exact values, as they would have to be told apart."""
         kind: Numerator = "running-error" if self.numerator == "running-error" else "exact"
         numerator = estimate(kind, layer, self.low)
-        bound = error_bound(kind, numerator, layer.k, self.low, self.margin)
+        bound = self.bound(kind, layer.k, numerator)
         return np.asarray(self.score(layer, numerator, bound) > self.threshold(layer))
 
     def detector(self, layer: LayerView) -> Detector:

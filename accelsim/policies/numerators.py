@@ -10,14 +10,14 @@ Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., S
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import accelsim.numerics as numerics
 from accelsim.numerics import Accumulator, FloatFormat
-from accelsim.numerics.conditioning import gamma
+from accelsim.numerics.conditioning import chunked_gamma, gamma
 from accelsim.policies.base import HIGH, LayerValues, LayerView
 from accelsim.trace import Detector
 
@@ -53,25 +53,47 @@ def estimate(kind: Numerator, layer: LayerView, low: FloatFormat) -> Estimate:
             return values.running + layer.k * low.min_normal
 
 
+class Chunks(NamedTuple):
+    """How a chunked first pass goes on: terms of a chunk, and the format between chunks."""
+
+    length: int
+    outer: FloatFormat
+
+
 def error_bound(
-    kind: Numerator, numerator: Estimate, terms: int, low: FloatFormat, margin: float | None
+    kind: Numerator,
+    numerator: Estimate,
+    terms: int,
+    low: FloatFormat,
+    margin: float | None,
+    chunks: Chunks | None = None,
 ) -> NDArray[np.float64]:
     """Return what |v̂ - v| is at most, if `numerator` is no less than what it estimates.
 
     `margin` replaces the factor of `error_factor`, in units of the roundoff of `low`.
     """
-    factor = error_factor(kind, terms, low, margin)
+    factor = error_factor(kind, terms, low, margin, chunks)
     # Rounding to a subnormal loses up to half of the smallest one at each step, whatever S is.
     lost = 0.0 if kind == "running-error" else terms * low.min_subnormal / 2
+    if chunks is not None:
+        lost += -(-terms // chunks.length) * chunks.outer.min_subnormal / 2
     with np.errstate(invalid="ignore"):  # no bound times no terms: nothing is certain
         return np.asarray(factor * numerator + (1.0 + factor) * lost, np.float64)
 
 
-def error_factor(kind: Numerator, terms: int, low: FloatFormat, margin: float | None) -> float:
+def error_factor(
+    kind: Numerator,
+    terms: int,
+    low: FloatFormat,
+    margin: float | None,
+    chunks: Chunks | None = None,
+) -> float:
     """Return what the numerator is multiplied by to bound the error: γ_n, or u for R."""
     u = low.unit_roundoff
     if margin is not None:
         return margin * u
+    if chunks is not None:
+        return chunked_gamma(terms, chunks.length, u, chunks.outer.unit_roundoff)
     return u if kind == "running-error" else gamma(terms, u)
 
 

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
 from accelsim.policies.base import THRESHOLD, LayerView, RatePolicy
+from accelsim.policies.cluster import Cluster, sides
 from accelsim.trace import Detector, Mask
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A rectangle of outputs that are recomputed together; None is all rows or all columns."""
-
-    rows: int | None = 1
-    columns: int | None = 1
-
-    @classmethod
-    def parse(cls, text: object) -> Self:
-        """Return the cluster that `8x1`, `1x*` or `*x1` describes."""
-        if isinstance(text, cls):
-            return text
-        sides = str(text).split("x")
-        if len(sides) != 2 or not all(_is_side(side) for side in sides):
-            raise ValueError(
-                f"{text!r} is not rows x columns, such as 8x1, or 1x* for rows as wide as the layer"
-            )
-        return cls(*(None if side == "*" else int(side) for side in sides))
-
-    def __str__(self) -> str:
-        return "x".join("*" if side is None else str(side) for side in (self.rows, self.columns))
-
-
-def _is_side(text: str) -> bool:
-    return text == "*" or (text.isascii() and text.isdigit() and 1 <= int(text) <= 2**31)
 
 
 class Random(RatePolicy):
@@ -76,7 +49,7 @@ def draw(m: int, n: int, number: int, cluster: Cluster, generator: np.random.Gen
     # An index is four bytes, and not eight: half the memory of Generator.permutation, same order.
     order = np.arange(high * wide, dtype=np.uint32)
     generator.shuffle(order)
-    heights, widths = _sides(m, rows), _sides(n, columns)
+    heights, widths = sides(m, rows), sides(n, columns)
     if high * rows == m and wide * columns == n:
         whole, rest = divmod(number, rows * columns)
     else:
@@ -92,8 +65,3 @@ def draw(m: int, n: int, number: int, cluster: Cluster, generator: np.random.Gen
         part = np.arange(heights[i] * widths[j]).reshape(heights[i], widths[j]) < rest
         mask[i * rows : (i + 1) * rows, j * columns : (j + 1) * columns] = part
     return mask
-
-
-def _sides(length: int, step: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return how `length` is cut into steps, the last one shorter if need be."""
-    return np.minimum(step, length - np.arange(0, length, step))

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from accelsim.numerics.conditioning import condition_number
 from accelsim.policies.base import LayerView, Score, Threshold
-from accelsim.policies.numerators import Estimate, Numerator, error_factor, source
+from accelsim.policies.cluster import Cluster
+from accelsim.policies.numerators import Estimate, Numerator, source
 from accelsim.policies.threshold import ThresholdPolicy
 from accelsim.trace import Detector
 
@@ -36,12 +37,27 @@ class Selective(ThresholdPolicy):
 
         For ReLU, a negative v is compared with the bound of the error as well, unless that never
         decides: where factor·τ ≥ 1, it exceeds numerator/τ.
+
+        With clusters, κ itself is needed: a reciprocal is two steps of Newton's iteration from a
+        table, of two multiplications and an addition each.
         """
+        cost = self._single(layer)
+        if self.cluster == Cluster():
+            return cost
+        return self.combining(
+            replace(
+                cost,
+                multiplies_per_output=cost.multiplies_per_output + 4,
+                adds_per_output=cost.adds_per_output + 2,
+            )
+        )
+
+    def _single(self, layer: LayerView) -> Detector:
         cost = source(self.numerator, self.low)
         if self.numerator == "constant":
             return replace(cost, compares_per_output=1)  # with a constant chosen by the sign
         relu = layer.values is not None and layer.values.activation == "relu"
-        factor = error_factor(self.numerator, layer.k, self.low, self.margin)
+        factor = self.factor(layer.k)
         if relu and 0.0 <= factor * self.threshold(layer) < 1.0:
             adds = int(self.numerator != "running-error")  # what underflow adds is in it already
             return replace(

@@ -58,4 +58,7 @@ class Static(RatePolicy):
 
     @property
     def _rule(self) -> Selective:
-        return Selective(tau=self.tau, numerator="exact", low=self.low, overflow=self.overflow)
+        return Selective(
+            tau=self.tau, numerator="exact", low=self.low, high=self.high, chunk=self.chunk,
+            overflow=self.overflow,
+        )  # fmt: skip

@@ -115,6 +115,11 @@ class Mean:
         return _short(self.ratio) + interval
 
 
+def cell(mean: Mean | None) -> str:
+    """Return a mean as it stands in a table."""
+    return "" if mean is None else str(mean)
+
+
 def _short(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.3g}" if ratio >= 0.1 else f"{ratio:.2g}"
 

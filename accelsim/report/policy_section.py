@@ -8,22 +8,29 @@ from collections.abc import Iterable, Sequence
 from accelsim.report import policy_figures
 from accelsim.report.break_even import HIGH
 from accelsim.report.page import Column, Figure, Section, Table
+from accelsim.report.policy_build import (
+    UNKNOWABLE,
+    build_section,
+    front,
+    held_out,
+    points,
+    seeds_of,
+)
 from accelsim.report.policy_curves import (
     CONFIDENCE,
     RATE,
     Comparison,
     Curve,
-    Mean,
+    cell,
     curves,
     mean_ratio,
 )
+from accelsim.report.policy_thresholds import thresholds_section
 from accelsim.study import Study
 
 SEED_RULE = "selective"
 """The rule of arXiv:2503.15568, in whatever setting the study has it first."""
 CHANCE = "random"
-UNKNOWABLE = "oracle"
-"""How controls are called that look at what no machine knows."""
 RATES = (0.03, 0.1, 0.3)
 AS_GOOD = 0.005
 """Accuracies that differ by no more than this, half a point, are as good."""
@@ -49,6 +56,8 @@ def policies_section(study: Study) -> Section | None:
     first = machines[0]
     trained = {(curve.network, curve.seed) for curve in found}
     seeds = {name: sum(network == name for network, _ in trained) for name in sorted(networks)}
+    rule = first.one(SEED_RULE)
+    thresholds = thresholds_section(first, rule)
     return Section(
         "Which outputs to redo, and whether to redo any",
         paragraphs=(answer(machines), _introduction(seeds, places)),
@@ -63,8 +72,10 @@ def policies_section(study: Study) -> Section | None:
                         (policy_figures.against_rate(first),),
                     ),
                 ),
-                tables=(_rate_table(first, first.one(CHANCE)), _half_table(first)),
+                tables=(_rate_table(first, first.one(CHANCE)),),
             ),
+            *(() if thresholds is None else (thresholds,)),
+            build_section(machines, rule),
             *(_machine_section(comparison, number) for number, comparison in enumerate(machines)),
             Section(
                 "How flags lie together, and what detectors miss",
@@ -115,6 +126,27 @@ def answer(machines: Sequence[Comparison]) -> str:
         f"{text} What reaches it in the most cases, {most}, at the least energy is {surest}, with"
         f" {_geometric_mean(ratios[surest]):.2f} of the energy of {HIGH}. The cheapest that reaches"
         " it, case by case, is " + ", ".join(f"{name} in {n}" for name, n in counted[:4]) + "."
+        f" {_unbeaten(machines)}"
+    )
+
+
+def _unbeaten(machines: Sequence[Comparison]) -> str:
+    """Say what to build: what nothing beats in both energy and KL divergence, anywhere."""
+    held = [held_out(comparison) for comparison in machines]
+    fronts = [front(points(comparison)) for comparison in held]
+    everywhere = [
+        policy
+        for policy in dict.fromkeys(point[0] for point in fronts[0])
+        if all(policy in {point[0] for point in one} for one in fronts)
+    ]
+    redone = sum(point[3] > 0.0 for one in fronts for point in one)
+    places = (
+        "on the machine" if len(machines) == 1 else f"on all {len(machines)} machines or tables"
+    )
+    return (
+        f"Nothing beats these in both energy and KL divergence {places}, {seeds_of(held[0])}:"
+        f" {', '.join(everywhere) or 'no policy'}. Of the points that nothing beats on one of them"
+        f" {redone} redo{'es' if redone == 1 else ''} outputs."
     )
 
 
@@ -186,41 +218,10 @@ def _rate_table(found: Comparison, than: str) -> Table:
             for rate in RATES
         ]
         if any(means):
-            rows.append((policy, *map(_cell, means)))
+            rows.append((policy, *map(cell, means)))
     return Table(
         f"KL divergence as a ratio to {than} at the same recompute rate; policies that redo nothing"
         " are compared with it as they are.",
-        tuple(columns),
-        tuple(rows),
-    )
-
-
-def _half_table(found: Comparison) -> Table:
-    """Compare every policy at half of its rate with the rule of the paper."""
-    rule = found.one(SEED_RULE)
-    rows = []
-    for policy in found.by_policy:
-        cells = []
-        for rate in RATES[1:]:
-            mine = rate / 2 if policy in found.budgeted else 0.0
-            logs = found.logs_at_rate(policy, rule, mine, rate)
-            if not logs:
-                cells += ["", ""]
-                continue
-            by_network: dict[str, list[float]] = {}
-            for (network, _), log in logs.items():
-                by_network.setdefault(network, []).append(log)
-            held = sum(sum(logs) <= 0.0 for logs in by_network.values())
-            cells += [_cell(mean_ratio(logs)), f"{held} of {len(by_network)}"]
-        if any(cells):
-            rows.append((policy, *cells))
-    columns = [Column("policy")]
-    for rate in RATES[1:]:
-        columns.append(Column(f"KL over {rule}'s at {rate:.0%}", numbers=True))
-        columns.append(Column(f"networks no worse ({rate:.0%})", numbers=True))
-    return Table(
-        f"Every policy at half the recompute rate of {rule}, or as it is if it has none: KL"
-        " divergence as a ratio, and on how many networks its mean over seeds is no larger.",
         tuple(columns),
         tuple(rows),
     )
@@ -305,10 +306,10 @@ def _energy_table(found: Comparison) -> Table:
         rows.append(
             (
                 policy,
-                _cell(found.cost_of(policy, "energy", HIGH)),
-                _cell(found.cost_of(policy, "latency_s", HIGH)),
+                cell(found.cost_of(policy, "energy", HIGH)),
+                cell(found.cost_of(policy, "latency_s", HIGH)),
                 f"{len(least)} of {len(mine)}",
-                _cell(mean_ratio({key: math.log(ratio) for key, ratio in least.items()})),
+                cell(mean_ratio({key: math.log(ratio) for key, ratio in least.items()})),
                 f"{sum(rates) / len(rates):.1%}" if rates else "",
             )
         )
@@ -359,7 +360,3 @@ def _cluster_table(found: Comparison) -> Table:
         tuple(columns),
         tuple(rows),
     )
-
-
-def _cell(mean: Mean | None) -> str:
-    return "" if mean is None else str(mean)

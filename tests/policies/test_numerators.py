@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from views import layer, product, selected
 
-from accelsim.numerics import FloatFormat, round_to
+from accelsim.numerics import Accumulator, FloatFormat, matmul_watched, round_to
 from accelsim.policies import LayerView, Selective, parse_policy
-from accelsim.policies.numerators import Numerator, error_bound, estimate
+from accelsim.policies.numerators import Chunks, Numerator, error_bound, error_factor, estimate
 from accelsim.trace import Detector
 
 E4M3 = FloatFormat.parse("e4m3fn")
@@ -87,6 +87,47 @@ def test_an_error_never_exceeds_its_bound(seed: int, terms: int, kind: Numerator
     bound = error_bound(kind, estimate(kind, view, fmt), terms, fmt, margin=None)
     error = np.abs(view.values.sums - exact)
     assert (error[~view.values.overflowed] <= bound[~view.values.overflowed] * (1 + 1e-6)).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32),
+    terms=st.sampled_from([1, 3, 15, 60]),
+    chunk=st.sampled_from([1, 4, 8, 100]),
+    kind=st.sampled_from(["exact", "l2", "l1-inf"]),
+    formats=st.sampled_from([("e4m3fn", "fp32"), ("e4m3fn", "e4m7"), ("fp16", "bf16")]),
+)
+def test_an_error_of_chunks_never_exceeds_its_bound(
+    seed: int, terms: int, chunk: int, kind: Numerator, formats: tuple[str, str]
+) -> None:
+    left, right = operands(seed, terms)
+    low, high = map(FloatFormat.parse, formats)
+    acc = Accumulator(low, overflow="saturate", chunk=chunk, outer=high)
+    found = matmul_watched(left, right, acc)
+    exact = left.astype(np.float64) @ right.astype(np.float64)  # of 4-bit significands: exact
+    numerator = estimate(kind, product(left, right), low)
+    bound = error_bound(kind, numerator, terms, low, None, Chunks(chunk, high))
+    assert np.isfinite(bound).all() == (min(chunk, terms) * low.unit_roundoff < 1.0)
+    error = np.abs(found.values - exact)
+    assert (error[~found.overflowed] <= bound[~found.overflowed] * (1 + 1e-6)).all()
+
+
+def test_the_bound_of_chunks_is_that_of_both_sums() -> None:
+    # e4m3fn in chunks of 4: 4/16 over 3/4. fp16 over 15 chunks: 15/2048 over its rest.
+    between = (15 / 2048) / (1 - 15 / 2048)
+    found = error_factor("exact", 60, E4M3, None, Chunks(4, FloatFormat.parse("fp16")))
+    assert found == pytest.approx((1 + 1 / 3) * (1 + between) - 1, rel=1e-15)
+    whole = error_factor("exact", 3, E4M3, None, Chunks(4, FloatFormat.parse("fp32")))
+    assert whole == pytest.approx((1 + 3 / 13) * (1 + 2**-24 / (1 - 2**-24)) - 1, rel=1e-15)
+
+
+def test_a_sign_is_certain_in_chunks_where_it_is_not_without() -> None:
+    weight = [[-1.0]] * 16
+    view = product([[1.0] * 16], weight, activation="relu")
+    assert view.values is not None
+    assert view.values.sums[0, 0] == -16
+    assert selected("selective:tau=0.5,numerator=exact", view) == [[True]]
+    assert selected("selective:tau=0.5,numerator=exact,chunk=4", view) == [[False]]
 
 
 @settings(deadline=None, max_examples=20)

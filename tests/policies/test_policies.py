@@ -31,7 +31,7 @@ from accelsim.policies import (
     parse_policy,
     policy_at,
 )
-from accelsim.policies.random import Cluster
+from accelsim.policies.cluster import Cluster
 
 FORMATS = [FloatFormat.parse(name) for name in ("e4m3fn", "e5m2", "fp16", "bf16", "fp32", "e6m5")]
 formats = st.sampled_from(FORMATS)
@@ -142,8 +142,8 @@ NAMES = f"allowed are {', '.join(POLICIES)}"
         (
             "selective:ta=1",
             "policy selective: unknown parameter 'ta'; did you mean 'tau'?"
-            " allowed are tau, layer_taus, rate, numerator, margin, low, high, redo, overflow,"
-            " last",
+            " allowed are tau, layer_taus, rate, numerator, margin, across, cluster, low, high,"
+            " chunk, redo, overflow, last",
         ),
         (
             "selective:tau=-1",
@@ -407,7 +407,7 @@ def test_every_bad_parameter_of_a_policy_is_named_at_once() -> None:
         "policy random: parameter 'rate' is given twice",
         "policy random: got 'spare', expected key=value",
         "policy random: unknown parameter 'magic'; allowed are rate, layer_rates, seed, cluster,"
-        " low, high, redo, overflow, last",
+        " low, high, chunk, redo, overflow, last",
         "policy random: low: unknown format 'fp8'; allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to"
         " 23), fp16, bf16, tf32, fp32",
         "policy random: rate is '7', expected: less than or equal to 1",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.policies import LayerView, Random, parse_policy
-from accelsim.policies.random import Cluster
+from accelsim.policies.cluster import Cluster
 from accelsim.trace import Mask
 
 SIDES = st.one_of(st.none(), st.integers(1, 9))

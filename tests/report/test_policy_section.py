@@ -8,8 +8,10 @@ from typing import Any, cast
 
 import pytest
 
+from accelsim.report.policy_build import build_section, front, points
 from accelsim.report.policy_curves import Comparison, curves, family, mean_ratio, network_of
 from accelsim.report.policy_section import answer, policies_section
+from accelsim.report.policy_thresholds import steps, thresholds_section
 from accelsim.study import Study
 
 BLOCKS = ("rows", "columns", "blocks_1x16", "blocks_16x1", "blocks_8x8")
@@ -123,7 +125,11 @@ def test_the_answer_counts_where_kappa_saves_and_says_what_is_cheapest() -> None
         "in the most cases, 3, at the least energy is chunked:chunk=32, with 0.75 of the energy of"
         " uniform-high" in text
     )
-    assert text.endswith("case by case, is chunked:chunk=32 in 3.")
+    assert "case by case, is chunked:chunk=32 in 3." in text
+    assert text.endswith(
+        "on the machine, seed 1: chunked:chunk=32, uniform-high. Of the points that nothing beats"
+        " on one of them 0 redo outputs."
+    )
 
 
 def test_what_is_cheap_where_it_works_is_not_what_works_most_often() -> None:
@@ -133,7 +139,7 @@ def test_what_is_cheap_where_it_works_is_not_what_works_most_often() -> None:
     rows += [row(name, "oracle:rate=0.1", 0.1, 0.1, 10.0) for name in "ab"]
     text = answer([comparison(rows)])
     assert "in the most cases, 2, at the least energy is chunked:chunk=32, with 0.75" in text
-    assert text.endswith("is chunked:chunk=32 in 1, uniform-low in 1.")
+    assert "is chunked:chunk=32 in 1, uniform-low in 1." in text
 
 
 def test_whether_anything_takes_so_much_less_than_fp16_is_said() -> None:
@@ -174,3 +180,81 @@ def test_the_section_is_of_studies_of_several_networks_with_a_control() -> None:
     assert cells[KAPPA][0] == "25.0%"
     assert cells["random"][0] == ""
     assert len(parts["At equal energy: m, t table"].figures[0].images) == 2
+
+
+ACROSS = "selective:numerator=constant,across=network"
+
+
+def with_one_threshold(workload: str, *kls: float) -> list[dict[str, Any]]:
+    """Return points of a rule with one threshold, at rates of 0, a tenth, and so on."""
+    return [
+        row(
+            workload,
+            f"selective:rate={place / 10:g},numerator=constant,across=network",
+            *(place / 10, kl, 80.0 + 10.0 * place, 0.9 - kl / 10),
+        )
+        for place, kl in enumerate(kls)
+    ]
+
+
+def test_steps_to_a_lower_threshold_are_counted_where_they_make_things_worse() -> None:
+    rows = [*with_one_threshold("a", 0.2, 0.3, 0.1), *with_one_threshold("b", 0.4, 0.2, 0.1)]
+    rows += [*rows_of("a"), *rows_of("b")]
+    found = comparison(rows)
+    taken = steps(found, ACROSS)
+    assert (taken.number, taken.kl_rose, taken.accuracy_fell) == (4, 1, 1)
+    assert taken.largest_rise == pytest.approx(1.5)
+    assert (steps(found, KAPPA).kl_rose, steps(found, KAPPA).largest_rise) == (0, 1.0)
+    section = thresholds_section(found, ACROSS)
+    assert section is not None
+    assert section.findings[0] == (
+        f"{ACROSS} is not monotone: in 1 of 4 steps to a lower threshold the KL divergence rises,"
+        " by up to 50.00%, and in 1 the accuracy falls."
+    )
+    (table,) = section.tables
+    assert table.rows == ((ACROSS, "4", "1", "1", "50.00%"), (KAPPA, "2", "0", "0", ""))
+
+
+def test_one_threshold_is_compared_with_one_for_each_layer() -> None:
+    # At 10 %: 0.3 and 0.2 against sqrt(0.2·0.08) = 0.126.
+    rows = [*with_one_threshold("a", 0.2, 0.3, 0.1), *with_one_threshold("b", 0.4, 0.1, 0.1)]
+    section = thresholds_section(comparison([*rows_of("a"), *rows_of("b"), *rows]), KAPPA)
+    assert section is not None
+    monotone, across = section.findings
+    assert monotone.startswith(f"{KAPPA} is monotone wherever it was looked at: in 2 steps")
+    mean = math.sqrt(0.3 * 0.1 / (0.2 * 0.08))
+    assert f"selective (numerator=constant) has {mean:.3g}" in across
+    assert across.endswith("the same share; no more on 1 of 2 networks.")
+
+
+def test_a_study_without_thresholds_says_nothing_of_them() -> None:
+    rows = [one for one in rows_of("a") if not one["policy"].startswith("selective")]
+    assert thresholds_section(comparison(rows), KAPPA) is None
+
+
+def test_what_nothing_beats_is_worth_building() -> None:
+    rows = [*rows_of("a"), row("a", "oracle:rate=0.1", 0.1, 1e-9, 1.0)]
+    found = comparison([*rows, row("a", "gauss-newton:tau=1", 0.1, 0.01, 85.0)])
+    listed = points(found)
+    assert [point[0] for point in listed] == [
+        "chunked:chunk=32", "random", KAPPA, "gauss-newton", "uniform-high", "random", KAPPA,
+    ]  # fmt: skip
+    assert [(p[0], p[1]) for p in front(listed)] == [
+        ("chunked:chunk=32", 0.75), ("gauss-newton", 0.85), ("uniform-high", 1.0),
+    ]  # fmt: skip
+
+
+def test_what_one_should_build_is_judged_by_the_seeds_held_out() -> None:
+    rows = [*rows_of("a", 1e-3), *rows_of("b", 1e-3)]  # on seed 0 κ is better than all else
+    for name in ("a-seed1", "b-seed1", "a-seed2"):
+        rows += [*rows_of(name), row(name, "gauss-newton:tau=1", 0.1, 0.01, 85.0)]
+    section = build_section([comparison(rows)], KAPPA)
+    assert section.paragraphs[0].endswith("of 2 networks, seeds 1, 2.")
+    sentence, bar = section.findings
+    assert "than chunked:chunk=32 (0.75, 0.02), gauss-newton (0.85, 0.01)" in sentence
+    assert "1 of these 3 points redo outputs" in sentence
+    ratio = 0.1**1.25 / math.sqrt(0.2 * 0.08)  # a quarter of the way from 0.1 to 0.01
+    assert f"random (2 of 2, KL {ratio:.3g} " in bar
+    of_seed_0 = build_section([comparison(rows_of("a", 1e-3))], KAPPA)
+    assert of_seed_0.paragraphs[0].endswith("of 1 networks, seed 0.")
+    assert KAPPA in of_seed_0.findings[0]

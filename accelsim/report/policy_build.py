@@ -1,0 +1,166 @@
+"""What one should build: the policies that no other beats, on seeds that chose none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from accelsim.report import policy_figures
+from accelsim.report.page import Column, Section, Table
+from accelsim.report.policy_curves import RATE, Comparison, cell, mean_ratio
+from accelsim.report.policy_thresholds import no_worse
+
+UNKNOWABLE = "oracle"
+"""How controls are called that look at what no machine knows."""
+HALF_RATES = (0.1, 0.3)
+BAR_RATE, BAR_SHARE = 0.1, 0.8
+"""A better policy than a rule: at half of this rate no worse on this share of the networks."""
+Point = tuple[str, float, float, float]
+"""A policy, its energy and KL divergence over those of all in high precision, and its rate."""
+
+
+def build_section(machines: Sequence[Comparison], rule: str) -> Section:
+    """Return which policies are worth building, machine by machine, by the seeds held out."""
+    held = [held_out(comparison) for comparison in machines]
+    seeds = seeds_of(held[0])
+    networks = {network for mine in held[0].by_policy.values() for network, _ in mine}
+    return Section(
+        "What one should build",
+        paragraphs=(
+            f"Policies are chosen by seed 0, which is left out here unless there is no other: of"
+            f" {len(networks)} networks, {seeds}.",
+        ),
+        findings=(
+            *(front_sentence(comparison) for comparison in held),
+            *_bar_sentences(held[0], rule),
+        ),
+        tables=(
+            *(_front_table(comparison) for comparison in held),
+            half_table(held[0], rule),
+        ),
+    )
+
+
+def held_out(found: Comparison) -> Comparison:
+    """Return the same without seed 0, by which policies are chosen; all of it if that is all."""
+    curves = [curve for mine in found.by_policy.values() for curve in mine.values()]
+    return Comparison(
+        [curve for curve in curves if curve.seed] or curves, found.hardware, found.table
+    )
+
+
+def seeds_of(found: Comparison) -> str:
+    """Return the seeds of training in words: `seeds 1, 2`."""
+    seeds = sorted({seed for mine in found.by_policy.values() for _, seed in mine})
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def points(found: Comparison) -> list[Point]:
+    """Return the points of all policies that a machine can have, in the order of their energy:
+    geometric means over networks and seeds.
+    """
+    listed = []
+    for policy in found.by_policy:
+        if policy.startswith(UNKNOWABLE):
+            continue
+        energies = policy_figures.means(found, policy, "energy")
+        rates = policy_figures.means(found, policy, RATE)
+        for (cost, kl), (rate, _) in zip(energies, rates, strict=True):
+            listed.append((policy, cost, kl, rate))
+    return sorted(listed, key=lambda point: (point[1], point[2]))
+
+
+def front(listed: Sequence[Point]) -> list[Point]:
+    """Return the points, given in the order of their energy, that no other matches in KL divergence
+    for as little energy.
+    """
+    kept: list[Point] = []
+    for point in listed:
+        if not kept or point[2] < kept[-1][2]:
+            kept.append(point)
+    return kept
+
+
+def front_sentence(found: Comparison) -> str:
+    """Say which policies nothing beats on a machine, and whether any of them redoes outputs."""
+    best = front(points(found))
+    named = ", ".join(f"{policy} ({cost:.2f}, {kl:.2g})" for policy, cost, kl, _ in best)
+    redone = [point for point in best if point[3] > 0.0]
+    verdict = (
+        "None of them redoes an output."
+        if not redone
+        else f"{len(redone)} of these {len(best)} points redo outputs."
+    )
+    return (
+        f"On {found.hardware}, {found.table} table, nothing has both less energy and less KL"
+        f" divergence than {named}: in brackets energy over that of uniform-high, and nats."
+        f" {verdict}"
+    )
+
+
+def _front_table(found: Comparison) -> Table:
+    columns = [
+        Column("policy"),
+        *(Column(name, numbers=True) for name in ("rate", "energy", "KL (nats)")),
+        Column("beaten by"),
+    ]
+    listed = points(found)
+    best = front(listed)
+    rows = []
+    for point in listed:
+        policy, cost, kl, rate = point
+        better = "" if point in best else next(p[0] for p in best if p[1] <= cost and p[2] <= kl)
+        rows.append((policy, f"{rate:.1%}", f"{cost:.3f}", f"{kl:.2g}", better))
+    return Table(
+        f"Every point on {found.hardware}, {found.table} table, in the order of its energy over"
+        " that of uniform-high, with the cheapest policy that takes no more and has no more KL"
+        " divergence. Geometric means over networks and seeds.",
+        tuple(columns),
+        tuple(rows),
+    )
+
+
+def _bar_sentences(found: Comparison, rule: str) -> list[str]:
+    """Say what is no worse at half of the rule's rate on most networks."""
+    reached, asked = [], 0
+    for policy in found.budgeted:
+        if policy.startswith(UNKNOWABLE) or policy == rule:
+            continue
+        logs = found.logs_at_rate(policy, rule, BAR_RATE / 2, BAR_RATE)
+        better, networks = no_worse(logs)
+        if not networks:
+            continue
+        asked += 1
+        if better >= BAR_SHARE * networks:
+            reached.append(f"{policy} ({better} of {networks}, KL {mean_ratio(logs)} times)")
+    if not asked:
+        return []
+    return [
+        f"At half the rate of {rule}, {BAR_RATE / 2:.0%} against {BAR_RATE:.0%}, these rules have"
+        f" no more KL divergence on at least {BAR_SHARE:.0%} of the networks: "
+        + (", ".join(reached) or "none")
+        + "."
+    ]
+
+
+def half_table(found: Comparison, rule: str) -> Table:
+    """Compare every policy at half of its rate with the rule of the paper."""
+    rows = []
+    for policy in found.by_policy:
+        cells = []
+        for rate in HALF_RATES:
+            mine = rate / 2 if policy in found.budgeted else 0.0
+            logs = found.logs_at_rate(policy, rule, mine, rate)
+            better, networks = no_worse(logs)
+            cells += [cell(mean_ratio(logs)), f"{better} of {networks}"] if logs else ["", ""]
+        if any(cells):
+            rows.append((policy, *cells))
+    columns = [Column("policy")]
+    for rate in HALF_RATES:
+        columns.append(Column(f"KL over {rule}'s at {rate:.0%}", numbers=True))
+        columns.append(Column(f"networks no worse ({rate:.0%})", numbers=True))
+    return Table(
+        f"Every policy at half the recompute rate of {rule}, or as it is if it has none: KL"
+        " divergence as a ratio, and on how many networks its mean over seeds is no larger.",
+        tuple(columns),
+        tuple(rows),
+    )

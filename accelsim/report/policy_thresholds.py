@@ -1,0 +1,154 @@
+"""What a threshold does: whether a lower one always helps, and whether one serves all layers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from accelsim.policies import POLICIES
+from accelsim.policies.threshold import ScoredPolicy
+from accelsim.report import policy_figures
+from accelsim.report.page import Column, Figure, Section, Table
+from accelsim.report.policy_curves import RATE, Comparison, Curve
+
+ACROSS = "across=network"
+AT = 0.1
+"""The rate at which thresholds for a layer are compared with one for all."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What became worse from one threshold to the next lower one, over all networks and seeds."""
+
+    number: int
+    kl_rose: int
+    accuracy_fell: int
+    largest_rise: float
+    """Of the KL divergence, as a ratio; 1 where it never rose."""
+
+
+def thresholds_section(found: Comparison, rule: str) -> Section | None:
+    """Return how sensitive results are to thresholds; None where no policy has several."""
+    scored = [policy for policy in found.budgeted if _has_score(policy)]
+    taken = {policy: steps(found, policy) for policy in scored}
+    if not any(one.number for one in taken.values()):
+        return None
+    findings = []
+    if rule in taken and taken[rule].number:
+        findings.append(_monotone_sentence(rule, taken[rule]))
+    findings += [
+        sentence for policy in scored if (sentence := _across_sentence(found, policy)) is not None
+    ]
+    return Section(
+        "Sensitivity to the threshold",
+        paragraphs=(
+            "A lower threshold redoes more outputs: points of a policy, in the order of their"
+            " recompute rates, are in the order of falling thresholds.",
+        ),
+        findings=tuple(findings),
+        figures=(
+            Figure(
+                f"KL divergence of {rule} on each network against its recompute rate, geometric"
+                " means over seeds, over that at its least rate.",
+                (policy_figures.by_network(found, rule),),
+            ),
+        ),
+        tables=(_steps_table(taken),),
+    )
+
+
+def _has_score(policy: str) -> bool:
+    kind = POLICIES.get(policy.partition(":")[0])
+    return kind is not None and issubclass(kind, ScoredPolicy)
+
+
+def steps(found: Comparison, policy: str) -> Steps:
+    """Count where a policy's next point, which redoes more, is worse."""
+    pairs = [pair for curve in found.by_policy[policy].values() for pair in _neighbours(curve)]
+    rises = [math.exp(later - sooner) for (sooner, later), _ in pairs]
+    return Steps(
+        number=len(pairs),
+        kl_rose=sum(rise > 1.0 for rise in rises),
+        accuracy_fell=sum(later < sooner for _, (sooner, later) in pairs),
+        largest_rise=max([1.0, *rises]),
+    )
+
+
+def _neighbours(curve: Curve) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Return (ln KL, ln KL) and (accuracy, accuracy) of points next to each other."""
+    found = []
+    for place in range(len(curve.rows) - 1):
+        sooner, later = curve.rows[place : place + 2]
+        if sooner[RATE] < later[RATE]:
+            logs = float(curve.log_kl[place]), float(curve.log_kl[place + 1])
+            found.append((logs, (float(sooner["accuracy"]), float(later["accuracy"]))))
+    return found
+
+
+def _monotone_sentence(rule: str, taken: Steps) -> str:
+    if not taken.kl_rose and not taken.accuracy_fell:
+        return (
+            f"{rule} is monotone wherever it was looked at: in {taken.number} steps to a lower"
+            " threshold neither did the KL divergence rise nor the accuracy fall."
+        )
+    return (
+        f"{rule} is not monotone: in {taken.kl_rose} of {taken.number} steps to a lower threshold"
+        f" the KL divergence rises, by up to {taken.largest_rise - 1.0:.2%}, and in"
+        f" {taken.accuracy_fell} the accuracy falls."
+    )
+
+
+def _across_sentence(found: Comparison, policy: str) -> str | None:
+    """Compare a policy with one threshold for all layers with the same that has one for each."""
+    name, _, given = policy.partition(":")
+    parts = given.split(",")
+    if ACROSS not in parts:
+        return None
+    rest = ",".join(part for part in parts if part != ACROSS)
+    other = f"{name}:{rest}" if rest else name
+    if other not in found.by_policy:
+        return None
+    logs = found.logs_at_rate(policy, other, AT, AT)
+    mean = found.at_rate(policy, other, AT, AT)
+    if mean is None:
+        return None
+    better, networks = no_worse(logs)
+    setting = f" ({rest})" if rest else ""
+    return (
+        f"At a rate of {AT:.0%}, {name}{setting} has {mean} times the KL divergence with one"
+        " threshold for all layers than with one for each that gives all of them the same share;"
+        f" no more on {better} of {networks} networks."
+    )
+
+
+def no_worse(logs: dict[tuple[str, int], float]) -> tuple[int, int]:
+    """Return on how many networks the mean over seeds of these logarithms is at most zero, and how
+    many networks there are.
+    """
+    by_network: dict[str, list[float]] = {}
+    for (network, _), log in logs.items():
+        by_network.setdefault(network, []).append(log)
+    return sum(sum(mine) <= 0.0 for mine in by_network.values()), len(by_network)
+
+
+def _steps_table(taken: dict[str, Steps]) -> Table:
+    columns = [Column("policy")]
+    for name in ("steps", "KL rises", "accuracy falls", "largest rise of KL"):
+        columns.append(Column(name, numbers=True))
+    rows = [
+        (
+            policy,
+            str(one.number),
+            str(one.kl_rose),
+            str(one.accuracy_fell),
+            f"{one.largest_rise - 1.0:.2%}" if one.kl_rose else "",
+        )
+        for policy, one in taken.items()
+        if one.number
+    ]
+    return Table(
+        "Steps from a threshold to the next lower one, over networks and seeds, and what became"
+        " worse with them.",
+        tuple(columns),
+        tuple(rows),
+    )
