@@ -10,7 +10,8 @@ from accelsim.energy.sensitivity import records
 from accelsim.machine import Arithmetic
 from accelsim.policies import Selective
 from accelsim.report import kappa_figures
-from accelsim.report.findings import TOLERANCE, Case, Demo, shown_runs
+from accelsim.report.case import TOLERANCE, Case, shown_runs
+from accelsim.report.findings import Demo
 from accelsim.report.page import Column, Figure, Section, Table
 from accelsim.report.robustness import robustness, side_by_side, spent, strongest, survival
 from accelsim.report.runs import KeptRun

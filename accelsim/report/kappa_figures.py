@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from accelsim.policies import Chunked, Selective, UniformHigh, UniformLow
-from accelsim.report.findings import Case, Demo
+from accelsim.report.case import Case
+from accelsim.report.findings import Demo
 from accelsim.report.page import Image
 from accelsim.report.robustness import robustness, strongest
 from accelsim.report.runs import KeptRun

@@ -20,7 +20,8 @@ from accelsim.energy.sensitivity import (
     swings,
     terms,
 )
-from accelsim.report.findings import Case, Demo
+from accelsim.report.case import Case
+from accelsim.report.findings import Demo
 from accelsim.report.runs import KeptRun
 
 

@@ -20,7 +20,8 @@ from accelsim.errors import AccelsimError
 from accelsim.machine import parse_action
 from accelsim.policies import Selective
 from accelsim.report import write_report
-from accelsim.report.findings import Case, Demo, demo_of
+from accelsim.report.case import Case
+from accelsim.report.findings import Demo, demo_of
 from accelsim.report.page import markdown
 from accelsim.report.robustness import robustness, side_by_side, strongest, survival
 from accelsim.report.runs import leakage_by_part_pj
