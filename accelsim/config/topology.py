@@ -1,11 +1,15 @@
 """SCALE-Sim's topology tables as workloads: comma-separated, a layer a row, conv or GEMM.
 
-Columns are found by the names in the first row, and each row may end with a comma, as there. A
-convolution's image is already padded, and a step over its edge still makes an output, as there.
+The first row says which: a layer's name and then `M`, `N`, `K` in any order, or the sizes of a
+convolution, which are read by their place. As there, a convolution's image is already padded, a
+step over its edge still makes an output, one with `DP` in its name is depthwise (a product for
+each channel, with all filters), and cells to the right of the sizes may say that nothing is sparse
+(1:1) or how many products a batch has (a GEMM's), or anything that is not a number.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from accelsim.config.document import read_text, shown
@@ -24,7 +28,7 @@ CONV = (
     "num filter",
     "strides",
 )
-SPARSITY = "sparsity"
+DEPTHWISE = "DP"
 EXPECTED = "Layer, M, N, K or Layer name, " + ", ".join(
     name.title().replace("Ifmap", "IFMAP") for name in CONV
 )
@@ -41,19 +45,19 @@ def load_topology(path: Path) -> Workload:
     if not rows:
         raise InputError(f"{path}: is empty, expected the columns {EXPECTED}")
     number, header = rows[0]
-    columns = [cell.lower() for cell in header]
-    sizes = next((kind for kind in (GEMM, CONV) if _is_header(columns, kind)), None)
+    sizes = _sizes([cell.lower() for cell in header])
     if sizes is None:
         given = shown(", ".join(header))
         raise InputError(f"{path}:{number}: got the columns {given}, expected {EXPECTED}")
     problems: list[str] = []
     gemms: dict[str, Gemm] = {}
     for number, cells in rows[1:]:
-        found = _problems(columns, cells, gemms)
+        found = _problems(sizes, cells, gemms)
         if not found:
-            row = dict(zip(columns, cells, strict=True))
-            name = row[columns[0]]
-            gemm = _gemm(name, {key: int(row[key]) for key in sizes})
+            name, *values = cells[: 1 + len(sizes)]
+            gemm = _gemm(
+                name, dict(zip(sizes, map(int, values), strict=True)), _batch(sizes, cells)
+            )
             if isinstance(gemm, Gemm):
                 gemms[name] = gemm
             else:
@@ -67,50 +71,75 @@ def load_topology(path: Path) -> Workload:
     return Workload(name, FloatFormat.parse("e4m3fn"), shapes=tuple(gemms.values()))
 
 
-def _is_header(columns: list[str], sizes: tuple[str, ...]) -> bool:
-    return (
-        columns[0] in NAME
-        and len(set(columns)) == len(columns)
-        and set(sizes) == set(columns[1:]) - {SPARSITY}
-    )
+def _sizes(header: list[str]) -> tuple[str, ...] | None:
+    """Return what the columns to the right of the name are, in order."""
+    name, *columns = header
+    if name in NAME and set(columns[:3]) == set(GEMM):
+        return tuple(columns[:3])
+    # Some of the tables that are about name one of the sizes wrongly: the place says which it is.
+    if name in NAME and len(columns) >= len(CONV) and columns[0].startswith("ifmap"):
+        return CONV
+    return None
 
 
-def _problems(columns: list[str], cells: list[str], earlier: dict[str, Gemm]) -> list[str]:
-    if len(cells) != len(columns):
-        return [f"got {len(cells)} values, expected {len(columns)}: {', '.join(columns)}"]
-    problems = []
-    for column, cell in zip(columns, cells, strict=True):
-        if column in NAME:
-            if not 1 <= len(cell) <= 200 or not cell.isprintable():
-                problems.append(
-                    f"{column}: got {shown(cell)}, expected text of 1 to 200 characters"
-                )
-            elif cell in earlier:
-                problems.append(f"{column}: {shown(cell)} is the name of an earlier layer already")
-        elif column == SPARSITY:
-            kept, _, of = cell.partition(":")
-            if kept != of:
-                problems.append(
-                    f"{column}: got {shown(cell)}, expected 1:1; sparse layers are not modelled"
-                )
-        elif not (
-            cell.isascii() and cell.isdigit() and len(cell) < 12 and 0 < int(cell) <= MAX_SIZE
-        ):
+def _problems(sizes: tuple[str, ...], cells: list[str], earlier: dict[str, Gemm]) -> list[str]:
+    if len(cells) <= len(sizes):
+        known = ", ".join((NAME[0], *sizes))
+        return [f"got {len(cells)} values, expected {1 + len(sizes)}: {known}"]
+    name, problems = cells[0], []
+    if not 1 <= len(name) <= 200 or not name.isprintable():
+        problems.append(f"{NAME[0]}: got {shown(name)}, expected text of 1 to 200 characters")
+    elif name in earlier:
+        problems.append(f"{NAME[0]}: {shown(name)} is the name of an earlier layer already")
+    numbers = [*zip(sizes, cells[1:], strict=False)]
+    if sizes is CONV:
+        # One stride is for both directions, and sometimes written twice.
+        problems += [
+            f"strides: got {cells[len(sizes)]} and {cell}, expected one stride for both directions"
+            for cell in _numbers(sizes, cells)
+            if cell != cells[len(sizes)]
+        ]
+    else:
+        numbers += [("batch", cell) for cell in _numbers(sizes, cells)]
+    problems += [
+        f"{column}: got {shown(cell)}, expected an integer from 1 to {MAX_SIZE}"
+        for column, cell in numbers
+        if not (_is_number(cell) and len(cell) < 12 and 0 < int(cell) <= MAX_SIZE)
+    ]
+    for cell in cells[1 + len(sizes) :]:
+        kept, colon, of = cell.partition(":")
+        if colon and _is_number(kept) and _is_number(of) and kept != of:
             problems.append(
-                f"{column}: got {shown(cell)}, expected an integer from 1 to {MAX_SIZE}"
+                f"sparsity: got {shown(cell)}, expected 1:1; sparse layers are not modelled"
             )
     return problems
 
 
-def _gemm(name: str, sizes: dict[str, int]) -> Gemm | str:
+def _is_number(cell: str) -> bool:
+    return cell.isascii() and cell.isdigit()
+
+
+def _numbers(sizes: tuple[str, ...], cells: list[str]) -> list[str]:
+    """Return the numbers to the right of the sizes."""
+    return [cell for cell in cells[1 + len(sizes) :] if _is_number(cell)]
+
+
+def _batch(sizes: tuple[str, ...], cells: list[str]) -> int:
+    """Return how many products of a GEMM's shape there are."""
+    return math.prod(map(int, _numbers(sizes, cells))) if sizes is not CONV else 1
+
+
+def _gemm(name: str, sizes: dict[str, int], batch: int) -> Gemm | str:
     """Return the layer as a matrix product, or what is wrong with it."""
     if "m" in sizes:
-        return Gemm(name, sizes["m"], sizes["k"], sizes["n"])
+        return Gemm(name, sizes["m"], sizes["k"], sizes["n"], batch)
     pixels = 1
     for side in ("height", "width"):
         image, kernel = sizes[f"ifmap {side}"], sizes[f"filter {side}"]
         if kernel > image:
             return f"filter {side}: got {kernel}, expected at most the {image} of the image"
         pixels *= -(-(image - kernel) // sizes["strides"]) + 1
-    terms = sizes["filter height"] * sizes["filter width"] * sizes["channels"]
-    return Gemm(name, pixels, terms, sizes["num filter"])
+    terms, channels = sizes["filter height"] * sizes["filter width"], sizes["channels"]
+    if DEPTHWISE in name:
+        return Gemm(name, pixels, terms, sizes["num filter"], channels)
+    return Gemm(name, pixels, terms * channels, sizes["num filter"])

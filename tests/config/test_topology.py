@@ -37,6 +37,32 @@ def test_a_dense_sparsity_column_is_read(tmp_path: Path) -> None:
     assert load(tmp_path, "Layer, M, N, K, Sparsity", "a, 1, 2, 3, 1:1")[0].macs == 6
 
 
+def test_a_depthwise_convolution_is_a_product_for_each_channel(tmp_path: Path) -> None:
+    found = load(
+        tmp_path, CONV, "Conv1_DP, 48, 48, 3, 3, 64, 1, 1,", "Conv2, 48, 48, 3, 3, 64, 1, 1,"
+    )
+    assert found == (Gemm("Conv1_DP", 46 * 46, 9, 1, 64), Gemm("Conv2", 46 * 46, 9 * 64, 1))
+
+
+def test_a_fifth_column_of_numbers_is_a_batch(tmp_path: Path) -> None:
+    rows = "a,1,2,3,1:1,4,", "b,1,2,3,5,", "c,1,2,3,,"
+    found = load(tmp_path, "Layer,M,N,K,Batch,", *rows)
+    assert [gemm.repeats for gemm in found] == [4, 5, 1]
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        (CONV, "a, 5, 5, 3, 3, 2, 4, 2, 2"),
+        (f"{CONV}, Target", "a,5,5,3,3,2,4,2, NPU"),
+        (CONV, "a, 5, 5, 3, 3, 2, 4, 2,#first"),
+        (CONV.replace("IFMAP Height", "IFMAP Width"), "a,5,5,3,3,2,4,2,"),
+    ],
+)
+def test_what_stands_beside_the_sizes_is_left_alone(tmp_path: Path, header: str, row: str) -> None:
+    assert load(tmp_path, header, row) == (Gemm("a", 4, 18, 4),)
+
+
 def test_a_table_is_checked_like_any_file(tmp_path: Path) -> None:
     load(tmp_path, "Layer,M,N,K,", "a,1,2,3,")
     assert check_file(tmp_path / "net.csv") == "workload net"
@@ -58,6 +84,10 @@ def test_a_table_is_checked_like_any_file(tmp_path: Path) -> None:
         (["Layer,M,N,K", ",1,2,3"], ":2: layer: got '', expected text of 1 to 200 characters"),
         (["Layer,M,N,K,Sparsity", "a,1,2,3,2:4"], ":2: sparsity: got '2:4', expected 1:1; sparse"
          " layers are not modelled"),
+        ([CONV, "a,5,5,3,3,1,1,1,2,"], ":2: strides: got 1 and 2, expected one stride for both"
+         " directions"),
+        (["Layer,M,N,K", "a,1,2,3,0,"], ":2: batch: got '0', expected an integer from 1 to"
+         " 2147483648"),
         ([CONV, "a,5,5,7,3,1,1,1,"], ":2: filter height: got 7, expected at most the 5 of the"
          " image"),
     ],
