@@ -175,7 +175,9 @@ class Lanes(Strict):
     """Separate wide lanes: each recomputes one output at one MAC a cycle, beside the array.
 
     Flagged outputs wait in a queue of `queue_capacity` entries; when it is full the array stalls.
-    The lanes go in lockstep through rounds of outputs that drained together, row by row.
+    The lanes go in lockstep through rounds of outputs that drained together, row by row, and a
+    round is taken from the queue at once, so that a queue of fewer entries than lanes keeps lanes
+    idle. Where recomputation is deferred there is a list in memory, and no queue.
     """
 
     unit: Literal["lanes"]
@@ -188,6 +190,8 @@ class Lanes(Strict):
     @property
     def width(self) -> int:
         """Outputs in a full round."""
+        if self.schedule == "deferred":
+            return self.lanes
         return min(self.lanes, self.queue_capacity)
 
     def __str__(self) -> str:
