@@ -94,11 +94,20 @@ def test_a_spread_of_shapes_on_every_array_takes_the_closed_form_s_cycles(
 @pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize("dataflow", ARRAYS)
 @pytest.mark.parametrize(("rows", "cols"), SHAPES)
-def test_every_array_up_to_6x6_takes_the_closed_form_s_cycles(
+def test_every_array_up_to_6x6_takes_the_closed_form_s_cycles_for_every_shape_up_to_9x9x9(
     rows: int, cols: int, dataflow: str, overlap: bool
 ) -> None:
-    generator = np.random.default_rng([rows, cols])
-    drawn = [tuple(int(size) for size in shape) for shape in generator.integers(1, 10, (30, 3))]
-    for number, (m, k, n) in enumerate(EDGES + drawn):
+    for m, k, n in itertools.product(range(1, 10), repeat=3):
         agrees(dataflow, rows, cols, (m, k, n), overlap, Pace())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("dataflow", ARRAYS)
+@pytest.mark.parametrize(("rows", "cols"), SHAPES)
+def test_every_array_up_to_6x6_takes_the_closed_form_s_cycles_at_every_pace(
+    rows: int, cols: int, dataflow: str, overlap: bool
+) -> None:
+    drawn = np.random.default_rng([rows, cols]).integers(1, 10, (30, 3)).tolist()
+    for number, (m, k, n) in enumerate([*EDGES, *drawn]):
         agrees(dataflow, rows, cols, (m, k, n), overlap, PACES[number % len(PACES)])
