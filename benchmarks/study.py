@@ -87,11 +87,9 @@ def main() -> None:
     )
     print(f"all of it again, which is done: {again:.2f} s; the store has {size / POINTS:.0f} B")
     _growth(clock)
-    there = two.cpu_s / 2 / two.slow
-    print(
-        f"on two free cores as fast as that of the budget, which is {BUDGET_S:g} s: {there:.1f} s"
-    )
-    assert there < BUDGET_S, f"the budget is {BUDGET_S} s on two free cores"
+    there = one.cpu_s / one.slow
+    print(f"on one core as fast as that of the budget, which is {BUDGET_S:g} s: {there:.1f} s")
+    assert there < BUDGET_S, f"the budget is {BUDGET_S} s"
     assert free > LEAST_SPEEDUP, f"to reach: {LEAST_SPEEDUP}"
 
 
