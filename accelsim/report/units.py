@@ -287,7 +287,7 @@ def _decides(found: list[Curve]) -> str:
     return (
         "What decides it: of the energy that recomputation adds at the rate where it stops paying"
         f" against {HIGH} ({LOOKED_AT:.0%} if it does at none), the largest part is"
-        f" spent in {', '.join(parts_said)}, of {total} cases. A unit stops paying where this has"
+        f" that of {', '.join(parts_said)}, of {total} cases. A unit stops paying where this has"
         f" eaten what the narrow accumulator saves to begin with, " + _saved(found) + "."
     )
 

@@ -67,9 +67,18 @@ def test_what_grows_is_taken_apart_by_part_of_the_machine() -> None:
         ),
         0.0,
     )
+    rest["leakage_nj"] = 0.0
     first = row("random", 0.0, 1.0, **parts, **rest)
     second = row("random", 0.1, 1.0, **more, **rest)
     (found,) = curves([row("uniform-high", 0.0, 1.0), first, second], SWEPT)
+    assert found.what_grows(0.1) == [("the recompute unit", 0.75), ("scratchpads", 0.25)]
+    # What leaks is in nJ, all else in pJ; where it is not known, it takes no part.
+    (found,) = curves([row("uniform-high", 0.0, 1.0), first, second | {"leakage_nj": 0.008}], SWEPT)
+    assert found.what_grows(0.1) == [
+        ("leakage", 0.5), ("the recompute unit", 0.375), ("scratchpads", 0.125)
+    ]  # fmt: skip
+    unknown = [one | {"leakage_nj": None} for one in (first, second)]
+    (found,) = curves([row("uniform-high", 0.0, 1.0), *unknown], SWEPT)
     assert found.what_grows(0.1) == [("the recompute unit", 0.75), ("scratchpads", 0.25)]
 
 
@@ -117,6 +126,21 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = accelsim.study(tmp_path / "units.yaml", jobs=1)
     assert not study.failed
     return study
+
+
+def test_parts_that_are_added_add_up_to_the_energy_that_is_compared(found: Study) -> None:
+    kept = curves(found.rows, found.meta["swept"])
+    for curve in kept:
+        for rate, point in zip(curve.rates, curve.rows, strict=True):
+            added = curve.added_pj(rate)
+            grown = 1e3 * (point["total_energy_nj"] - curve.rows[0]["total_energy_nj"])
+            scale = 1e3 * point["total_energy_nj"]
+            assert math.fsum(added.values()) == pytest.approx(grown, rel=1e-9, abs=1e-12 * scale)
+    lanes = [curve for curve in kept if curve.unit == "8 lanes"]
+    assert lanes
+    for curve in lanes:  # waiting for them, all else leaks on
+        assert curve.added_pj(0.5)["leakage"] > 0.0
+        assert "leakage" in dict(curve.what_grows(0.5))
 
 
 def test_a_saving_between_sources_is_that_of_energies_with_what_leaks(found: Study) -> None:
