@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from accelsim.energy import EnergyTable
-from accelsim.energy.sensitivity import records
+from accelsim.energy.sensitivity import LEAKAGE, records
 from accelsim.machine import Arithmetic
 from accelsim.policies import Selective
 from accelsim.report import kappa_figures
 from accelsim.report.case import TOLERANCE, Case, shown_runs
 from accelsim.report.findings import Demo
+from accelsim.report.leaks import leaks
 from accelsim.report.page import Column, Figure, Section, Table
 from accelsim.report.robustness import robustness, side_by_side, spent, strongest, survival
 from accelsim.report.runs import KeptRun
@@ -230,7 +231,8 @@ def _by_hand(demo: Demo) -> Section:
             f" sum of {len(lines)} numbers times costs{_leaked(run)}. The same for every run tabled"
             " above is in layers.csv and counts.csv, in which every line has the source of its cost"
             " under its machine's table; sources.csv has what every action costs under each table,"
-            " what it occupies and what leaks, and who says so.",
+            " what it occupies and what leaks, and who says so; leakage.csv has what logic and SRAM"
+            " leak of every run under each table, as area times density times time.",
         ),
         tables=(
             Table("Cycles, layer by layer.", layer_heads, layers),
@@ -244,7 +246,7 @@ def _leaked(run: KeptRun) -> str:
 
 
 def kappa_files(demo: Demo) -> dict[str, str]:
-    """Return layers and counts of the runs that are tabled, as comma-separated values."""
+    """Return layers, counts and leakage of the runs that are tabled, as comma-separated values."""
     runs = [run for case in demo.cases for run in shown_runs(case)]
     layers = [{**_names(run), **_flat(layer)} for run in runs for layer in run.layers]
     counts = [
@@ -279,7 +281,16 @@ def kappa_files(demo: Demo) -> dict[str, str]:
         if case.table.name in known
         for one in records(robustness(demo, case).swings)
     ]
+    at_hand = {table.name: table for table in demo.known_tables}
+    leaking = [
+        {**_names(run), **leak}
+        for case in demo.cases
+        for table in demo.tables
+        for run in shown_runs(case.under(table))
+        for leak in leaks(run.detail, at_hand.get(run.table))
+    ]
     files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources, SPREADS: spreads}
+    files["leakage.csv"] = leaking
     return {name: to_csv(rows) for name, rows in files.items()}
 
 
@@ -295,7 +306,7 @@ def _sources(table: EnergyTable, runs: Iterable[KeptRun]) -> list[dict[str, Any]
             rows.append((f"area of {name}", area.area_um2, "um2", area.kind, area.source))
     for leak in table.leakage:
         value = leak.power_mw_per_mm2
-        rows.append((f"leakage of {leak.part}", value, "mW/mm2", leak.kind, leak.source))
+        rows.append((LEAKAGE[leak.part], value, "mW/mm2", leak.kind, leak.source))
     if table.sram_area is not None:
         bit = table.sram_area
         rows.append(("area of SRAM", bit.area_um2_per_bit, "um2/bit", bit.kind, bit.source))

@@ -29,8 +29,9 @@ NOT_AT_HAND = (
 TRACED = (
     "Energies at the rate that is looked at, and those of what redoes nothing, are sums over"
     f" {unit_sources.COUNTS}, which has how often each unit does what, times the cost of that"
-    f" action in {unit_sources.SOURCES}, beside who says so. Results of all other rates are in"
-    " results.csv by component."
+    f" action in {unit_sources.SOURCES}, beside who says so, and of what logic and SRAM leak, in"
+    f" {unit_sources.LEAKS}: area times a density, which has its source there, times the time"
+    " of the run. Results of all other rates are in results.csv by component."
 )
 
 
