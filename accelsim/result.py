@@ -11,6 +11,7 @@ from typing import Any
 
 from accelsim.energy import (
     CAUSES,
+    CostError,
     EnergyLine,
     Estimator,
     Item,
@@ -225,6 +226,8 @@ class Run:
     def _known(self, found: Callable[[Hardware, Needs, Estimator], Item]) -> Item | None:
         try:
             return found(self.hardware, self.needs, self.energy_table)
+        except CostError:  # not unknown, but wrong
+            raise
         except AccelsimError:
             return None
 

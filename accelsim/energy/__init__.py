@@ -1,6 +1,6 @@
 """Energy and area, from tables whose every number has a source."""
 
-from accelsim.energy.estimate import Area, Cost, Estimator, Part
+from accelsim.energy.estimate import Area, Cost, CostError, Estimator, Part
 from accelsim.energy.fold import (
     CAUSES,
     EnergyLine,
@@ -27,6 +27,7 @@ __all__ = [
     "CAUSES",
     "Area",
     "Cost",
+    "CostError",
     "EnergyLine",
     "EnergyTable",
     "Estimator",

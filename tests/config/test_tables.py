@@ -109,6 +109,23 @@ def test_a_source_that_names_nobody_does_not_load(folder: Path, source: str) -> 
     )
 
 
+@pytest.mark.parametrize("source", ["TBD", "none", "Unknown", "todo", "(unknown)", "tba."])
+def test_a_word_in_the_place_of_a_source_does_not_load(folder: Path, source: str) -> None:
+    (folder / "tables/own.yaml").write_text(
+        re.sub(r'(register_bit.*source: ")[^"]*', rf"\g<1>{source}", OWN), encoding="utf-8"
+    )
+    (found,) = problems(folder / "h.yaml")
+    assert found.endswith(
+        f"register_bit.source: got '{source}', which names nobody; expected who says so"
+    )
+    # A source that says what is not known of it is one.
+    (folder / "tables/own.yaml").write_text(
+        re.sub(r'(register_bit.*source: ")[^"]*', r"\g<1>Smith 2020, voltage unknown", OWN),
+        encoding="utf-8",
+    )
+    assert load_energy_table(folder / "tables/own.yaml").register_bit is not None
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
