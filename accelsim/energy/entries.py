@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from accelsim.energy.estimate import Kind, says_who
 from accelsim.machine import DramType
@@ -97,7 +97,16 @@ class ArithmeticCost(WithArea):
         return f"{self.operation} {self.format}"
 
 
+def _only_estimated(kind: object) -> object:
+    if kind != "estimated":
+        raise ValueError(
+            f"got {kind!r}, expected 'estimated': what a law says of formats without a figure is"
+        )
+    return kind
+
+
 class _Law(Entry):
+    kind: Annotated[Literal["estimated"], BeforeValidator(_only_estimated)]
     operation: Literal["multiply", "add", "shift"]
     numbers: Literal["float", "fixed"] = "float"
     exponent: Power

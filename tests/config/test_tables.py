@@ -143,6 +143,21 @@ def test_there_is_no_shift_into_floating_point(folder: Path, old: str, new: str,
     assert found.endswith(said)
 
 
+@pytest.mark.parametrize("kind", ["measured", "scaled"])
+@pytest.mark.parametrize("section", ["width_laws", "area_laws"])
+def test_a_law_is_an_estimate_whatever_it_goes_through(
+    folder: Path, section: str, kind: str
+) -> None:
+    before, head, after = OWN.partition(f"\n{section}:")
+    changed = before + head + after.replace("kind: estimated", f"kind: {kind}", 1)
+    (folder / "tables/own.yaml").write_text(changed, encoding="utf-8")
+    line = 1 + next(n for n, text in enumerate(OWN.splitlines(), 1) if text.startswith(section))
+    assert problems(folder / "h.yaml") == [
+        f"tables/own.yaml:{line}: {section}[0].kind: got '{kind}', expected 'estimated': what a"
+        " law says of formats without a figure is"
+    ]
+
+
 def test_an_area_s_source_needs_an_area(folder: Path) -> None:
     (folder / "tables/own.yaml").write_text(
         OWN.replace("format: int8, energy_pj: 0.03", "area_kind: scaled, format: int8,"
