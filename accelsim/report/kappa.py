@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from accelsim.energy import EnergyTable
+from accelsim.energy import EnergyTable, part_of
 from accelsim.energy.sensitivity import LEAKAGE, records
-from accelsim.machine import Arithmetic
 from accelsim.policies import Selective
 from accelsim.report import kappa_figures
 from accelsim.report.case import TOLERANCE, Case, shown_runs
@@ -22,8 +21,6 @@ from accelsim.study.table import to_csv
 TITLE = "Does selective recomputation pay on these machines?"
 SPREADS = "spreads.csv"
 WORKED_TAU = 8.0
-AREAS = {"add", "multiply", "shift", "compare", "register"}
-"""Actions that are done by a part that only they need."""
 LEFT_OUT = (
     "Requantisation, control and the clock of what stands idle are not charged, nor are wires but"
     " those from PE to PE. Control would grow with what redoing reads and with its time, so that"
@@ -232,7 +229,8 @@ def _by_hand(demo: Demo) -> Section:
             " above is in layers.csv and counts.csv, in which every line has the source of its cost"
             " under its machine's table; sources.csv has what every action costs under each table,"
             " what it occupies and what leaks, and who says so; leakage.csv has what logic and SRAM"
-            " leak of every run under each table, as area times density times time.",
+            " leak of every run under each table, as area times density times time, and parts.csv"
+            " how many of each part make up these areas.",
         ),
         tables=(
             Table("Cycles, layer by layer.", layer_heads, layers),
@@ -291,7 +289,10 @@ def kappa_files(demo: Demo) -> dict[str, str]:
     ]
     files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources, SPREADS: spreads}
     files["leakage.csv"] = leaking
-    return {name: to_csv(rows) for name, rows in files.items()}
+    files["parts.csv"] = [
+        {**_names(run), **part} for run in runs for part in run.detail.get("built", ())
+    ]
+    return {name: to_csv(rows) for name, rows in files.items() if rows}
 
 
 def _sources(table: EnergyTable, runs: Iterable[KeptRun]) -> list[dict[str, Any]]:
@@ -301,9 +302,9 @@ def _sources(table: EnergyTable, runs: Iterable[KeptRun]) -> list[dict[str, Any]
     for name, action in sorted(actions.items()):
         cost = table.cost(action)
         rows.append((f"energy of {name}", cost.energy_pj, "pJ", cost.kind, cost.source))
-        if isinstance(action, Arithmetic) and action.operation in AREAS:
-            area = table.area(action)
-            rows.append((f"area of {name}", area.area_um2, "um2", area.kind, area.source))
+    for name in sorted({part["part"] for run in runs for part in run.detail.get("built", ())}):
+        area = table.area(part_of(name))
+        rows.append((f"area of {name}", area.area_um2, "um2", area.kind, area.source))
     for leak in table.leakage:
         value = leak.power_mw_per_mm2
         rows.append((LEAKAGE[leak.part], value, "mW/mm2", leak.kind, leak.source))

@@ -355,8 +355,17 @@ def test_under_any_table_an_energy_is_numbers_times_costs_with_their_sources(fol
             cost = float(sources[table, f"energy of {row['action']}"]["value"])
             key = (row["hardware"], row["workload"], row["policy"], table)
             total[key] += int(row["number"]) * cost
+    occupied: dict[tuple[str, ...], float] = defaultdict(float)
+    for row in rows(folder / "parts.csv"):
+        for table in ("40nm", "45nm", "7nm"):
+            part = "leakage of SRAM" if row["part"].startswith("SRAM") else "leakage of logic"
+            each = sources[table, f"area of {row['part']}"]
+            where = [row["hardware"], row["workload"], row["policy"], table, part]
+            occupied[*where] += int(row["number"]) * float(each["value"])
     leaked: dict[tuple[str, ...], float] = defaultdict(float)
     for row in rows(folder / "leakage.csv"):
+        where = [row[name] for name in ("hardware", "workload", "policy", "energy_table", "what")]
+        assert occupied[*where] == pytest.approx(float(row["area_um2"]), rel=1e-9)
         source = sources[row["energy_table"], row["what"]]
         assert (row["source"], row["kind"]) == (source["source"], source["kind"])
         power_mw = float(row["area_um2"]) / 1e6 * float(source["value"])
