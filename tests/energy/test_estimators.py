@@ -86,6 +86,19 @@ def test_a_gate_level_estimator_serves_as_a_table(policy: str) -> None:
     assert run.total_cycles == accelsim.run(MACHINE, WORKLOAD, policy).total_cycles
 
 
+def test_a_policy_is_charged_for_what_it_can_use_at_any_rate_and_for_nothing_else() -> None:
+    never, at_no_rate, some = (
+        accelsim.run(MACHINE, WORKLOAD, policy, Gates())
+        for policy in ("uniform-low", "random:rate=0", "random:rate=0.1")
+    )
+    assert at_no_rate.built == some.built
+    assert {"recompute", "queue"} <= some.built.keys() - never.built.keys()
+    assert at_no_rate.area is not None
+    assert never.area is not None
+    assert at_no_rate.area.value > never.area.value
+    assert at_no_rate.leakage == some.leakage
+
+
 def test_what_an_estimator_does_not_know_ends_the_run_with_its_own_words() -> None:
     class NoMultipliers(Gates):
         def cost(self, action: Action) -> Cost:
