@@ -11,6 +11,8 @@ from typing import Any
 
 from accelsim.energy import (
     CAUSES,
+    BuiltParts,
+    CostError,
     EnergyLine,
     Estimator,
     Item,
@@ -18,12 +20,14 @@ from accelsim.energy import (
     Needs,
     adding_up,
     area_um2,
+    built,
     by_cause,
     by_component,
     charge,
     leakage_by_part_mw,
     leakage_mw,
     leakage_pj,
+    part_name,
     total_pj,
 )
 from accelsim.errors import AccelsimError
@@ -218,6 +222,11 @@ class Run:
         return self._known(area_um2)
 
     @cached_property
+    def built(self) -> BuiltParts:
+        """How many of each part such a machine has, by component."""
+        return built(self.hardware, self.needs)
+
+    @cached_property
     def leakage(self) -> Item | None:
         """Power that it takes while it is on by component, in mW; None if that is not known."""
         return self._known(leakage_mw)
@@ -225,6 +234,8 @@ class Run:
     def _known(self, found: Callable[[Hardware, Needs, Estimator], Item]) -> Item | None:
         try:
             return found(self.hardware, self.needs, self.energy_table)
+        except CostError:  # not unknown, but wrong
+            raise
         except AccelsimError:
             return None
 
@@ -350,6 +361,11 @@ class Run:
             "energy_by_cause_pj": self.energy_by_cause_pj,
             "area_um2": _by_part(self.area),
             "leakage_mw": _by_part(self.leakage),
+            "built": [
+                {"component": component, "part": part_name(part), "number": number}
+                for component, parts in self.built.items()
+                for part, number in parts.items()
+            ],
             "recompute_rate": self.recompute_rate,
             "accuracy": self.accuracy,
             "kl_divergence_nats": kl if kl is not None and math.isfinite(kl) else None,

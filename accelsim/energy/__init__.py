@@ -1,6 +1,6 @@
 """Energy and area, from tables whose every number has a source."""
 
-from accelsim.energy.estimate import Area, Cost, Estimator, Part
+from accelsim.energy.estimate import Area, Cost, CostError, Estimator, Part
 from accelsim.energy.fold import (
     CAUSES,
     EnergyLine,
@@ -20,13 +20,16 @@ from accelsim.energy.machine_area import (
     needs,
 )
 from accelsim.energy.parts import Item
+from accelsim.energy.parts_built import BuiltParts, built, part_name, part_of
 from accelsim.energy.scale import scale_logic
 from accelsim.energy.table import EnergyTable
 
 __all__ = [
     "CAUSES",
     "Area",
+    "BuiltParts",
     "Cost",
+    "CostError",
     "EnergyLine",
     "EnergyTable",
     "Estimator",
@@ -36,6 +39,7 @@ __all__ = [
     "Part",
     "adding_up",
     "area_um2",
+    "built",
     "by_cause",
     "by_component",
     "charge",
@@ -43,6 +47,8 @@ __all__ = [
     "leakage_mw",
     "leakage_pj",
     "needs",
+    "part_name",
+    "part_of",
     "scale_logic",
     "total_pj",
 ]

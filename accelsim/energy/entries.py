@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from accelsim.energy.estimate import Kind
+from accelsim.energy.estimate import Kind, says_who
 from accelsim.machine import DramType
 from accelsim.numerics import FloatFormat
 from accelsim.numerics.formats import Format, parse_format
 from accelsim.schema import Strict
 
 ONLY_FIXED = "a shift is into fixed point, additions of floating point contain their own"
-LEAST_LETTERS = 3
 # Outside any circuit: in pJ, from below the 3e-9 that erasing a bit takes at room temperature.
 Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)]
@@ -29,16 +28,8 @@ def _known(name: str) -> str:
     return parse_format(name).name
 
 
-def _says_who(source: str) -> str:
-    if sum(character.isalpha() for character in source) < LEAST_LETTERS:
-        raise ValueError(
-            f"got {source!r}, expected who says so, in words of {LEAST_LETTERS} letters or more"
-        )
-    return source
-
-
 FormatName = Annotated[str, AfterValidator(_known)]
-Source = Annotated[str, Field(min_length=1), AfterValidator(_says_who)]
+Source = Annotated[str, Field(min_length=1), AfterValidator(says_who)]
 
 
 class Entry(Strict):
@@ -106,7 +97,16 @@ class ArithmeticCost(WithArea):
         return f"{self.operation} {self.format}"
 
 
+def _only_estimated(kind: object) -> object:
+    if kind != "estimated":
+        raise ValueError(
+            f"got {kind!r}, expected 'estimated': what a law says of formats without a figure is"
+        )
+    return kind
+
+
 class _Law(Entry):
+    kind: Annotated[Literal["estimated"], BeforeValidator(_only_estimated)]
     operation: Literal["multiply", "add", "shift"]
     numbers: Literal["float", "fixed"] = "float"
     exponent: Power

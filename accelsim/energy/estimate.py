@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from numbers import Real
+from typing import Literal, Protocol, get_args
 
+from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, Sram
 
 Kind = Literal["measured", "scaled", "estimated"]
 Part = Arithmetic | Sram
 """Something that is built: the unit that does an operation in a format, or a whole memory."""
+LEAST_LETTERS = 3
+NOBODY = {
+    "tbd", "tba", "todo", "fixme", "xxx", "none", "null", "unknown", "not known", "unsourced",
+    "not available", "source", "placeholder",
+}  # fmt: skip
+"""What stands where a source is still missing."""
+
+
+class CostError(AccelsimError):
+    """A number that no cost and no area can be, or one without a source."""
+
+
+@functools.lru_cache(maxsize=4096)
+def says_who(source: str) -> str:
+    """Return a source. Raises CostError if it names nobody."""
+    if sum(character.isalpha() for character in source) < LEAST_LETTERS:
+        raise CostError(
+            f"got {source!r}, expected who says so, in words of {LEAST_LETTERS} letters or more"
+        )
+    if " ".join(source.casefold().strip(" .?!()[]<>-").split()) in NOBODY:
+        raise CostError(f"got {source!r}, which names nobody; expected who says so")
+    return source
 
 
 @dataclass(frozen=True)
@@ -25,6 +51,10 @@ class Cost:
     node_nm: float | None = None
     voltage_v: float | None = None
 
+    def __post_init__(self) -> None:
+        _check_said(self.source, self.kind)
+        _check_amount("energy_pj", self.energy_pj, self.source)
+
 
 @dataclass(frozen=True)
 class Area:
@@ -34,6 +64,11 @@ class Area:
     leakage_mw: float
     source: str
     kind: Kind
+
+    def __post_init__(self) -> None:
+        _check_said(self.source, self.kind)
+        _check_amount("area_um2", self.area_um2, self.source)
+        _check_amount("leakage_mw", self.leakage_mw, self.source)
 
 
 class Estimator(Protocol):
@@ -54,3 +89,37 @@ class Estimator(Protocol):
     def area(self, part: Part) -> Area:
         """Return the area of one part, and its leakage."""
         ...
+
+
+def cost_of(estimator: Estimator, action: Action) -> Cost:
+    """Return what an action costs. Raises CostError with its name for what no cost can be."""
+    try:
+        return estimator.cost(action)
+    except CostError as error:
+        raise CostError(f"{estimator.name}: cost of {action}: {error}") from None
+
+
+def area_of(estimator: Estimator, part: Part) -> Area:
+    """Return what a part occupies. Raises CostError with its name for what no area can be."""
+    try:
+        return estimator.area(part)
+    except CostError as error:
+        what = f"{part.capacity_bytes} B SRAM" if isinstance(part, Sram) else part
+        raise CostError(f"{estimator.name}: area of {what}: {error}") from None
+
+
+def _check_said(source: object, kind: object) -> None:
+    if not isinstance(source, str):
+        raise CostError(f"source: got {source!r}, expected text that says who says so")
+    try:
+        says_who(source)
+    except CostError as error:
+        raise CostError(f"source: {error}") from None
+    if kind not in get_args(Kind):
+        raise CostError(f"kind: got {kind!r}, expected one of {', '.join(get_args(Kind))}")
+
+
+def _check_amount(name: str, amount: object, source: str) -> None:
+    number = isinstance(amount, Real) and not isinstance(amount, bool)
+    if not number or not math.isfinite(amount) or amount < 0:  # type: ignore[arg-type, operator]
+        raise CostError(f"{name}: got {amount!r}, expected a finite number from 0 on ({source})")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, get_args
 
-from accelsim.energy.estimate import Cost, Estimator
+from accelsim.energy.estimate import Cost, Estimator, cost_of
 from accelsim.machine import Action, ByCause, Cause, Counts
 
 Name = TypeVar("Name", bound=str)
@@ -39,7 +39,7 @@ def charge(counts: Counts | ByCause, table: Estimator) -> tuple[EnergyLine, ...]
     """Return a line for every entry of `counts`, in their order, cause by cause if they say."""
     parts = counts.items() if isinstance(counts, ByCause) else [("", counts)]
     return tuple(
-        EnergyLine(component, action, number, table.cost(action), cause)
+        EnergyLine(component, action, number, cost_of(table, action), cause)
         for cause, part in parts
         for component, action, number in part
     )

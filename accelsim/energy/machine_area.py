@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from accelsim.energy.estimate import Estimator
+from accelsim.energy.estimate import Estimator, area_of
 from accelsim.energy.parts import (
     Item,
     Measure,
@@ -121,7 +121,7 @@ def leakage_by_part_mw(
 ) -> dict[LeakingPart, float]:
     """Return how much of that power memories take, and how much logic."""
     sram = math.fsum(
-        number * estimator.area(Sram("read", capacity_bytes)).leakage_mw
+        number * area_of(estimator, Sram("read", capacity_bytes)).leakage_mw
         for number, capacity_bytes in _memories(hardware, needed).values()
     )
     return {"logic": leakage_mw(hardware, needed, estimator).value - sram, "sram": sram}
@@ -142,7 +142,7 @@ def _machine(
 
     memories = {}
     for name, (_, capacity_bytes) in _memories(hardware, needed).items():
-        found = estimator.area(Sram("read", capacity_bytes))
+        found = area_of(estimator, Sram("read", capacity_bytes))
         memories[name] = Item(name, getattr(found, quantity), found.source, found.kind)
     lane = _vector_lane(measure)
     if FUNCTION_TABLE in memories:

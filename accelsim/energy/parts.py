@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from accelsim.energy.estimate import Estimator, Kind
+from accelsim.energy.estimate import CostError, Estimator, Kind, area_of, cost_of
 from accelsim.energy.table import EnergyTable
 from accelsim.errors import AccelsimError
 from accelsim.machine import Arithmetic, Sram, needs_shift
@@ -60,7 +60,7 @@ def energy(estimator: Estimator) -> Measure:
     """Return the measure of pJ an operation."""
 
     def measure(action: Arithmetic) -> Item:
-        cost = estimator.cost(action)
+        cost = cost_of(estimator, action)
         return Item(str(action), cost.energy_pj, cost.source, cost.kind)
 
     return measure
@@ -70,7 +70,7 @@ def area(estimator: Estimator) -> Measure:
     """Return the measure of um2 a unit."""
 
     def measure(part: Arithmetic) -> Item:
-        found = estimator.area(part)
+        found = area_of(estimator, part)
         return Item(str(part), found.area_um2, found.source, found.kind)
 
     return measure
@@ -80,7 +80,7 @@ def leakage(estimator: Estimator) -> Measure:
     """Return the measure of mW a unit, for as long as it is on."""
 
     def measure(part: Arithmetic) -> Item:
-        found = estimator.area(part)
+        found = area_of(estimator, part)
         return Item(str(part), found.leakage_mw, found.source, found.kind)
 
     return measure
@@ -100,6 +100,8 @@ def operation(measure: Measure, action: Arithmetic) -> Item:
         else:
             inner = measure(_integer("multiply", significand))
             inner, shifters = replace(inner, name="significand multiplier"), 1
+    except CostError:
+        raise
     except AccelsimError:  # an estimator without integers knows only the whole
         return item
     rest = math.fsum((item.value, -exponent.value, -inner.value))
@@ -200,7 +202,7 @@ def softmax(measure: Measure, fmt: Format, exponential: Item) -> Item:
 
 def access(estimator: Estimator, capacity_bytes: int, width_bits: int) -> Item:
     """Return the energy of reading a word of a scratchpad, which gives 64 bits at a time."""
-    cost = estimator.cost(Sram("read", capacity_bytes))
+    cost = cost_of(estimator, Sram("read", capacity_bytes))
     words = -(-width_bits // WORD_BITS)
     each = Item("64 bits", cost.energy_pj * 8, cost.source, cost.kind)
     return replace(times(words, each), name=f"{width_bits} bits of a {capacity_bytes} B scratchpad")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from accelsim.energy.estimate import Estimator
+from accelsim.energy.estimate import Estimator, cost_of
 from accelsim.energy.machine_area import FP32, OPERATIONS, Needs
 from accelsim.energy.parts import Item, Measure, energy, operation, times, whole
 from accelsim.machine import Arithmetic, Dual, Hardware, Lanes, Sram
@@ -38,7 +38,7 @@ def _entry(estimator: Estimator, place: str) -> Item:
     """Return what it takes to put an output's index into a queue or a list, and out of it."""
     parts = []
     for sram in (Sram("write", QUEUE_SRAM_BYTES), Sram("read", QUEUE_SRAM_BYTES)):
-        byte = estimator.cost(sram)
+        byte = cost_of(estimator, sram)
         name = f"{sram.operation} {ENTRY_BYTES} bytes"
         parts.append(Item(name, ENTRY_BYTES * byte.energy_pj, byte.source, byte.kind))
     return whole(f"an output in the {place}", parts)

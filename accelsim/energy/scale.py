@@ -65,7 +65,9 @@ def scale_logic(
         changed = {key: entry[key] * factor for key in energies}
         where = {"node_nm": None, "voltage_v": None}
         rest = {key: value for key, value in (entry | where).items() if value is not None}
-        return rest | changed | {"kind": "scaled", "source": entry["source"] + note}
+        # An estimate does not become better by being scaled.
+        kind = "estimated" if entry["kind"] == "estimated" else "scaled"
+        return rest | changed | {"kind": kind, "source": entry["source"] + note}
 
     def with_area(entry: dict[str, Any], energy: str) -> dict[str, Any]:
         known = {"area_um2", "area_um2_per_bit"} & set(entry)

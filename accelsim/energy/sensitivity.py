@@ -1,7 +1,10 @@
 """How much a saving depends on single constants of a table.
 
-An energy is linear in every constant: the sum over constants of a term that is proportional to it.
-What follows is arithmetic on these terms, and nothing is counted again.
+A constant is here the cost of an action, with all accesses of a memory as one, or a density of
+leakage. An energy is linear in these: the sum of a term for each. In the entries of a table it is
+linear only where an action's cost is an entry. Between two capacities an SRAM takes a power of
+both entries, a law is held between figures, and a comparison without a figure is an integer
+addition. What follows is arithmetic on terms, and nothing is counted again.
 """
 
 from __future__ import annotations

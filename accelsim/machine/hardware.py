@@ -17,7 +17,7 @@ from accelsim.numerics import Accumulator
 from accelsim.numerics.formats import parse_format
 from accelsim.schema import Strict
 
-DramType = Literal["ddr3", "lpddr4", "hbm2"]
+DramType = Literal["ddr3", "lpddr4", "gddr6", "hbm2", "hbm3"]
 LoopOrder = Literal["mnk", "mkn", "nmk", "nkm", "kmn", "knm"]
 MAX_CYCLES_PER_MAC = 4096
 Count = Annotated[int, Field(ge=1, le=2**40)]

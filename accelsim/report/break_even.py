@@ -32,7 +32,9 @@ SHARES = {
     "DRAM": ("dram_pj",),
     "the vector unit": ("vector_pj",),
     "wires and clock": ("wires_pj", "clock_pj"),
+    "leakage": ("leakage_nj",),
 }
+"""Parts of the energy, and the columns that add up to each: every component, and what leaks."""
 
 
 def unit_name(unit: dict[str, Any]) -> str:
@@ -105,12 +107,22 @@ class Curve:
         near = min(self.rows, key=lambda row: abs(row["recompute_rate"] - rate))
         return float(near[column] - self.rows[0][column])
 
-    def what_grows(self, rate: float) -> list[tuple[str, float]]:
-        """Return the parts of the energy that recomputation adds at a rate, the largest first."""
-        parts = {
-            name: sum(self.growth(column, rate) for column in columns)
+    def added_pj(self, rate: float) -> dict[str, float]:
+        """Return the energy that recomputation adds at a rate by part, which add up to the growth
+        of what units are compared by: without leakage, if that is not known.
+        """
+        return {
+            name: math.fsum(
+                self.growth(column, rate) * (1e3 if column.endswith("_nj") else 1.0)
+                for column in columns
+                if self.rows[0][column] is not None
+            )
             for name, columns in SHARES.items()
         }
+
+    def what_grows(self, rate: float) -> list[tuple[str, float]]:
+        """Return the parts of the energy that recomputation adds at a rate, the largest first."""
+        parts = self.added_pj(rate)
         total = math.fsum(parts.values())
         shares = [(name, part / total) for name, part in parts.items() if part and total > 0]
         return sorted(shares, key=lambda share: -share[1])

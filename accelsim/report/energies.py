@@ -14,6 +14,7 @@ from accelsim.report.survey import (
     CONTROL,
     ENERGY,
     MAX_SCOPES,
+    TOTAL,
     Scope,
     Survey,
     is_number,
@@ -45,7 +46,7 @@ def energies(survey: Survey) -> Section | None:
         figures.append(
             Figure(
                 f"{scope}: energy per inference by component and by cause, of the point with the"
-                f" least energy for each {kind}; leakage is a cause, and no component.{left}",
+                f" least energy for each {kind}, {_with_or_without(survey, scope)}.{left}",
                 tuple(images),
             )
         )
@@ -64,7 +65,8 @@ def bars(survey: Survey, scope: Scope) -> tuple[list[int], str]:
 
     Controls are left out: they show what chance does, and are no way to run a network.
     """
-    values = survey.column(ENERGY)[scope.rows]
+    column = charged(survey, scope)
+    values = survey.column(column)[scope.rows]
     own = [
         int(row)
         for row, value in zip(scope.rows, values, strict=True)
@@ -83,10 +85,22 @@ def bars(survey: Survey, scope: Scope) -> tuple[list[int], str]:
     best: dict[str, int] = {}
     for row, name in zip(own, kinds[kind], strict=True):
         kept = best.setdefault(str(name), row)
-        if survey.rows[row][ENERGY] < survey.rows[kept][ENERGY]:
+        if survey.rows[row][column] < survey.rows[kept][column]:
             best[str(name)] = row
-    ordered = sorted(best.values(), key=lambda row: survey.rows[row][ENERGY])
+    ordered = sorted(best.values(), key=lambda row: survey.rows[row][column])
     return ordered[:MAX_BARS], kind
+
+
+def charged(survey: Survey, scope: Scope) -> str:
+    """Return the column that points are compared by: with what leaks, if it is known of all."""
+    known = survey.column(TOTAL)[scope.rows], survey.column(ENERGY)[scope.rows]
+    leaks, all_else = (~np.isnan(values) for values in known)
+    return TOTAL if leaks.any() and bool((leaks | ~all_else).all()) else ENERGY
+
+
+def _with_or_without(survey: Survey, scope: Scope) -> str:
+    leaks = charged(survey, scope) == TOTAL
+    return "with what leaks" if leaks else "without what leaks, which is not known"
 
 
 def bar_name(survey: Survey, row: Row, kind: str) -> str:
@@ -103,18 +117,20 @@ def _energy_sentence(
 ) -> str:
     """Say what the energy of the cheapest point consists of."""
     row = survey.rows[rows[0]]
+    leaks = charged(survey, scope) == TOTAL
+    per_inference_pj = 1e3 * row[TOTAL] / row["samples"] if leaks else row[ENERGY]
     said = []
     for kind in (by,) if by else plots.PARTS:
         sizes = []
         for column, name in plots.part_columns(kind):
             value = row.get(column)
             if is_number(value) and value:
-                sizes.append((float(value), name))
+                sizes.append((float(value) * plots.pj_in(column), name))
         total = sum(size for size, _ in sizes)
         sizes.sort(key=lambda item: (-item[0], item[1]))
         parts = [f"{size / total:.0%} {name}" for size, name in sizes[:4]]
         said.append(f"by {kind}: {', '.join(parts)}")
     return (
-        f"{scope}: {survey.name(row)} takes {survey.quantity(ENERGY).text(row[ENERGY])} per"
-        f" inference, the least; {'; '.join(said)}."
+        f"{scope}: {survey.name(row)} takes {survey.quantity(ENERGY).text(per_inference_pj)} per"
+        f" inference {_with_or_without(survey, scope)}, the least; {'; '.join(said)}."
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from accelsim.energy import EnergyTable
-from accelsim.energy.sensitivity import records
-from accelsim.machine import Arithmetic
+from accelsim.energy import EnergyTable, part_of
+from accelsim.energy.sensitivity import LEAKAGE, records
 from accelsim.policies import Selective
 from accelsim.report import kappa_figures
 from accelsim.report.case import TOLERANCE, Case, shown_runs
 from accelsim.report.findings import Demo
+from accelsim.report.leaks import leaks
 from accelsim.report.page import Column, Figure, Section, Table
 from accelsim.report.robustness import robustness, side_by_side, spent, strongest, survival
 from accelsim.report.runs import KeptRun
@@ -21,8 +21,6 @@ from accelsim.study.table import to_csv
 TITLE = "Does selective recomputation pay on these machines?"
 SPREADS = "spreads.csv"
 WORKED_TAU = 8.0
-AREAS = {"add", "multiply", "shift", "compare", "register"}
-"""Actions that are done by a part that only they need."""
 LEFT_OUT = (
     "Requantisation, control and the clock of what stands idle are not charged, nor are wires but"
     " those from PE to PE. Control would grow with what redoing reads and with its time, so that"
@@ -198,6 +196,7 @@ def _worked(demo: Demo) -> KeptRun:
 def _by_hand(demo: Demo) -> Section:
     """Return the counts and costs of one run, which add up to its energy, and its cycles."""
     run = _worked(demo)
+    built = run.detail.get("built")  # which older versions did not keep
     lines = tuple(
         (line.component, line.cause.replace("_", " "), str(line.action), str(line.number),
          f"{line.cost.energy_pj:.6g}", f"{line.energy_pj:.1f}", line.cost.kind, line.cost.source)
@@ -230,7 +229,9 @@ def _by_hand(demo: Demo) -> Section:
             f" sum of {len(lines)} numbers times costs{_leaked(run)}. The same for every run tabled"
             " above is in layers.csv and counts.csv, in which every line has the source of its cost"
             " under its machine's table; sources.csv has what every action costs under each table,"
-            " what it occupies and what leaks, and who says so.",
+            " what it occupies and what leaks, and who says so; leakage.csv has what logic and SRAM"
+            " leak of every run under each table, as area times density times time"
+            + (", and parts.csv how many of each part make up these areas." if built else "."),
         ),
         tables=(
             Table("Cycles, layer by layer.", layer_heads, layers),
@@ -244,7 +245,7 @@ def _leaked(run: KeptRun) -> str:
 
 
 def kappa_files(demo: Demo) -> dict[str, str]:
-    """Return layers and counts of the runs that are tabled, as comma-separated values."""
+    """Return layers, counts and leakage of the runs that are tabled, as comma-separated values."""
     runs = [run for case in demo.cases for run in shown_runs(case)]
     layers = [{**_names(run), **_flat(layer)} for run in runs for layer in run.layers]
     counts = [
@@ -279,8 +280,20 @@ def kappa_files(demo: Demo) -> dict[str, str]:
         if case.table.name in known
         for one in records(robustness(demo, case).swings)
     ]
+    at_hand = {table.name: table for table in demo.known_tables}
+    leaking = [
+        {**_names(run), **leak}
+        for case in demo.cases
+        for table in demo.tables
+        for run in shown_runs(case.under(table))
+        for leak in leaks(run.detail, at_hand.get(run.table))
+    ]
     files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources, SPREADS: spreads}
-    return {name: to_csv(rows) for name, rows in files.items()}
+    files["leakage.csv"] = leaking
+    files["parts.csv"] = [
+        {**_names(run), **part} for run in runs for part in run.detail.get("built", ())
+    ]
+    return {name: to_csv(rows) for name, rows in files.items() if rows}
 
 
 def _sources(table: EnergyTable, runs: Iterable[KeptRun]) -> list[dict[str, Any]]:
@@ -290,12 +303,12 @@ def _sources(table: EnergyTable, runs: Iterable[KeptRun]) -> list[dict[str, Any]
     for name, action in sorted(actions.items()):
         cost = table.cost(action)
         rows.append((f"energy of {name}", cost.energy_pj, "pJ", cost.kind, cost.source))
-        if isinstance(action, Arithmetic) and action.operation in AREAS:
-            area = table.area(action)
-            rows.append((f"area of {name}", area.area_um2, "um2", area.kind, area.source))
+    for name in sorted({part["part"] for run in runs for part in run.detail.get("built", ())}):
+        area = table.area(part_of(name))
+        rows.append((f"area of {name}", area.area_um2, "um2", area.kind, area.source))
     for leak in table.leakage:
         value = leak.power_mw_per_mm2
-        rows.append((f"leakage of {leak.part}", value, "mW/mm2", leak.kind, leak.source))
+        rows.append((LEAKAGE[leak.part], value, "mW/mm2", leak.kind, leak.source))
     if table.sram_area is not None:
         bit = table.sram_area
         rows.append(("area of SRAM", bit.area_um2_per_bit, "um2/bit", bit.kind, bit.source))

@@ -176,15 +176,22 @@ def energy(axes: Axes, survey: Survey, rows: Sequence[int], names: Sequence[str]
 
 
 def part_columns(by: str) -> list[tuple[str, str]]:
-    """Return the columns that energy is made of, and what each is called."""
+    """Return the columns that energy is made of, and what each is called: leakage is a cause, and
+    beside components it is one more part, so that either way they add up to the same.
+    """
     suffix = "pj" if by == "component" else "nj"
-    return [(f"{part}_{suffix}", part.replace("_", " ")) for part in PARTS[by]]
+    found = [(f"{part}_{suffix}", part.replace("_", " ")) for part in PARTS[by]]
+    return found if by == "cause" else [*found, ("leakage_nj", "leakage")]
+
+
+def pj_in(column: str) -> float:
+    """Return how many pJ the unit of a column is."""
+    return 1e3 if column.endswith("_nj") else 1.0
 
 
 def _per_inference(survey: Survey, column: str) -> Numbers:
     """Return a part of the energy in pJ per inference; zero where it is not known."""
-    factor = 1e3 if column.endswith("_nj") else 1.0
-    values = np.nan_to_num(survey.column(column)) * factor
+    values = np.nan_to_num(survey.column(column)) * pj_in(column)
     part: Numbers = values / np.maximum(survey.column("samples"), 1.0)
     return part
 

@@ -24,7 +24,8 @@ MARKS = [(BLUE, "o"), (RED, "s"), (GREEN, "^"), (PINK, "D"), (ORANGE, "v"), (BLA
          ("#56B4E9", "X"), (GREY, ".")]  # fmt: skip
 """Colour and marker of each group; the last is for all the rest."""
 FILLS = [(BLUE, ""), (RED, "//"), (YELLOW, "xx"), (BLACK, ""), (ORANGE, "//"), (ORANGE, ""),
-         (PINK, "||"), (GREEN, ""), (GREEN, "//"), (GREEN, "xx"), ("#BBBBBB", "")]  # fmt: skip
+         (PINK, "||"), (GREEN, ""), (GREEN, "//"), (GREEN, "xx"), ("#BBBBBB", ""),
+         ("#BBBBBB", "//")]  # fmt: skip
 MAP = "cividis"
 """Perceptually uniform, and made for readers with and without colour vision alike."""
 WIDTH, HEIGHT = 5.6, 4.2

@@ -23,6 +23,8 @@ from accelsim.study import Study, pareto_front
 from accelsim.study.table import USUAL, Row
 
 ENERGY, LATENCY, AREA = "energy_per_inference_pj", "latency_s", "area_um2"
+TOTAL = "total_energy_nj"
+"""Energy with what leaks, of all samples."""
 GAINS = {"accuracy": 1, "kl_divergence_nats": -1}
 SEED, CONTROL, TABLE = "policy.seed", "policy.control_of", "energy_table"
 MAX_SCOPES = 6

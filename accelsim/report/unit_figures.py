@@ -109,10 +109,9 @@ def _ratios(
 def _added(axes: Axes, mine: Sequence[Curve], place: Place) -> None:
     """Draw the energy that recomputation adds at one rate, by part."""
     left = np.zeros(len(mine))
-    for (name, columns), (colour, hatch) in zip(SHARES.items(), FILLS, strict=False):
-        widths = np.array(
-            [sum(curve.growth(column, LOOKED_AT) for column in columns) for curve in mine]
-        )
+    added = [curve.added_pj(LOOKED_AT) for curve in mine]
+    for name, (colour, hatch) in zip(SHARES, FILLS, strict=False):
+        widths = np.array([parts[name] for parts in added])
         axes.barh(
             range(len(mine)), widths / 1e9, left=left / 1e9, color=colour, hatch=hatch,
             edgecolor="white", linewidth=0.3, label=name,

@@ -22,11 +22,13 @@ from accelsim.energy.sensitivity import (
 )
 from accelsim.machine import parse_action
 from accelsim.report.break_even import HIGH, LOOKED_AT, Curve, Row, value
+from accelsim.report.leaks import leaks
 from accelsim.report.runs import leakage_by_part_pj
 from accelsim.study import Study
 from accelsim.study.table import to_csv
 
 COUNTS, SOURCES, SPREADS = "unit-counts.csv", "unit-sources.csv", "unit-spreads.csv"
+LEAKS = "unit-leakage.csv"
 COUNTED = ("component", "action", "cause", "number", "unit")
 SOURCED = ("action", "energy_pj_each", "kind", "node_nm", "voltage_v", "source")
 
@@ -40,13 +42,16 @@ def files(
     study: Study, found: Sequence[Curve], tables: Sequence[EnergyTable] = ()
 ) -> dict[str, str]:
     """Return the counts, what each unit does at that rate, and the sources, what each action
-    costs under every table and who says so. A count times a cost is a term of an energy. Where
-    sources of a constant of `tables` disagree, the spreads say who is at either end.
+    costs under every table and who says so. A count times a cost is a term of an energy, and what
+    leaks under each table is the rest of it. Where sources of a constant of `tables` disagree, the
+    spreads say who is at either end.
     """
+    at_hand = {table.name: table for table in tables}
     shown = [row for curve in found for row in (near(curve), *curve.against.values())]
     details = study.details(dict.fromkeys(row["point"] for row in shown))
     counts: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     sources: dict[tuple[str, str], dict[str, Any]] = {}
+    leaking: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for curve in found:
         for name, row in {curve.unit: near(curve), **curve.against}.items():
             detail = details[row["point"]]
@@ -61,6 +66,10 @@ def files(
                     head | rate | {column: line[column] for column in COUNTED}
                     for line in detail["counts"]
                 ]
+            leaking.setdefault(
+                (*key, curve.table),
+                [head | rate | leak for leak in leaks(detail, at_hand.get(curve.table))],
+            )
             for line in detail["counts"]:
                 sources[curve.table, line["action"]] = {"energy_table": curve.table} | {
                     column: line[column] for column in SOURCED
@@ -80,7 +89,9 @@ def files(
         COUNTS: to_csv([*itertools.chain.from_iterable(counts.values())]),
         SOURCES: to_csv([sources[key] for key in sorted(sources)]),
     }
-    return written | ({SPREADS: to_csv(spread)} if spread else {})
+    leaked = [*itertools.chain.from_iterable(leaking.values())]
+    some = {LEAKS: leaked, SPREADS: spread}
+    return written | {name: to_csv(records) for name, records in some.items() if records}
 
 
 def survival(found: Sequence[Curve], cheap: str | None) -> str:

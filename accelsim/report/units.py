@@ -29,8 +29,9 @@ NOT_AT_HAND = (
 TRACED = (
     "Energies at the rate that is looked at, and those of what redoes nothing, are sums over"
     f" {unit_sources.COUNTS}, which has how often each unit does what, times the cost of that"
-    f" action in {unit_sources.SOURCES}, beside who says so. Results of all other rates are in"
-    " results.csv by component."
+    f" action in {unit_sources.SOURCES}, beside who says so, and of what logic and SRAM leak, in"
+    f" {unit_sources.LEAKS}: area times a density, which has its source there, times the time"
+    " of the run. Results of all other rates are in results.csv by component."
 )
 
 
@@ -287,7 +288,7 @@ def _decides(found: list[Curve]) -> str:
     return (
         "What decides it: of the energy that recomputation adds at the rate where it stops paying"
         f" against {HIGH} ({LOOKED_AT:.0%} if it does at none), the largest part is"
-        f" spent in {', '.join(parts_said)}, of {total} cases. A unit stops paying where this has"
+        f" that of {', '.join(parts_said)}, of {total} cases. A unit stops paying where this has"
         f" eaten what the narrow accumulator saves to begin with, " + _saved(found) + "."
     )
 

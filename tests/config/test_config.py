@@ -264,7 +264,8 @@ def test_a_name_is_text_of_at_most_200_characters(
         (
             "type: lpddr4",
             "type: lpddr5",
-            ":9: dram.type: got the string 'lpddr5', expected one of ddr3, lpddr4, hbm2",
+            ":9: dram.type: got the string 'lpddr5', expected one of ddr3, lpddr4, gddr6, hbm2,"
+            " hbm3",
         ),
         (
             "latency_ns: 100",
@@ -499,7 +500,7 @@ energy_table: 45n
         f":3: array.cols: got 0, {COUNT}",
         ":3: array.dataflow: got the string 'rs', expected one of os, ws, is",
         ":3: array.overlap_folds: got 1, expected true or false",
-        ":4: dram.type: got the string 'foo', expected one of ddr3, lpddr4, hbm2",
+        ":4: dram.type: got the string 'foo', expected one of ddr3, lpddr4, gddr6, hbm2, hbm3",
         f":4: dram.bandwidth_gbytes_per_s: got .inf, {QUANTITY}",
         ":4: dram.latency_ns: got -1, expected a finite number from 0 to 1e+15",
         f":5: scratchpads.a.capacity_bytes: got 1.5, {COUNT}",

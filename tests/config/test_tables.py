@@ -85,6 +85,38 @@ def test_a_slip_in_a_user_s_table_is_named_where_it_is_used(
     assert found.startswith(f"tables/own.yaml:{line}: {said}")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("format: fp32, energy_pj: 0.9", "format: fp32, energy_pj: 0.3",
+         "arithmetic[6].energy_pj: got 0.3 for add fp32, expected at least the 0.4 of add fp16,"
+         " arithmetic[4]"),
+        ("energy_pj: 3.7, area_um2: 7700", "energy_pj: 3.7, area_um2: 1600",
+         "arithmetic[7].area_um2: got 1600 for multiply fp32, expected at least the 1640 of"
+         " multiply fp16, arithmetic[5]"),
+        ("capacity_bytes: 1048576, energy_pj_per_64_bits: 100.0",
+         "capacity_bytes: 1048576, energy_pj_per_64_bits: 19.5",
+         "sram[2].energy_pj_per_64_bits: got 19.5 for sram 1048576, expected at least the 20 of"
+         " sram 32768, sram[1]"),
+    ],
+)  # fmt: skip
+def test_nothing_wider_or_larger_costs_less(folder: Path, old: str, new: str, said: str) -> None:
+    assert OWN.count(old) == 1
+    (folder / "tables/own.yaml").write_text(OWN.replace(old, new), encoding="utf-8")
+    line = next(n for n, text in enumerate(OWN.splitlines(), 1) if old in text)
+    assert problems(folder / "h.yaml") == [f"tables/own.yaml:{line}: {said}"]
+
+
+def test_what_is_wider_in_one_way_and_narrower_in_another_may_cost_less(folder: Path) -> None:
+    figure = "  - {operation: add, format: bf16, energy_pj: 0.1, kind: measured, source: our own}\n"
+    (folder / "tables/own.yaml").write_text(
+        OWN.replace("arithmetic:\n", f"arithmetic:\n{figure}"),
+        encoding="utf-8",
+    )
+    table = load_energy_table(folder / "tables/own.yaml")
+    assert table.cost(Arithmetic("add", "bf16")).energy_pj == 0.1
+
+
 def test_a_value_without_a_source_does_not_load(folder: Path) -> None:
     lines = OWN.splitlines()
     index = next(i for i, text in enumerate(lines) if text.startswith("register_bit"))
@@ -109,6 +141,23 @@ def test_a_source_that_names_nobody_does_not_load(folder: Path, source: str) -> 
     )
 
 
+@pytest.mark.parametrize("source", ["TBD", "none", "Unknown", "todo", "(unknown)", "tba."])
+def test_a_word_in_the_place_of_a_source_does_not_load(folder: Path, source: str) -> None:
+    (folder / "tables/own.yaml").write_text(
+        re.sub(r'(register_bit.*source: ")[^"]*', rf"\g<1>{source}", OWN), encoding="utf-8"
+    )
+    (found,) = problems(folder / "h.yaml")
+    assert found.endswith(
+        f"register_bit.source: got '{source}', which names nobody; expected who says so"
+    )
+    # A source that says what is not known of it is one.
+    (folder / "tables/own.yaml").write_text(
+        re.sub(r'(register_bit.*source: ")[^"]*', r"\g<1>Smith 2020, voltage unknown", OWN),
+        encoding="utf-8",
+    )
+    assert load_energy_table(folder / "tables/own.yaml").register_bit is not None
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -124,6 +173,21 @@ def test_there_is_no_shift_into_floating_point(folder: Path, old: str, new: str,
     (found,) = problems(folder / "h.yaml")
     assert found.startswith(f"tables/own.yaml:{line}: ")
     assert found.endswith(said)
+
+
+@pytest.mark.parametrize("kind", ["measured", "scaled"])
+@pytest.mark.parametrize("section", ["width_laws", "area_laws"])
+def test_a_law_is_an_estimate_whatever_it_goes_through(
+    folder: Path, section: str, kind: str
+) -> None:
+    before, head, after = OWN.partition(f"\n{section}:")
+    changed = before + head + after.replace("kind: estimated", f"kind: {kind}", 1)
+    (folder / "tables/own.yaml").write_text(changed, encoding="utf-8")
+    line = 1 + next(n for n, text in enumerate(OWN.splitlines(), 1) if text.startswith(section))
+    assert problems(folder / "h.yaml") == [
+        f"tables/own.yaml:{line}: {section}[0].kind: got '{kind}', expected 'estimated': what a"
+        " law says of formats without a figure is"
+    ]
 
 
 def test_an_area_s_source_needs_an_area(folder: Path) -> None:

@@ -86,6 +86,19 @@ def test_a_gate_level_estimator_serves_as_a_table(policy: str) -> None:
     assert run.total_cycles == accelsim.run(MACHINE, WORKLOAD, policy).total_cycles
 
 
+def test_a_policy_is_charged_for_what_it_can_use_at_any_rate_and_for_nothing_else() -> None:
+    never, at_no_rate, some = (
+        accelsim.run(MACHINE, WORKLOAD, policy, Gates())
+        for policy in ("uniform-low", "random:rate=0", "random:rate=0.1")
+    )
+    assert at_no_rate.built == some.built
+    assert {"recompute", "queue"} <= some.built.keys() - never.built.keys()
+    assert at_no_rate.area is not None
+    assert never.area is not None
+    assert at_no_rate.area.value > never.area.value
+    assert at_no_rate.leakage == some.leakage
+
+
 def test_what_an_estimator_does_not_know_ends_the_run_with_its_own_words() -> None:
     class NoMultipliers(Gates):
         def cost(self, action: Action) -> Cost:
@@ -96,6 +109,55 @@ def test_what_an_estimator_does_not_know_ends_the_run_with_its_own_words() -> No
     run = accelsim.run(MACHINE, WORKLOAD, "uniform-low", NoMultipliers())
     with pytest.raises(AccelsimError, match="gates: no multipliers"):
         _ = run.energy_pj
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, -math.inf, "1", None, True])
+def test_no_cost_and_no_area_is_negative_or_not_finite(bad: Any) -> None:
+    said = re.escape(f": got {bad!r}, expected a finite number from 0 on (gates, counted)")
+    with pytest.raises(AccelsimError, match=f"^energy_pj{said}$"):
+        Cost(bad, "gates, counted", "estimated")
+    with pytest.raises(AccelsimError, match=f"^area_um2{said}$"):
+        Area(bad, 1.0, "gates, counted", "estimated")
+    with pytest.raises(AccelsimError, match=f"^leakage_mw{said}$"):
+        Area(1.0, bad, "gates, counted", "estimated")
+    assert Cost(0.0, "gates, counted", "estimated").energy_pj == 0.0
+
+
+@pytest.mark.parametrize("source", ["", "?", "TBD", None])
+def test_no_cost_and_no_area_is_without_a_source(source: Any) -> None:
+    with pytest.raises(AccelsimError, match=r"^source: got .*expected .*says so"):
+        Cost(1.0, source, "estimated")
+    with pytest.raises(AccelsimError, match=r"^source: got .*expected .*says so"):
+        Area(1.0, 1.0, source, "estimated")
+    with pytest.raises(AccelsimError, match=r"^kind: got 'guessed', expected one of measured, sc"):
+        Cost(1.0, "gates, counted", "guessed")  # type: ignore[arg-type]
+
+
+def test_what_an_estimator_may_not_say_is_named_with_what_it_is_said_of() -> None:
+    class Generous(Gates):
+        def cost(self, action: Action) -> Cost:
+            if str(action) == "add fp32":
+                return Cost(math.nan, "gates, counted", "estimated")
+            return super().cost(action)
+
+        def area(self, part: Arithmetic | Sram) -> Area:
+            if isinstance(part, Sram):
+                return Area(-2.0, 0.0, "gates, counted", "estimated")
+            return super().area(part)
+
+    run = accelsim.run(MACHINE, WORKLOAD, "uniform-high", Generous())
+    with pytest.raises(AccelsimError) as caught:
+        _ = run.energy_pj
+    assert str(caught.value) == (
+        "gates: cost of add fp32: energy_pj: got nan, expected a finite number from 0 on"
+        " (gates, counted)"
+    )
+    with pytest.raises(AccelsimError) as caught:  # and not as if areas were not known
+        _ = run.area
+    assert str(caught.value).startswith("gates: area of ")
+    assert str(caught.value).endswith(
+        " B SRAM: area_um2: got -2.0, expected a finite number from 0 on (gates, counted)"
+    )
 
 
 def stand_in() -> types.ModuleType:

@@ -23,6 +23,7 @@ from accelsim.energy import (
     Estimator,
     Item,
     area_um2,
+    built,
     charge,
     leakage_by_part_mw,
     leakage_mw,
@@ -293,6 +294,26 @@ def test_a_machine_that_can_recompute_pays_for_both_accumulators(name: str) -> N
         assert both - low == pytest.approx(units * wide)
         assert both > high
         assert size(needs(E4M3, HIGH, HIGH)) == high  # shared, and counted once
+
+
+@pytest.mark.parametrize("high", [None, HIGH], ids=["one accumulator", "both"])
+@pytest.mark.parametrize("name", MACHINES)
+def test_how_many_of_each_part_there_are_times_their_areas_is_the_area(
+    name: str, high: Accumulator | None
+) -> None:
+    hardware = load_hardware(shipped("hwconfigs", name))
+    needed = needs(E4M3, LOW, high, Detector("x", FP32, 1, 1) if high else None)
+    found = built(hardware, needed)
+    for table in TABLES:
+        for component in area_um2(hardware, needed, table).parts:
+            parts = found[component.name]
+            whole = math.fsum(number * table.area(part).area_um2 for part, number in parts.items())
+            assert whole == pytest.approx(component.value, rel=1e-12), component.name
+    macs = hardware.array.macs_per_cycle
+    assert found["array"][Arithmetic("multiply", "e4m3fn")] == macs
+    assert found["array"][Arithmetic("register", "e4m3fn")] == 3 * macs  # a sum and two operands
+    # The integer adders inside of a floating-point one are no parts of their own.
+    assert {part for part in found["array"] if "fixed" in str(part)} == set()
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

@@ -29,8 +29,9 @@ def result(**given: Any) -> dict[str, Any]:
         "energy_pj": 10.0, "energy_per_inference_pj": 10.0,
     }  # fmt: skip
     row |= {f"{name}_pj": 0.0 for name in COMPONENTS} | {f"{name}_nj": 0.0 for name in CAUSES}
-    row |= {"total_energy_nj": 0.01, "energy_delay_product_pj_s": 1e-5, "area_um2": 1e6}
-    return row | {"leakage_mw": 0.0} | given
+    row |= {"energy_delay_product_pj_s": 1e-5, "area_um2": 1e6, "leakage_mw": 0.0} | given
+    total_pj = row["energy_per_inference_pj"] * row["samples"] + 1e3 * (row["leakage_nj"] or 0.0)
+    return {"total_energy_nj": total_pj / 1e3} | row
 
 
 def point(

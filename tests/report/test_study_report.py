@@ -23,6 +23,7 @@ import accelsim
 from accelsim.cli.commands import main
 from accelsim.errors import AccelsimError
 from accelsim.report import plots
+from accelsim.report.energies import energies
 from accelsim.report.page import markdown
 from accelsim.report.quantity import quantity
 from accelsim.report.study_report import write_report
@@ -218,9 +219,50 @@ def test_findings_are_what_the_rows_say(study: Study, folder: Path) -> None:
     assert f"array.rows ({by_rows:.3g} times), recompute.lanes ({by_lanes:.3g} times)" in text
     assert "what moves latency most" in text
     assert "array.rows (8 times)." in text
-    assert "takes 3 pJ per inference, the least; by component: 67% array, 33% dram; by" in text
+    assert "takes 3 pJ per inference with what leaks, the least; by component: 67% array," in text
     assert "in the first 100 of 400 cycles of first, busy are array 50%, dram 70%" in text
     assert "the array waits 10% for dram, 40% for recompute." in text
+
+
+def leaking(policy: str, actions: float, leaked: float | None) -> Any:
+    """A point of 4 samples: pJ of actions in the array, and of what leaks, per inference."""
+    nj: dict[str, Any] = {} if leaked is None else {"useful_low_work_nj": 4e-3 * actions}
+    return point(
+        policy=policy, samples=4, energy_pj=4 * actions, energy_per_inference_pj=actions,
+        array_pj=4 * actions, leakage_nj=None if leaked is None else 4e-3 * leaked,
+        total_energy_nj=None if leaked is None else 4e-3 * (actions + leaked), **nj,
+    )  # fmt: skip
+
+
+def test_where_the_energy_goes_is_told_of_the_energy_that_points_are_compared_by(
+    tmp_path: Path,
+) -> None:
+    few_actions, little_leakage = leaking("uniform-low", 10.0, 10.0), leaking("chunked", 12.0, 4.0)
+    study = keep(tmp_path / "x", [few_actions, little_leakage], objectives={"total_energy_nj": -1})
+    section = energies(Survey(study))
+    assert section is not None
+    assert section.findings == (
+        "w, 45nm table: point 1 (m, chunked) takes 16 pJ per inference with what leaks, the least;"
+        " by component: 75% array, 25% leakage; by cause: 75% useful low work, 25% leakage.",
+    )
+    survey = Survey(study)
+    for row in survey.rows:
+        whole = {
+            by: math.fsum(plots.pj_in(c) * row[c] for c, _ in columns)
+            for by in ("component", "cause")
+            if (columns := plots.part_columns(by))
+        }
+        assert whole["component"] == whole["cause"] == pytest.approx(1e3 * row["total_energy_nj"])
+
+
+def test_where_it_is_not_known_what_leaks_energy_is_that_of_actions(tmp_path: Path) -> None:
+    points = [leaking("uniform-low", 10.0, None), leaking("chunked", 12.0, None)]
+    section = energies(Survey(keep(tmp_path / "x", points)))
+    assert section is not None
+    (sentence,) = section.findings
+    said = "uniform-low) takes 10 pJ per inference without what leaks, which is not known, the lea"
+    assert said in sentence
+    assert "by component: 100% array" in sentence
 
 
 def test_a_heat_map_holds_the_best_over_all_else(study: Study) -> None:

@@ -15,7 +15,7 @@ from accelsim.errors import AccelsimError
 from accelsim.report.break_even import Curve, curves, unit_name
 from accelsim.report.page import markdown
 from accelsim.report.study_report import write_report
-from accelsim.report.unit_sources import COUNTS, SOURCES, SPREADS, near, survival, trust
+from accelsim.report.unit_sources import COUNTS, LEAKS, SOURCES, SPREADS, near, survival, trust
 from accelsim.report.units import NOT_AT_HAND, findings
 from accelsim.study import Study
 
@@ -67,9 +67,18 @@ def test_what_grows_is_taken_apart_by_part_of_the_machine() -> None:
         ),
         0.0,
     )
+    rest["leakage_nj"] = 0.0
     first = row("random", 0.0, 1.0, **parts, **rest)
     second = row("random", 0.1, 1.0, **more, **rest)
     (found,) = curves([row("uniform-high", 0.0, 1.0), first, second], SWEPT)
+    assert found.what_grows(0.1) == [("the recompute unit", 0.75), ("scratchpads", 0.25)]
+    # What leaks is in nJ, all else in pJ; where it is not known, it takes no part.
+    (found,) = curves([row("uniform-high", 0.0, 1.0), first, second | {"leakage_nj": 0.008}], SWEPT)
+    assert found.what_grows(0.1) == [
+        ("leakage", 0.5), ("the recompute unit", 0.375), ("scratchpads", 0.125)
+    ]  # fmt: skip
+    unknown = [one | {"leakage_nj": None} for one in (first, second)]
+    (found,) = curves([row("uniform-high", 0.0, 1.0), *unknown], SWEPT)
     assert found.what_grows(0.1) == [("the recompute unit", 0.75), ("scratchpads", 0.25)]
 
 
@@ -117,6 +126,21 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = accelsim.study(tmp_path / "units.yaml", jobs=1)
     assert not study.failed
     return study
+
+
+def test_parts_that_are_added_add_up_to_the_energy_that_is_compared(found: Study) -> None:
+    kept = curves(found.rows, found.meta["swept"])
+    for curve in kept:
+        for rate, point in zip(curve.rates, curve.rows, strict=True):
+            added = curve.added_pj(rate)
+            grown = 1e3 * (point["total_energy_nj"] - curve.rows[0]["total_energy_nj"])
+            scale = 1e3 * point["total_energy_nj"]
+            assert math.fsum(added.values()) == pytest.approx(grown, rel=1e-9, abs=1e-12 * scale)
+    lanes = [curve for curve in kept if curve.unit == "8 lanes"]
+    assert lanes
+    for curve in lanes:  # waiting for them, all else leaks on
+        assert curve.added_pj(0.5)["leakage"] > 0.0
+        assert "leakage" in dict(curve.what_grows(0.5))
 
 
 def test_a_saving_between_sources_is_that_of_energies_with_what_leaks(found: Study) -> None:
@@ -190,10 +214,11 @@ def test_the_report_is_written_from_what_is_kept_twice_the_same(
         assert markdown(sentence) in text
     assert text.count("under 45nm, and") == 1  # one machine, under the study's first table
 
-    # From a number of the report to its source in two steps: counts, and what each costs.
-    counts, sources = (
+    # From a number of the report to its source in two steps: counts, and what each costs; and
+    # what leaks, in one.
+    counts, sources, leaking = (
         list(csv.DictReader((folders[0] / file).read_text(encoding="utf-8").splitlines()))
-        for file in (COUNTS, SOURCES)
+        for file in (COUNTS, SOURCES, LEAKS)
     )
     costs = {(line["energy_table"], line["action"]): line for line in sources}
     assert all(line["source"] and line["kind"] for line in sources)
@@ -206,6 +231,44 @@ def test_the_report_is_written_from_what_is_kept_twice_the_same(
                 for c in mine
             )
             assert energy == pytest.approx(point["energy_pj"], rel=1e-12), what
+            leaked = [
+                leak
+                for leak in leaking
+                if (leak["unit_or_policy"], leak["cluster"]) == (what, cluster)
+                and leak["energy_table"] == curve.table
+            ]
+            assert [leak["what"] for leak in leaked] == ["leakage of logic", "leakage of SRAM"]
+            total = energy + math.fsum(leaked_pj(leak) for leak in leaked)
+            assert total == pytest.approx(1e3 * point["total_energy_nj"], rel=1e-12), what
+            # Areas are told from what leaks, and add up to what the machine occupies.
+            area = math.fsum(float(leak["area_um2"]) for leak in leaked)
+            assert area == pytest.approx(point["area_um2"], rel=1e-9)
+            for leak in leaked:
+                entry = load_energy_table(curve.table).leakage_of(leak["what"].split()[-1].lower())
+                assert entry is not None
+                assert (leak["source"], leak["kind"]) == (entry.source, entry.kind)
+                assert float(leak["power_mw_per_mm2"]) == entry.power_mw_per_mm2
+
+
+def leaked_pj(leak: dict[str, str]) -> float:
+    """Area times density times time, which the line gives as power and energy as well."""
+    power_mw = float(leak["area_um2"]) / 1e6 * float(leak["power_mw_per_mm2"])
+    assert power_mw == pytest.approx(float(leak["power_mw"]), rel=1e-12)
+    found = power_mw * float(leak["latency_s"]) * 1e9
+    assert found == pytest.approx(float(leak["leakage_pj"]), rel=1e-12)
+    return found
+
+
+def test_what_leaks_under_a_table_that_is_not_at_hand_says_so(found: Study, tmp_path: Path) -> None:
+    write_report(found, tmp_path, [load_energy_table("7nm")])
+    with (tmp_path / LEAKS).open(encoding="utf-8", newline="") as stream:
+        lines = [line for line in csv.DictReader(stream) if line["energy_table"] == "45nm"]
+    assert lines
+    for line in lines:
+        assert line["source"] == "the energy table is not at hand here"
+        assert not line["area_um2"]
+        power = float(line["power_mw"]) * float(line["latency_s"]) * 1e9
+        assert power == pytest.approx(float(line["leakage_pj"]), rel=1e-12)
 
 
 def test_whether_a_conclusion_survives_is_told_by_the_verdicts_under_each_table() -> None:

@@ -1,0 +1,39 @@
+"""From what leaks in a run to who says so: area times density times time, for logic and SRAM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accelsim.energy import EnergyTable, leakage_pj
+from accelsim.energy.sensitivity import LEAKAGE
+from accelsim.energy.table import UM2_PER_MM2
+from accelsim.report.runs import leakage_by_part_pj
+
+NOT_AT_HAND = "the energy table is not at hand here"
+
+
+def leaks(detail: dict[str, Any], table: EnergyTable | None) -> list[dict[str, Any]]:
+    """Return a record for what logic leaks in a run that is kept, and one for what memories do.
+
+    Areas and densities are those of `table`, which the run was charged by; None if it is not at
+    hand, and then only power, time and energy are known.
+    """
+    records = []
+    for part, leaked in leakage_by_part_pj(detail).items():
+        power_mw = leaked / leakage_pj(1.0, detail["latency_s"])
+        entry = None if table is None else table.leakage_of(part)
+        density = None if entry is None else entry.power_mw_per_mm2
+        records.append(
+            {
+                "energy_table": detail["energy_table"],
+                "what": LEAKAGE[part],
+                "area_um2": power_mw / density * UM2_PER_MM2 if density else None,
+                "power_mw_per_mm2": density,
+                "power_mw": power_mw,
+                "latency_s": detail["latency_s"],
+                "leakage_pj": leaked,
+                "kind": None if entry is None else entry.kind,
+                "source": NOT_AT_HAND if entry is None else entry.source,
+            }
+        )
+    return records
