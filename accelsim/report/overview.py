@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -31,6 +32,9 @@ from accelsim.report.survey import (
 MAX_FRONTS, MAX_MAPS = 12, 6
 """Pictures of a section: more would not be looked at. Findings are of every scope."""
 MAX_GANTTS = 4
+"""Of points that are best in something."""
+RATE_SHOWN = 0.1
+"""The share of outputs that is redone where a recompute unit is shown at work."""
 LEAST_FULL = 0.75
 """A heat map with fewer of its cells filled says little."""
 
@@ -43,13 +47,28 @@ def sections(survey: Survey, openings: Mapping[int, Opening]) -> list[Section]:
 
 
 def timed_rows(survey: Survey) -> list[int]:
-    """Return the rows whose timelines are shown: the best of each objective, scope by scope."""
+    """Return the rows whose timelines are shown: the best of each objective, scope by scope, and
+    each recompute unit at work, if units were swept.
+    """
     rows = [
         survey.best(scope, column, sign)
         for scope in survey.scopes[:MAX_SCOPES]
         for column, sign in survey.usual_signs().items()
     ]
-    return list(dict.fromkeys(row for row in rows if row is not None))[:MAX_GANTTS]
+    best = list(dict.fromkeys(row for row in rows if row is not None))[:MAX_GANTTS]
+    return list(dict.fromkeys([*best, *_at_work(survey)]))
+
+
+def _at_work(survey: Survey) -> list[int]:
+    """Return a row for each recompute unit of the first machine, at about `RATE_SHOWN`."""
+    found: dict[str, tuple[float, int]] = {}
+    for index, row in enumerate(survey.rows):
+        unit, rate = row.get("recompute"), row["recompute_rate"]
+        if unit is None or not rate or row["hardware"] != survey.rows[0]["hardware"]:
+            continue
+        off = abs(math.log(rate / RATE_SHOWN))
+        found[str(unit)] = min(found.get(str(unit), (math.inf, index)), (off, index))
+    return [index for _, index in found.values()]
 
 
 def summary(survey: Survey) -> list[str]:
@@ -308,7 +327,7 @@ def rates(survey: Survey) -> Section | None:
 
 
 def timelines(survey: Survey, openings: Mapping[int, Opening]) -> Section | None:
-    """Return who is busy when at the beginning of the longest layer of the best points."""
+    """Return who is busy when at the beginning of the longest layer of the points shown."""
     rows = timed_rows(survey)
     if not rows:
         return None
@@ -333,7 +352,9 @@ def timelines(survey: Survey, openings: Mapping[int, Opening]) -> Section | None
         )
     caption = (
         "Who is busy when at the beginning of the longest layer, of the points that are best in an"
-        " objective: a row a unit, and in the row of the unit that works its stalls by cause."
+        " objective, and of one for each recompute unit that was swept, at a rate of about"
+        f" {RATE_SHOWN:.0%}: a row a unit, and in the row of the unit that works its stalls by"
+        " cause."
     )
     return Section(
         "Timelines",

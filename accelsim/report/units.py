@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from accelsim.energy import EnergyTable
@@ -281,8 +282,11 @@ def _decides(found: list[Curve]) -> str:
         if curve.cluster == found[0].cluster and parts and parts[0][0] != "the vector unit":
             firsts.setdefault(parts[0][0], []).append(curve.unit)
     total = sum(len(units) for units in firsts.values())
+    cases = Counter(unit for units in firsts.values() for unit in units)
     parts_said = [
-        f"{name} in {len(units)} ({'; '.join(dict.fromkeys(units))})"
+        f"{name} in {len(units)} ("
+        + "; ".join(f"{unit} in {n} of {cases[unit]}" for unit, n in Counter(units).items())
+        + ")"
         for name, units in sorted(firsts.items(), key=lambda item: -len(item[1]))
     ]
     return (

@@ -24,6 +24,7 @@ from accelsim.cli.commands import main
 from accelsim.errors import AccelsimError
 from accelsim.report import plots
 from accelsim.report.energies import energies
+from accelsim.report.overview import timed_rows
 from accelsim.report.page import markdown
 from accelsim.report.quantity import quantity
 from accelsim.report.study_report import write_report
@@ -263,6 +264,27 @@ def test_where_it_is_not_known_what_leaks_energy_is_that_of_actions(tmp_path: Pa
     said = "uniform-low) takes 10 pJ per inference without what leaks, which is not known, the lea"
     assert said in sentence
     assert "by component: 100% array" in sentence
+
+
+def test_each_recompute_unit_is_shown_at_work(tmp_path: Path) -> None:
+    points = [
+        point(
+            {"recompute": {"unit": unit}},
+            hardware=machine,
+            policy=f"random:rate={rate}",
+            recompute_rate=rate,
+            energy_per_inference_pj=1.0 + rate,
+        )
+        for machine in ("m", "other")
+        for unit in ("array", "lanes")
+        for rate in (0.0, 0.02, 0.12, 0.9)
+    ]
+    study = keep(tmp_path / "units", points, opening=True, swept=["recompute"])
+    survey = Survey(study)
+    shown = [survey.rows[row] for row in timed_rows(survey)]
+    assert [(row["hardware"], row["recompute_rate"]) for row in shown if row["recompute_rate"]] == [
+        ("m", 0.12), ("m", 0.12),
+    ]  # fmt: skip
 
 
 def test_a_heat_map_holds_the_best_over_all_else(study: Study) -> None:
