@@ -27,6 +27,8 @@ BUDGETS = ("rate", "tau", "seed")
 SEED = re.compile(r"(.+)-seed(\d+)")
 """How a workload is called that is a network trained again; without it, the seed is 0."""
 CONFIDENCE = 0.95
+FEWEST = 3
+"""Networks of which an interval is shown."""
 
 
 def family(policy: str) -> str:
@@ -101,7 +103,7 @@ def curves(rows: Iterable[Row]) -> list[Curve]:
 class Mean:
     """A geometric mean of ratios over networks, its confidence interval, and how many they are.
 
-    With one network there is no interval.
+    With one network there is no interval; with two it says nothing, and their number is shown.
     """
 
     ratio: float
@@ -110,9 +112,11 @@ class Mean:
     networks: int
 
     def __str__(self) -> str:
-        ends = (self.low, self.high)
-        interval = "" if None in ends else f" ({'–'.join(_short(end) for end in ends)})"
-        return _short(self.ratio) + interval
+        if self.low is None or self.high is None:
+            return f"{_short(self.ratio)} (1 network)"
+        if self.networks < FEWEST:
+            return f"{_short(self.ratio)} ({self.networks} networks)"
+        return f"{_short(self.ratio)} ({_short(self.low)}–{_short(self.high)})"
 
 
 def cell(mean: Mean | None) -> str:
@@ -120,8 +124,8 @@ def cell(mean: Mean | None) -> str:
     return "" if mean is None else str(mean)
 
 
-def _short(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.3g}" if ratio >= 0.1 else f"{ratio:.2g}"
+def _short(ratio: float) -> str:
+    return f"{ratio:.3g}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
 def mean_ratio(logs: dict[tuple[str, int], float]) -> Mean | None:

@@ -29,7 +29,9 @@ STYLES = [
     for line, markers in (("-", "os^vDP"), ("--", "X*<>ph"))
     for colour, marker in zip((BLUE, ORANGE, GREEN, PINK, RED, GREY), markers, strict=True)
 ]
-PLAIN_MARKERS = "xosv^D*Pphd8"
+PLAIN_MARKERS = "xosv^D*Pphd8<>+X"
+ENTRY_HEIGHT = 0.165
+"""Inches of an entry of the legend, which is below the axes, one under the other."""
 Means = dict[str, list[tuple[float, float]]]
 COSTS = {"energy": "energy", "latency": "latency_s"}
 
@@ -41,8 +43,8 @@ def against_rate(found: Comparison) -> Image:
         f"KL divergence against recompute rate, a line for each of {len(found.budgeted)} policies,"
         f" and a point for each of {len(found.plain)} that redo nothing."
     )
-    return Image("policies-rate", alt, svg(partial(_rate_panel, found=found, drawn=drawn),
-                                           width=7.0, height=6.0))  # fmt: skip
+    panel = partial(_rate_panel, found=found, drawn=drawn)
+    return Image("policies-rate", alt, svg(panel, width=7.0, height=_height(drawn)))
 
 
 def against_cost(found: Comparison, number: int) -> tuple[Image, ...]:
@@ -55,8 +57,14 @@ def against_cost(found: Comparison, number: int) -> tuple[Image, ...]:
             f" {found.table} table, for {len(drawn)} policies."
         )
         panel = partial(_cost_panel, found=found, drawn=drawn, name=name)
-        images.append(Image(f"policies-{name}-{number}", alt, svg(panel, width=7.0, height=6.0)))
+        image = svg(panel, width=7.0, height=_height(drawn))
+        images.append(Image(f"policies-{name}-{number}", alt, image))
     return tuple(images)
+
+
+def _height(drawn: Means) -> float:
+    """Return the inches of a figure with a legend of so many policies."""
+    return 4.0 + ENTRY_HEIGHT * len(drawn)
 
 
 def by_network(found: Comparison, policy: str) -> Image:
@@ -148,4 +156,4 @@ def _finish(axes: Axes) -> None:
     logarithmic(axes, "y")
     axes.set_ylabel("KL divergence (nats)")
     axes.grid(alpha=0.3, which="both")
-    legend_below(axes, columns=2)
+    legend_below(axes, columns=1)

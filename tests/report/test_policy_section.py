@@ -171,7 +171,7 @@ def test_the_section_is_of_studies_of_several_networks_with_a_control() -> None:
     found = section(rows)
     parts = {part.title: part for part in found.everything}
     by_rate = parts["At equal recompute rates"]
-    assert "4 (4–4) times the KL divergence" in by_rate.findings[0]
+    assert "4 (2 networks) times the KL divergence" in by_rate.findings[0]
     assert "over 2 networks" in by_rate.findings[0]
     assert len(by_rate.figures[0].images) == 1
     clusters = parts["How flags lie together, and what detectors miss"]
