@@ -27,7 +27,8 @@ LEFT_OUT = (
     " this favours recomputation. Activation functions take energy and no time.",
     "What leaks in the time of a run is in the energies above. Its density is known for logic at"
     " 40 nm and for memories of known cells; elsewhere that of logic is taken. The sections that"
-    " every study has, on the best points, fronts and what matters, have energy without it.",
+    " every study has, on the best points, fronts and what matters, have it too, as energy with"
+    " what leaks, of the whole test set and not of one inference.",
     "The sticky overflow flag of each accumulator, and drawing the numbers of the random control,"
     " are not charged.",
     "Area is that of the machine that a policy needs: one that redoes nothing has no second"

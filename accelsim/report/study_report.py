@@ -142,8 +142,9 @@ def _repeat(study: Study, command: str) -> Section:
         paragraphs=(
             f"{made} This page, report.md and the figures were written from them, without"
             f" simulating anything, by {command}. Every point is in"
-            " results.csv, units in the header; layers and counts of the points whose timelines are"
-            f" shown are in {DETAILS}.",
+            " results.csv, units in the header: energy_pj and energy_per_inference_pj are of what"
+            " is done, leakage_nj is what leaks meanwhile, and total_energy_nj is both. Layers and"
+            f" counts of the points whose timelines are shown are in {DETAILS}.",
         ),
     )
 

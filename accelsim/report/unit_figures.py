@@ -124,7 +124,7 @@ def _added(axes: Axes, mine: Sequence[Curve], place: Place) -> None:
 
 
 def tornado(trusted: Sequence[Trust]) -> tuple[Image, ...]:
-    """Draw what each constant does to what the best unit takes, a picture a machine and setting."""
+    """Draw what each constant does to what a unit takes, a picture a machine and setting."""
     images = []
     for number, one in enumerate(trusted, 1):
         place = one.curve.hardware, one.curve.setting

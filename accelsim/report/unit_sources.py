@@ -121,7 +121,7 @@ def survival(found: Sequence[Curve], cheap: str | None) -> str:
 
 @dataclass(frozen=True)
 class Trust:
-    """What the best unit of a machine saves against uniform-high, and what moves that."""
+    """What one unit of a machine saves against uniform-high, and what moves that."""
 
     curve: Curve
     ours: dict[str, float]
@@ -156,7 +156,7 @@ class Trust:
             ends = sorted((-first.at_low, -first.at_high))
             most = f" Most depends on {first.spread.constant}: {ends[0]:+.1%} to {ends[1]:+.1%}."
         return (
-            f"{self.where}: at a rate of {LOOKED_AT:.0%} {curve.unit} takes"
+            f"{self.where}: at a rate of {LOOKED_AT:.0%}, flags {curve.cluster}, {curve.unit} takes"
             f" {-saving(self.ours, self.theirs):+.1%} against {HIGH} under {curve.table}, and"
             f" {-high:+.1%} to {-low:+.1%} with every constant anywhere between its sources:"
             f" {verdict}.{most}"
@@ -164,9 +164,10 @@ class Trust:
 
 
 def trust(study: Study, found: Sequence[Curve], tables: Sequence[EnergyTable]) -> list[Trust]:
-    """Return, for each machine and setting, how far the saving of its best unit can be trusted.
+    """Return, for each machine and setting, how far the saving of one unit can be trusted.
 
-    Only those under the first table of the study that is one of `tables`: none if there is none.
+    It is the cheapest of those that pay under some tables and not under others, or of all if there
+    is none of these, under the first table of the study that is one of `tables`. None if none is.
     """
     at_hand = {table.name: table for table in tables}
     own = next((at_hand[curve.table] for curve in found if curve.table in at_hand), None)
@@ -178,7 +179,7 @@ def trust(study: Study, found: Sequence[Curve], tables: Sequence[EnergyTable]) -
             places.setdefault((curve.hardware, curve.setting), []).append(curve)
     kept = []
     for curves in places.values():
-        best = min(curves, key=lambda curve: value(near(curve), "energy"))
+        best = looked_at(curves, found)
         ours, theirs = _terms(study, near(best)), _terms(study, best.against[HIGH])
         if ours is None or theirs is None:
             continue
@@ -190,6 +191,22 @@ def trust(study: Study, found: Sequence[Curve], tables: Sequence[EnergyTable]) -
         ]
         kept.append(Trust(best, ours[0], theirs[0], spread))
     return kept
+
+
+def looked_at(curves: Sequence[Curve], found: Sequence[Curve]) -> Curve:
+    """Return the cheapest of those that pay under some table of `found` and not under another, or
+    of all if there is none of these.
+    """
+    verdicts: dict[tuple[str, ...], set[bool]] = {}
+    for curve in found:
+        pays = value(near(curve), "energy") < value(curve.against[HIGH], "energy")
+        verdicts.setdefault(_unit_of(curve), set()).add(pays)
+    torn = [curve for curve in curves if len(verdicts[_unit_of(curve)]) > 1]
+    return min(torn or curves, key=lambda curve: value(near(curve), "energy"))
+
+
+def _unit_of(curve: Curve) -> tuple[str, ...]:
+    return curve.hardware, curve.setting, curve.cluster, curve.unit
 
 
 def _terms(study: Study, row: Row) -> tuple[dict[str, float], dict[str, Any]] | None:

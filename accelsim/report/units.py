@@ -77,9 +77,10 @@ def units_section(study: Study, tables: Sequence[EnergyTable] = ()) -> Section |
     else:
         known = trusted[0].curve.table
         caption = (
-            f"What each constant of the {known} table does to what the best unit takes"
+            f"What each constant of the {known} table does to what one unit takes"
             f" against {HIGH} at a rate of {LOOKED_AT:.0%}, where it goes from the lowest to the"
-            " highest of its sources."
+            " highest of its sources: the cheapest unit of those that pay under some of the tables"
+            " and not under others, or of all if there is none of these."
         )
         parts.append(
             Section(

@@ -15,7 +15,16 @@ from accelsim.errors import AccelsimError
 from accelsim.report.break_even import Curve, curves, unit_name
 from accelsim.report.page import markdown
 from accelsim.report.study_report import write_report
-from accelsim.report.unit_sources import COUNTS, LEAKS, SOURCES, SPREADS, near, survival, trust
+from accelsim.report.unit_sources import (
+    COUNTS,
+    LEAKS,
+    SOURCES,
+    SPREADS,
+    looked_at,
+    near,
+    survival,
+    trust,
+)
 from accelsim.report.units import NOT_AT_HAND, findings
 from accelsim.study import Study
 
@@ -156,6 +165,24 @@ def test_a_saving_between_sources_is_that_of_energies_with_what_leaks(found: Stu
             assert leaked > 0.0
         share = 1.0 - ours["total_energy_nj"] / theirs["total_energy_nj"]
         assert f"takes {-share:+.1%} against uniform-high" in one.sentence()
+
+
+def test_what_can_be_trusted_is_asked_of_a_unit_that_the_tables_disagree_on() -> None:
+    def curve(unit: str, table: str, energy: float) -> Any:
+        row = {"point": 0, "recompute_rate": 0.1, "total_energy_nj": energy, "energy_pj": energy}
+        high = {"uniform-high": row | {"total_energy_nj": 1.0, "energy_pj": 1.0}}
+        return Curve("m", "", table, "1x1", unit, (row,), high)
+
+    energies = {"dual": (1.1, 1.2), "lanes": (1.3, 0.9), "array": (1.4, 0.8), "tile": (9.0, 9.0)}
+    found = [
+        curve(unit, table, energy)
+        for unit, both in energies.items()
+        for table, energy in zip(("45nm", "7nm"), both, strict=True)
+    ]
+    under_45nm = [one for one in found if one.table == "45nm"]
+    assert looked_at(under_45nm, found).unit == "lanes"
+    agreed = [one for one in found if one.unit in ("dual", "tile")]
+    assert looked_at([one for one in agreed if one.table == "45nm"], agreed).unit == "dual"
 
 
 def test_who_is_at_the_ends_of_a_spread_stands_beside_the_tornado(
