@@ -99,11 +99,7 @@ def survival(found: Sequence[Curve], cheap: str | None) -> str:
     tables = sorted({curve.table for curve in found})
     parts, lost = [], 0
     for policy in (HIGH, *([] if cheap is None else [cheap])):
-        verdicts: dict[tuple[str, str, str, str], set[bool]] = {}
-        for curve in found:
-            place = (curve.hardware, curve.setting, curve.unit, curve.cluster)
-            pays = value(near(curve), "energy") < value(curve.against[policy], "energy")
-            verdicts.setdefault(place, set()).add(pays)
+        verdicts = _verdicts(found, policy)
         changed = [place for place, both in verdicts.items() if len(both) > 1]
         lost += len(changed)
         same = len(verdicts) - len(changed)
@@ -117,6 +113,19 @@ def survival(found: Sequence[Curve], cheap: str | None) -> str:
         f" ({', '.join(tables)}): whether a unit takes less energy at a rate of"
         f" {LOOKED_AT:.0%}, {'; '.join(parts)}."
     )
+
+
+def _verdicts(found: Sequence[Curve], policy: str) -> dict[tuple[str, ...], set[bool]]:
+    """Return for each machine, setting, unit and cluster whether it pays, under any table."""
+    verdicts: dict[tuple[str, ...], set[bool]] = {}
+    for curve in found:
+        pays = value(near(curve), "energy") < value(curve.against[policy], "energy")
+        verdicts.setdefault(_place(curve), set()).add(pays)
+    return verdicts
+
+
+def _place(curve: Curve) -> tuple[str, ...]:
+    return curve.hardware, curve.setting, curve.unit, curve.cluster
 
 
 @dataclass(frozen=True)
@@ -197,16 +206,9 @@ def looked_at(curves: Sequence[Curve], found: Sequence[Curve]) -> Curve:
     """Return the cheapest of those that pay under some table of `found` and not under another, or
     of all if there is none of these.
     """
-    verdicts: dict[tuple[str, ...], set[bool]] = {}
-    for curve in found:
-        pays = value(near(curve), "energy") < value(curve.against[HIGH], "energy")
-        verdicts.setdefault(_unit_of(curve), set()).add(pays)
-    torn = [curve for curve in curves if len(verdicts[_unit_of(curve)]) > 1]
+    verdicts = _verdicts(found, HIGH)
+    torn = [curve for curve in curves if len(verdicts[_place(curve)]) > 1]
     return min(torn or curves, key=lambda curve: value(near(curve), "energy"))
-
-
-def _unit_of(curve: Curve) -> tuple[str, ...]:
-    return curve.hardware, curve.setting, curve.cluster, curve.unit
 
 
 def _terms(study: Study, row: Row) -> tuple[dict[str, float], dict[str, Any]] | None:
