@@ -149,13 +149,6 @@ def _in_turn(layer: LoweredLayer, hardware: Hardware, passes: list[_Ran]) -> Sim
     )
 
 
-def _overlapping(visit: Visit) -> int:
-    """Return how many waves of a visit can begin while one drains."""
-    drain = max(part.time.drain for part in visit.parts)
-    cycles: int = -(-drain // min(part.time.interval for part in visit.parts))
-    return cycles
-
-
 class _Machine:
     def __init__(
         self,
@@ -178,7 +171,7 @@ class _Machine:
         self.unit = recompute_unit(self.board, self.ledger)
         self.memory = Memory(self.board, self.ledger)
         # Parts that may be in the arrays or draining: as many as overlap when nothing waits.
-        self.room = 1 + max(_overlapping(kind) for kind in work.kinds)
+        self.room = 1 + max(kind.overlapping_waves for kind in work.kinds)
         self.jobs: deque[Job] = deque()
         self.new_job, self.new_room = self.env.event(), self.env.event()
         self.started = 0

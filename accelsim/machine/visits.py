@@ -94,6 +94,13 @@ class Visit:
         cycles: int = self.parts[-1].time.drain
         return cycles
 
+    @cached_property
+    def overlapping_waves(self) -> int:
+        """Waves that can begin while one drains."""
+        drain = max(part.time.drain for part in self.parts)
+        waves: int = -(-drain // min(part.time.interval for part in self.parts))
+        return waves
+
 
 @dataclass(frozen=True, eq=False)
 class Pass:
