@@ -44,8 +44,8 @@ from accelsim.machine import (
     Simulated,
     VectorSimulation,
     chrome_trace,
+    excerpt,
     find_bottleneck,
-    opening,
 )
 from accelsim.policies import Policy
 from accelsim.trace import LayerTrace, VectorTrace
@@ -87,9 +87,9 @@ class LayerRun:
         return LayerRun(lowered, replace(self.simulation, **changes))
 
     @cached_property
-    def opening(self) -> dict[str, Any]:
-        """The first cycles of the layer as plain values: spans of cycles by unit and by cause."""
-        found = opening(self.lowered, self.simulation.hardware)
+    def excerpt(self) -> dict[str, Any]:
+        """Some cycles of the layer as plain values: spans of cycles by unit and by cause."""
+        found = excerpt(self.lowered, self.simulation.hardware)
         busy: dict[str, list[tuple[int, int]]] = {}
         stalls: dict[str, list[tuple[int, int]]] = {}
         for interval in found.intervals:
@@ -100,7 +100,8 @@ class LayerRun:
         return {
             "layer": self.trace.name,
             "total_cycles": self.simulation.total_cycles,
-            "cycles": found.total_cycles,
+            "start_cycles": found.start_cycles,
+            "end_cycles": found.end_cycles,
             "busy_cycles": busy,
             "stall_cycles": stalls,
         }
@@ -389,9 +390,11 @@ class Run:
         }
 
     @property
-    def opening(self) -> dict[str, Any]:
-        """How the longest layer begins: who is busy when, and what it stalls for."""
-        return max(self.layers, key=lambda layer: layer.simulation.total_cycles).opening
+    def excerpt(self) -> dict[str, Any]:
+        """Some cycles of the longest layer, from where outputs are first redone if any are: who is
+        busy when, and what it stalls for.
+        """
+        return max(self.layers, key=lambda layer: layer.simulation.total_cycles).excerpt
 
     def as_trace(self) -> dict[str, Any]:
         """Return the timelines of all layers as Chrome trace events, for Perfetto."""

@@ -11,10 +11,10 @@ from accelsim.machine.counts import (
     Sram,
     parse_action,
 )
+from accelsim.machine.excerpt import Excerpt, excerpt
 from accelsim.machine.hardware import DramType, Dual, Hardware, Lanes, Rerun
 from accelsim.machine.layers import Lowered, Simulated, lower_layer, simulate_layer
 from accelsim.machine.lower import LoweredLayer, lower
-from accelsim.machine.opening import opening
 from accelsim.machine.perfetto import chrome_trace
 from accelsim.machine.recurrent import LoweredSteps, StepsSimulation
 from accelsim.machine.simulate import Simulation, simulate, simulate_every_visit
@@ -36,6 +36,7 @@ __all__ = [
     "DramAccess",
     "DramType",
     "Dual",
+    "Excerpt",
     "Hardware",
     "Interval",
     "Lanes",
@@ -57,11 +58,11 @@ __all__ = [
     "VectorSimulation",
     "Visit",
     "chrome_trace",
+    "excerpt",
     "find_bottleneck",
     "lower",
     "lower_layer",
     "needs_shift",
-    "opening",
     "parse_action",
     "simulate",
     "simulate_every_visit",

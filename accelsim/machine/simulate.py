@@ -114,18 +114,32 @@ def simulate_every_visit(
         timelines.append(machines[best].timeline())
     simulation = _in_turn(layer, hardware, runs)
     if layer.deferred:
-        # All of what follows the first pass is time that recomputation adds.
-        total = simulation.deferred_cycles
-        timelines[1] = replace(timelines[1], stalls=(Stall("recompute", 0, total),))
+        timelines[1] = _of_redoing(timelines[1])
     return simulation, joined(layer.trace.name, timelines)
 
 
-def simulate_first_visits(layer: LoweredLayer, hardware: Hardware, number: int) -> Timeline:
-    """Return what happens until the array has worked `number` times, and a little longer, or to
-    the first pass's end.
+def simulate_some_visits(
+    layer: LoweredLayer, hardware: Hardware, first: int, number: int
+) -> tuple[int, Timeline]:
+    """Return when the `first` visit begins, and what happens from the beginning of its pass until
+    the unit that works has worked `number` times since then, and a little longer.
+
+    The pass is the deferred one if there is any.
     """
-    first, _ = _fastest(layer, layer.first, hardware)
-    return _Machine(layer, first, hardware, silent, None).begin_with(number)
+    work, ran = _fastest(layer, layer.first, hardware)
+    before = 0
+    if layer.deferred is not None:
+        before = ran.total_cycles
+        work, _ = _fastest(layer, layer.deferred, hardware)
+    start, found = _Machine(layer, work, hardware, silent, None).run_some(first, number)
+    found = found if layer.deferred is None else _of_redoing(found)
+    name = layer.trace.name
+    return before + start, joined(name, [Timeline(name, before, ()), found])
+
+
+def _of_redoing(deferred: Timeline) -> Timeline:
+    """Return the timeline of a deferred pass, all of which is time that recomputation adds."""
+    return replace(deferred, stalls=(Stall("recompute", 0, deferred.total_cycles),))
 
 
 class _Ran(NamedTuple):
@@ -192,18 +206,24 @@ class _Machine:
             self.env.process(self.gather())
         return done
 
-    def begin_with(self, number: int) -> Timeline:
-        """Run until the array has worked `number` times and what the other units were at by then
-        is over, or till it has worked twice as often, or all is done; return what happened.
+    def run_some(self, first: int, number: int) -> tuple[int, Timeline]:
+        """Run until the array has worked `number` times since it began the `first` visit and what
+        the other units were at by then is over, or till it has worked twice as often, or all is
+        done; return when that visit began, and what happened.
         """
         done, seen, worked = self.start(), 0, 0
         intervals, last_end = self.watch.intervals, dict.fromkeys((self.worker,), 0)
+        began = 0 if first == 0 else None
         cut: int | None = None
         while not done.processed:
             self.env.step()
+            if began is None and self.started >= first:
+                began = self.watch.now
             for interval in intervals[seen:]:
                 last_end[interval.unit] = interval.end_cycles
-                worked += interval.unit == self.worker
+                # The visit before may be over in the very step in which the first one begins.
+                if began is not None and interval.start_cycles >= began:
+                    worked += interval.unit == self.worker
             seen = len(intervals)
             if cut is None and worked >= number:
                 cut = self.watch.now
@@ -211,7 +231,7 @@ class _Machine:
                 break
         if done.processed:
             self.end()
-        return self.timeline()
+        return began or 0, self.timeline()
 
     def end(self) -> _Ran:
         """Book what the array waited for at the end, and return the time of the pass."""

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from accelsim.errors import AccelsimError
 from accelsim.report import energies, overview, plots
-from accelsim.report.gantt import Opening, gantt
+from accelsim.report.gantt import Excerpt, gantt
 from accelsim.report.rates import rate_curves
 from accelsim.report.style import settings
 from accelsim.report.survey import ENERGY, GAINS, LATENCY, Dimension, Scope, Survey, is_number
@@ -109,15 +109,15 @@ def plot_rates(study: Study, ax: Axes | None) -> Axes:
 
 
 def plot_timeline(study: Study, point: int, ax: Axes | None) -> Axes:
-    """Draw who is busy when at the beginning of the longest layer of a point."""
+    """Draw who is busy when in the longest layer of a point."""
     survey = _survey(study)
     row = survey.rows[_row(survey, point)]
-    opening = Opening.of(study.detail(point), row["total_cycles"] / row["latency_s"] / 1e6)
-    if opening is None:
+    excerpt = Excerpt.of(study.detail(point), row["total_cycles"] / row["latency_s"] / 1e6)
+    if excerpt is None:
         raise AccelsimError(f"no timeline is kept of point {point}")
     with pyplot.rc_context(settings()):
         axes = _axes(ax)
-        gantt(axes, opening, survey.name(row))
+        gantt(axes, excerpt, survey.name(row))
     return axes
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from accelsim.report import plots
 from accelsim.report.energies import energies
-from accelsim.report.gantt import Opening, gantt
+from accelsim.report.gantt import Excerpt, gantt
 from accelsim.report.page import Figure, Image, Section
 from accelsim.report.points import front_table
 from accelsim.report.rates import rate_curves
@@ -39,10 +39,10 @@ LEAST_FULL = 0.75
 """A heat map with fewer of its cells filled says little."""
 
 
-def sections(survey: Survey, openings: Mapping[int, Opening]) -> list[Section]:
+def sections(survey: Survey, excerpts: Mapping[int, Excerpt]) -> list[Section]:
     """Return the sections of a study with points, those that have anything to say."""
     found = [fronts(survey), influences(survey), energies(survey), rates(survey)]
-    found += [timelines(survey, openings)]
+    found += [timelines(survey, excerpts)]
     return [one for one in found if one is not None]
 
 
@@ -326,24 +326,24 @@ def rates(survey: Survey) -> Section | None:
     )
 
 
-def timelines(survey: Survey, openings: Mapping[int, Opening]) -> Section | None:
-    """Return who is busy when at the beginning of the longest layer of the points shown."""
+def timelines(survey: Survey, excerpts: Mapping[int, Excerpt]) -> Section | None:
+    """Return who is busy when in the longest layer of the points shown."""
     rows = timed_rows(survey)
     if not rows:
         return None
     findings, images = [], []
     for number, row in enumerate(rows, 1):
-        opening = openings.get(row)
-        if opening is None:
+        excerpt = excerpts.get(row)
+        if excerpt is None:
             continue
         name = survey.name(survey.rows[row])
-        findings.append(f"{name}: {opening.sentence()}")
-        draw = partial(gantt, opening=opening, title=name)
+        findings.append(f"{name}: {excerpt.sentence()}")
+        draw = partial(gantt, excerpt=excerpt, title=name)
         images.append(
             Image(
                 f"timeline-{number}",
-                f"Gantt chart of {name}. {opening.sentence()}",
-                svg(draw, WIDTH * 1.2, 1.6 + 0.42 * len(opening.units)),
+                f"Gantt chart of {name}. {excerpt.sentence()}",
+                svg(draw, WIDTH * 1.2, 1.6 + 0.42 * len(excerpt.units)),
             )
         )
     if not images:
@@ -351,10 +351,10 @@ def timelines(survey: Survey, openings: Mapping[int, Opening]) -> Section | None
             "Timelines", paragraphs=("No timelines are kept of the best points of this study.",)
         )
     caption = (
-        "Who is busy when at the beginning of the longest layer, of the points that are best in an"
-        " objective, and of one for each recompute unit that was swept, at a rate of about"
-        f" {RATE_SHOWN:.0%}: a row a unit, and in the row of the unit that works its stalls by"
-        " cause."
+        "Who is busy when in the longest layer, of the points that are best in an objective, and"
+        " of one for each recompute unit that was swept, at a rate of about"
+        f" {RATE_SHOWN:.0%}: from where outputs are first redone, or from the beginning where none"
+        " are; a row a unit, and in the row of the unit that works its stalls by cause."
     )
     return Section(
         "Timelines",

@@ -13,7 +13,7 @@ from accelsim.errors import one_line
 from accelsim.files import make_folder, write_whole
 from accelsim.report import overview, points
 from accelsim.report.findings import Demo, demo_of
-from accelsim.report.gantt import Opening
+from accelsim.report.gantt import Excerpt
 from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
 from accelsim.report.page import Report, Section, render
 from accelsim.report.policy_section import policies_section
@@ -42,7 +42,7 @@ def write_report(
     details = study.details(survey.rows[row]["point"] for row in timed)
     kept = {point: detail for point, detail in details.items() if detail is not None}
     command = command or f"accelsim report {folder_name(study)}"
-    report = _report(survey, _openings(survey, timed, kept), demo, tables, command)
+    report = _report(survey, _excerpts(survey, timed, kept), demo, tables, command)
     files: dict[str, bytes | str] = render(report)
     if demo is not None:
         files |= kappa_files(demo)
@@ -56,16 +56,16 @@ def write_report(
     return folder / "report.html"
 
 
-def _openings(
+def _excerpts(
     survey: Survey, rows: Iterable[int], details: dict[int, dict[str, Any]]
-) -> dict[int, Opening]:
+) -> dict[int, Excerpt]:
     found = {}
     for index in rows:
         row = survey.rows[index]
         clock_mhz = row["total_cycles"] / row["latency_s"] / 1e6
-        opening = Opening.of(details.get(row["point"]), clock_mhz)
-        if opening is not None:
-            found[index] = opening
+        excerpt = Excerpt.of(details.get(row["point"]), clock_mhz)
+        if excerpt is not None:
+            found[index] = excerpt
     return found
 
 
@@ -80,7 +80,7 @@ def _lines(details: dict[int, dict[str, Any]]) -> str:
 
 def _report(
     survey: Survey,
-    openings: dict[int, Opening],
+    excerpts: dict[int, Excerpt],
     demo: Demo | None,
     tables: tuple[EnergyTable, ...],
     command: str,
@@ -98,7 +98,7 @@ def _report(
             if section is not None:  # a question of its own, whose answer comes first
                 sections.append(replace(section, paragraphs=section.paragraphs[1:]))
                 answer = [section.paragraphs[0], answer[0]]
-        sections += overview.sections(survey, openings)
+        sections += overview.sections(survey, excerpts)
         sections.append(Section("Points", tables=(points.all_table(survey),)))
     failed = points.failed_table(survey)
     if failed is not None:

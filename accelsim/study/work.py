@@ -111,7 +111,7 @@ class Bench:
                 self._tables[point.energy_table],
                 run_layer=run_layer,
             )
-            row, detail = run.as_row(), run.as_dict() | {"opening": run.opening}
+            row, detail = run.as_row(), run.as_dict() | {"excerpt": run.excerpt}
         except Exception as error:
             return Outcome(point.index, error=_message(error))
         return Outcome(point.index, row, detail, seconds=time.perf_counter() - start)

@@ -11,10 +11,11 @@ from accelsim.energy import CAUSES
 from accelsim.result import COMPONENTS
 from accelsim.study import Outcome, Study, open_store
 
-OPENING = {
+EXCERPT = {
     "layer": "first",
     "total_cycles": 400,
-    "cycles": 100,
+    "start_cycles": 0,
+    "end_cycles": 100,
     "busy_cycles": {"array": [[10, 60]], "dram": [[0, 10], [40, 100]]},
     "stall_cycles": {"dram": [[0, 10]], "recompute": [[60, 100]]},
 }
@@ -44,7 +45,7 @@ def point(
     return description, None if error else row, error
 
 
-def keep(folder: Path, points: Sequence[Any], opening: bool = False, **meta: Any) -> Study:
+def keep(folder: Path, points: Sequence[Any], excerpt: bool = False, **meta: Any) -> Study:
     """Write a store with these points, and return the study that it holds."""
     folder.mkdir(parents=True, exist_ok=True)
     about: dict[str, Any] = {
@@ -59,7 +60,7 @@ def keep(folder: Path, points: Sequence[Any], opening: bool = False, **meta: Any
     outcomes = []
     for number, (_, row, error) in enumerate(points):
         if row is not None or error is not None:
-            detail = {"opening": OPENING} if opening and row else None
+            detail = {"excerpt": EXCERPT} if excerpt and row else None
             outcomes.append((keys[number], Outcome(number, row, detail, error)))
     store.add(outcomes)
     store.close()

@@ -80,7 +80,7 @@ def accelsim_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("made") / "grid"
-    return keep(folder, grid(), opening=True, swept=SWEPT)
+    return keep(folder, grid(), excerpt=True, swept=SWEPT)
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +279,7 @@ def test_each_recompute_unit_is_shown_at_work(tmp_path: Path) -> None:
         for unit in ("array", "lanes")
         for rate in (0.0, 0.02, 0.12, 0.9)
     ]
-    study = keep(tmp_path / "units", points, opening=True, swept=["recompute"])
+    study = keep(tmp_path / "units", points, excerpt=True, swept=["recompute"])
     survey = Survey(study)
     shown = [survey.rows[row] for row in timed_rows(survey)]
     assert [(row["hardware"], row["recompute_rate"]) for row in shown if row["recompute_rate"]] == [
@@ -399,7 +399,7 @@ def test_everything_from_the_data_is_shown_and_never_obeyed(tmp_path: Path) -> N
     ]  # fmt: skip
     points.append(point(error=EVIL, hardware=EVIL))
     study = keep(
-        tmp_path / "e <b>& ü", points, opening=True, name=EVIL, source=EVIL,
+        tmp_path / "e <b>& ü", points, excerpt=True, name=EVIL, source=EVIL,
         swept=["array.rows", "note"],
     )  # fmt: skip
     write_report(study, study.folder)
@@ -514,7 +514,7 @@ def test_the_command_takes_the_results_or_the_file_beside_them(
     assert accelsim_command("report", str(tmp_path / "g.yaml")) == said
     assert files(folder) == first
     details = json.loads(first["details.json"])
-    assert all(detail["opening"]["busy_cycles"]["array"] for detail in details.values())
+    assert all(detail["excerpt"]["busy_cycles"]["array"] for detail in details.values())
     assert b"accelsim report a-study" in first["report.md"]
     status, _, err = accelsim_command("report", str(tmp_path / "absent"))
     absent = tmp_path / "absent" / "results.sqlite"

@@ -91,7 +91,7 @@ def test_a_point_of_a_study_is_the_run_of_its_machine_and_policy(tmp_path: Path)
         (tmp_path / "one.yaml").write_text(text.replace("tiny", row["hardware"]))
         one = accelsim.run(tmp_path / "one.yaml", tmp_path / "shapes.yaml", row["policy"])
         assert {key: row[key] for key in one.as_row()} == one.as_row()
-        kept = one.as_dict() | {"opening": one.opening}
+        kept = one.as_dict() | {"excerpt": one.excerpt}
         assert found.detail(row["point"]) == json.loads(json.dumps(kept))
 
 
