@@ -221,7 +221,7 @@ def test_findings_are_what_the_rows_say(study: Study, folder: Path) -> None:
     assert "what moves latency most" in text
     assert "array.rows (8 times)." in text
     assert "takes 3 pJ per inference with what leaks, the least; by component: 67% array," in text
-    assert "in the first 100 of 400 cycles of first, busy are array 50%, dram 70%" in text
+    assert "in cycles 0 to 100 of 400 of first, busy are array 50%, dram 70%" in text
     assert "the array waits 10% for dram, 40% for recompute." in text
 
 
