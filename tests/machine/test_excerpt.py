@@ -43,7 +43,7 @@ def test_an_excerpt_is_a_piece_of_the_timeline(
     path.write_text(
         "name: s\nlayers:\n"
         "  - {name: long, kind: gemm, m: 500, k: 150, n: 200}\n"
-        "  - {name: deep, kind: gemm, m: 32, k: 60000, n: 32}\n"
+        "  - {name: deep, kind: gemm, m: 32, k: 9000, n: 32}\n"
         "  - {name: short, kind: gemm, m: 20, k: 30, n: 10}\n"
         "  - {name: soft, kind: softmax, elements: 300000, row: 100}\n"
         "  - {name: cell, kind: lstm, inputs: 60, hidden: 60, sequence: 3}\n"
