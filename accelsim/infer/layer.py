@@ -87,9 +87,9 @@ def first_pass(
     overflowed: Mask
     wide_additions = None
     if rule.first.order == "spill":
-        counted = numerics.matmul_sums(inputs, weight, rule.first)
-        sums, overflowed = counted.values, counted.overflows > 0
-        wide_additions = int(counted.spills.sum())
+        spilled = numerics.matmul_spilling(inputs, weight, rule.first)
+        sums, overflowed = spilled.values, spilled.overflowed
+        wide_additions = int(spilled.spills.sum())
     elif watched and rule.needs_running:
         counted = numerics.matmul_sums(inputs, weight, rule.first)
         sums, overflowed, running = counted.values, counted.overflows > 0, counted.running

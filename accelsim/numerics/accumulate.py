@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,12 +32,14 @@ from accelsim.numerics.rounding import MAX_RANDOM_BITS, OVERFLOWS, ROUNDINGS
 
 __all__ = [
     "Accumulator",
+    "Spilled",
     "Sums",
     "Watched",
     "conv2d",
     "dot",
     "matmul",
     "matmul_at",
+    "matmul_spilling",
     "matmul_sums",
     "matmul_watched",
     "round_to",
@@ -70,6 +73,16 @@ class Watched(NamedTuple):
 
     values: NDArray[np.floating[Any]]
     overflowed: NDArray[np.bool_]
+
+
+class Spilled(NamedTuple):
+    """What accumulators that spill gave; arrays of one shape."""
+
+    values: NDArray[np.floating[Any]]
+    overflowed: NDArray[np.bool_]
+    """Outputs of which `matmul_sums` counts an overflow."""
+    spills: NDArray[np.int64]
+    """Additions to the wide sum, that at the end included."""
 
 
 def round_to(
@@ -178,6 +191,43 @@ def matmul_watched(
             left[batch], right[batch], acc, t * rows, out[batch], noted, workers
         )
     return Watched(out, overflowed)
+
+
+def matmul_spilling(
+    a: ArrayLike,
+    b: ArrayLike,
+    acc: Accumulator,
+    *,
+    round_operands: bool = False,
+    threads: int | None = None,
+) -> Spilled:
+    """Multiply (M,K) by (K,N) by an accumulator that spills, and tell how often each output did.
+
+    All is as `matmul_sums` says; where few rows have an output that spills before its end, this
+    takes a small part of the time.
+    """
+    left, right = _operands(acc, round_operands, a=a, b=b)
+    if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
+        raise _shape_error(left, right)
+    if acc.order != "spill" or acc.outer is None:
+        raise ValueError(f"acc has order {acc.order!r}, expected 'spill'")
+    out = np.zeros((left.shape[0], right.shape[1]), _result_type(acc))
+    overflowed, spills = np.zeros(out.shape, np.bool_), np.ones(out.shape, np.int64)
+    rows = np.arange(len(left))
+    drawn = "stochastic" in (acc.rounding, acc.outer_rounding)  # by row, of which some are left out
+    if not drawn and acc.format.max <= acc.outer.max and np.isfinite(right).all():
+        # A narrow sum that never overflows is handed to the wide one once, at the end.
+        plain: dict[str, Any] = {"order": "sequential", "outer": None, "outer_rounding": None}
+        narrow = replace(acc, overflow="saturate", **plain)
+        found = matmul_watched(left, right, narrow, threads=threads)
+        out[:] = round_to(acc.outer, found.values + 0.0, acc.outer_rounding, acc.overflow)
+        # What is not finite goes to the wide sum, and does not count as an overflow.
+        rows = np.flatnonzero(found.overflowed.any(axis=1) | ~np.isfinite(left).all(axis=1))
+    if rows.size:
+        again = matmul_sums(left[rows], right, acc, threads=threads)
+        out[rows], spills[rows] = again.values, again.spills
+        overflowed[rows] = again.overflows > 0
+    return Spilled(out, overflowed, spills)
 
 
 def matmul_at(
