@@ -58,17 +58,29 @@ class Cost:
 
 @dataclass(frozen=True)
 class Area:
-    """What a part occupies, and what it leaks for as long as the machine is on."""
+    """What a part occupies, and what it leaks for as long as the machine is on.
+
+    What it leaks has the source and the kind of its area unless it has its own.
+    """
 
     area_um2: float
     leakage_mw: float
     source: str
     kind: Kind
+    leakage_source: str | None = None
+    leakage_kind: Kind | None = None
 
     def __post_init__(self) -> None:
         _check_said(self.source, self.kind)
+        _check_said(*self.leakage_said)
         _check_amount("area_um2", self.area_um2, self.source)
-        _check_amount("leakage_mw", self.leakage_mw, self.source)
+        _check_amount("leakage_mw", self.leakage_mw, self.leakage_said[0])
+
+    @property
+    def leakage_said(self) -> tuple[str, Kind]:
+        """Who says what it leaks, and how that was come by."""
+        source = self.source if self.leakage_source is None else self.leakage_source
+        return source, self.leakage_kind or self.kind
 
 
 class Estimator(Protocol):

@@ -225,7 +225,13 @@ class EnergyTable(Strict):
         entry = self.leakage_of(part)
         if entry is None:
             self._unknown(f"leakage of {part}", "leakage")
-        return Area(um2, um2 / UM2_PER_MM2 * entry.power_mw_per_mm2, source, kind)
+        said = (
+            f"{entry.power_mw_per_mm2:g} mW/mm2 [{entry.kind}] {entry.source};"
+            f" on {um2:.6g} um2 [{kind}] {source}"
+        )
+        # Even where both are measured: the density is that of another circuit.
+        leaks_mw = um2 / UM2_PER_MM2 * entry.power_mw_per_mm2
+        return Area(um2, leaks_mw, source, kind, said, "estimated")
 
     def _cost(self, entry: Entry, energy_pj: float, source: str, kind: Kind) -> Cost:
         node = self.node_nm if entry.node_nm is None else entry.node_nm

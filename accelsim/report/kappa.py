@@ -19,7 +19,7 @@ from accelsim.report.spread_table import spread_table
 from accelsim.study.table import to_csv
 
 TITLE = "Does selective recomputation pay on these machines?"
-SPREADS = "spreads.csv"
+PARTS, SOURCES, SPREADS = "parts.csv", "sources.csv", "spreads.csv"
 WORKED_TAU = 8.0
 LEFT_OUT = (
     "Requantisation, control and the clock of what stands idle are not charged, nor are wires but"
@@ -287,13 +287,11 @@ def kappa_files(demo: Demo) -> dict[str, str]:
         for case in demo.cases
         for table in demo.tables
         for run in shown_runs(case.under(table))
-        for leak in leaks(run.detail, at_hand.get(run.table))
+        for leak in leaks(run.detail, at_hand.get(run.table), PARTS, SOURCES)
     ]
-    files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources, SPREADS: spreads}
+    files = {"layers.csv": layers, "counts.csv": counts, SOURCES: sources, SPREADS: spreads}
     files["leakage.csv"] = leaking
-    files["parts.csv"] = [
-        {**_names(run), **part} for run in runs for part in run.detail.get("built", ())
-    ]
+    files[PARTS] = [{**_names(run), **part} for run in runs for part in run.detail.get("built", ())]
     return {name: to_csv(rows) for name, rows in files.items() if rows}
 
 

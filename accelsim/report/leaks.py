@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from accelsim.energy import EnergyTable, leakage_pj
+from accelsim.energy import EnergyTable, LeakingPart, leakage_pj
 from accelsim.energy.sensitivity import LEAKAGE
 from accelsim.energy.table import UM2_PER_MM2
 from accelsim.report.runs import leakage_by_part_pj
 
+PARTS: dict[LeakingPart, str] = {"logic": "all but SRAM", "sram": "every SRAM"}
+"""Which parts of a machine make up an area."""
 NOT_AT_HAND = "the energy table is not at hand here"
 
 
-def leaks(detail: dict[str, Any], table: EnergyTable | None) -> list[dict[str, Any]]:
+def leaks(
+    detail: dict[str, Any], table: EnergyTable | None, parts: str, areas: str
+) -> list[dict[str, Any]]:
     """Return a record for what logic leaks in a run that is kept, and one for what memories do.
 
     Areas and densities are those of `table`, which the run was charged by; None if it is not at
-    hand, and then only power, time and energy are known.
+    hand, and then only power, time and energy are known. `parts` and `areas` are the files that
+    say what the areas are made of.
     """
     records = []
     for part, leaked in leakage_by_part_pj(detail).items():
@@ -32,8 +37,9 @@ def leaks(detail: dict[str, Any], table: EnergyTable | None) -> list[dict[str, A
                 "power_mw": power_mw,
                 "latency_s": detail["latency_s"],
                 "leakage_pj": leaked,
-                "kind": None if entry is None else entry.kind,
-                "source": NOT_AT_HAND if entry is None else entry.source,
+                "density_kind": None if entry is None else entry.kind,
+                "density_source": NOT_AT_HAND if entry is None else entry.source,
+                "area_source": f"{PARTS[part]} of {parts}, each times its area in {areas}",
             }
         )
     return records

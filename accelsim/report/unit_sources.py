@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from accelsim.energy import EnergyTable
+from accelsim.energy import EnergyTable, part_of
 from accelsim.energy.sensitivity import (
     LEAKAGE,
     Spread,
@@ -28,7 +28,7 @@ from accelsim.study import Study
 from accelsim.study.table import to_csv
 
 COUNTS, SOURCES, SPREADS = "unit-counts.csv", "unit-sources.csv", "unit-spreads.csv"
-LEAKS = "unit-leakage.csv"
+LEAKS, PARTS, AREAS = "unit-leakage.csv", "unit-parts.csv", "unit-areas.csv"
 COUNTED = ("component", "action", "cause", "number", "unit")
 SOURCED = ("action", "energy_pj_each", "kind", "node_nm", "voltage_v", "source")
 
@@ -43,13 +43,15 @@ def files(
 ) -> dict[str, str]:
     """Return the counts, what each unit does at that rate, and the sources, what each action
     costs under every table and who says so. A count times a cost is a term of an energy, and what
-    leaks under each table is the rest of it. Where sources of a constant of `tables` disagree, the
-    spreads say who is at either end.
+    leaks under each table is the rest of it. The parts are what each unit's machine is built of,
+    the areas what each part occupies under every one of `tables` and who says so. Where sources of
+    a constant of `tables` disagree, the spreads say who is at either end.
     """
     at_hand = {table.name: table for table in tables}
     shown = [row for curve in found for row in (near(curve), *curve.against.values())]
     details = study.details(dict.fromkeys(row["point"] for row in shown))
     counts: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    parts: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     sources: dict[tuple[str, str], dict[str, Any]] = {}
     leaking: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for curve in found:
@@ -68,8 +70,13 @@ def files(
                 ]
             leaking.setdefault(
                 (*key, curve.table),
-                [head | rate | leak for leak in leaks(detail, at_hand.get(curve.table))],
+                [
+                    head | rate | leak
+                    for leak in leaks(detail, at_hand.get(curve.table), PARTS, AREAS)
+                ],
             )
+            # Nor does what a machine is built of; older versions did not keep it.
+            parts.setdefault(key, [head | rate | part for part in detail.get("built", ())])
             for line in detail["counts"]:
                 sources[curve.table, line["action"]] = {"energy_table": curve.table} | {
                     column: line[column] for column in SOURCED
@@ -90,8 +97,30 @@ def files(
         SOURCES: to_csv([sources[key] for key in sorted(sources)]),
     }
     leaked = [*itertools.chain.from_iterable(leaking.values())]
-    some = {LEAKS: leaked, SPREADS: spread}
+    built = [*itertools.chain.from_iterable(parts.values())]
+    some = {LEAKS: leaked, PARTS: built, AREAS: _areas(built, found, tables), SPREADS: spread}
     return written | {name: to_csv(records) for name, records in some.items() if records}
+
+
+def _areas(
+    built: Sequence[dict[str, Any]], found: Sequence[Curve], tables: Sequence[EnergyTable]
+) -> list[dict[str, Any]]:
+    """Return what one of each part occupies under those tables of the study that are at hand."""
+    areas = []
+    charged = {curve.table for curve in found}
+    for table in tables:
+        for name in sorted({part["part"] for part in built}) if table.name in charged else ():
+            area = table.area(part_of(name))
+            areas.append(
+                {
+                    "energy_table": table.name,
+                    "part": name,
+                    "area_um2_each": area.area_um2,
+                    "kind": area.kind,
+                    "source": area.source,
+                }
+            )
+    return areas
 
 
 def survival(found: Sequence[Curve], cheap: str | None) -> str:

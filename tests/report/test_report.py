@@ -367,7 +367,10 @@ def test_under_any_table_an_energy_is_numbers_times_costs_with_their_sources(fol
         where = [row[name] for name in ("hardware", "workload", "policy", "energy_table", "what")]
         assert occupied[*where] == pytest.approx(float(row["area_um2"]), rel=1e-9)
         source = sources[row["energy_table"], row["what"]]
-        assert (row["source"], row["kind"]) == (source["source"], source["kind"])
+        said = row["density_source"], row["density_kind"]
+        assert said == (source["source"], source["kind"])
+        which = "every SRAM" if row["what"] == "leakage of SRAM" else "all but SRAM"
+        assert row["area_source"] == f"{which} of parts.csv, each times its area in sources.csv"
         power_mw = float(row["area_um2"]) / 1e6 * float(source["value"])
         assert power_mw == pytest.approx(float(row["power_mw"]), rel=1e-12)
         key = (row["hardware"], row["workload"], row["policy"], row["energy_table"])

@@ -16,8 +16,10 @@ from accelsim.report.break_even import Curve, curves, unit_name
 from accelsim.report.page import markdown
 from accelsim.report.study_report import write_report
 from accelsim.report.unit_sources import (
+    AREAS,
     COUNTS,
     LEAKS,
+    PARTS,
     SOURCES,
     SPREADS,
     looked_at,
@@ -241,12 +243,15 @@ def test_the_report_is_written_from_what_is_kept_twice_the_same(
         assert markdown(sentence) in text
     assert text.count("under 45nm, and") == 1  # one machine, under the study's first table
 
-    # From a number of the report to its source in two steps: counts, and what each costs; and
-    # what leaks, in one.
-    counts, sources, leaking = (
+    # From a number of the report to its source in two steps: counts, and what each costs; parts,
+    # and what each occupies; and what leaks, in one.
+    counts, sources, leaking, parts, areas = (
         list(csv.DictReader((folders[0] / file).read_text(encoding="utf-8").splitlines()))
-        for file in (COUNTS, SOURCES, LEAKS)
+        for file in (COUNTS, SOURCES, LEAKS, PARTS, AREAS)
     )
+    occupied = {(line["energy_table"], line["part"]): line for line in areas}
+    assert {line["energy_table"] for line in areas} == {"45nm", "7nm"}
+    assert all(line["source"] and line["kind"] for line in areas)
     costs = {(line["energy_table"], line["action"]): line for line in sources}
     assert all(line["source"] and line["kind"] for line in sources)
     for curve in kept:
@@ -267,13 +272,27 @@ def test_the_report_is_written_from_what_is_kept_twice_the_same(
             assert [leak["what"] for leak in leaked] == ["leakage of logic", "leakage of SRAM"]
             total = energy + math.fsum(leaked_pj(leak) for leak in leaked)
             assert total == pytest.approx(1e3 * point["total_energy_nj"], rel=1e-12), what
-            # Areas are told from what leaks, and add up to what the machine occupies.
+            # Areas are those of its parts, and add up to what the machine occupies.
+            for leak in leaked:
+                is_sram = leak["what"] == "leakage of SRAM"
+                built = math.fsum(
+                    int(part["number"])
+                    * float(occupied[curve.table, part["part"]]["area_um2_each"])
+                    for part in parts
+                    if (part["unit_or_policy"], part["cluster"]) == (what, cluster)
+                    and part["part"].startswith("SRAM") == is_sram
+                )
+                assert built == pytest.approx(float(leak["area_um2"]), rel=1e-9)
+                assert leak["area_source"] == (
+                    f"{'every SRAM' if is_sram else 'all but SRAM'} of {PARTS},"
+                    f" each times its area in {AREAS}"
+                )
             area = math.fsum(float(leak["area_um2"]) for leak in leaked)
             assert area == pytest.approx(point["area_um2"], rel=1e-9)
             for leak in leaked:
                 entry = load_energy_table(curve.table).leakage_of(leak["what"].split()[-1].lower())
                 assert entry is not None
-                assert (leak["source"], leak["kind"]) == (entry.source, entry.kind)
+                assert (leak["density_source"], leak["density_kind"]) == (entry.source, entry.kind)
                 assert float(leak["power_mw_per_mm2"]) == entry.power_mw_per_mm2
 
 
@@ -292,7 +311,7 @@ def test_what_leaks_under_a_table_that_is_not_at_hand_says_so(found: Study, tmp_
         lines = [line for line in csv.DictReader(stream) if line["energy_table"] == "45nm"]
     assert lines
     for line in lines:
-        assert line["source"] == "the energy table is not at hand here"
+        assert line["density_source"] == "the energy table is not at hand here"
         assert not line["area_um2"]
         power = float(line["power_mw"]) * float(line["latency_s"]) * 1e9
         assert power == pytest.approx(float(line["leakage_pj"]), rel=1e-12)
