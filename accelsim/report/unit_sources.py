@@ -23,6 +23,7 @@ from accelsim.energy.sensitivity import (
 from accelsim.machine import parse_action
 from accelsim.report.break_even import HIGH, LOOKED_AT, Curve, Row, value
 from accelsim.report.leaks import leaks
+from accelsim.report.page import Column, Table
 from accelsim.report.runs import leakage_by_part_pj
 from accelsim.study import Study
 from accelsim.study.table import to_csv
@@ -132,15 +133,77 @@ def survival(found: Sequence[Curve], cheap: str | None) -> str:
         changed = [place for place, both in verdicts.items() if len(both) > 1]
         lost += len(changed)
         same = len(verdicts) - len(changed)
-        units = ", ".join(dict.fromkeys(f"{unit} on {machine}" for machine, _, unit, _ in changed))
         parts.append(
             f"against {policy} it is the same under all of them in {same} of {len(verdicts)} cases"
-            + (f", and not for {units}" if changed else "")
+            + (f", and not for {_grouped(changed)}" if changed else "")
         )
     return (
         f"The conclusion {'does not survive' if lost else 'survives'} every table"
         f" ({', '.join(tables)}): whether a unit takes less energy at a rate of"
         f" {LOOKED_AT:.0%}, {'; '.join(parts)}."
+    )
+
+
+def verdict(found: Sequence[Curve], cheap: str | None) -> str:
+    """Say in short of how many cases it depends on the table whether they pay."""
+    tables = sorted({curve.table for curve in found})
+    parts = []
+    for policy in (HIGH, *([] if cheap is None else [cheap])):
+        verdicts = _verdicts(found, policy)
+        lost = sum(len(both) > 1 for both in verdicts.values())
+        parts.append(f"{lost} of {len(verdicts)} cases against {policy}")
+    return (
+        f"Whether a unit takes less energy at a rate of {LOOKED_AT:.0%} depends on the energy"
+        f" table ({', '.join(tables)}) in {' and in '.join(parts)}."
+    )
+
+
+def side_by_side(found: Sequence[Curve], cheap: str | None) -> Table:
+    """Return what every unit takes at that rate under each table, against what redoes nothing."""
+    tables = list(dict.fromkeys(curve.table for curve in found))
+    policies = (HIGH, *([] if cheap is None else [cheap]))
+    verdicts = [_verdicts(found, policy) for policy in policies]
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for curve in found:
+        taken = value(near(curve), "energy")
+        against = (taken / value(curve.against[policy], "energy") - 1.0 for policy in policies)
+        cells.setdefault(_place(curve), {})[curve.table] = ", ".join(f"{x:+.1%}" for x in against)
+    rows = tuple(
+        (
+            *place,
+            *(under.get(table, "") for table in tables),
+            " and ".join(
+                policy
+                for policy, said in zip(policies, verdicts, strict=True)
+                if len(said[place]) > 1
+            ),
+        )
+        for place, under in cells.items()
+    )
+    return Table(
+        f"What each unit takes more at a rate of {LOOKED_AT:.0%} than"
+        f" {', and than '.join(policies)}, under every table, and against which of these it depends"
+        " on the table whether it pays.",
+        tuple(
+            Column(name)
+            for name in (
+                *("machine", "setting", "unit", "flags"),
+                *(f"{table} (%)" for table in tables),
+                "depends on the table",
+            )
+        ),
+        rows,
+    )
+
+
+def _grouped(places: Sequence[tuple[str, ...]]) -> str:
+    """Return units by where they are: the machine, its setting, and how flags are drawn."""
+    units: dict[tuple[str, ...], list[str]] = {}
+    for machine, setting, unit, cluster in places:
+        units.setdefault((machine, setting, cluster), []).append(unit)
+    return "; ".join(
+        f"{' | '.join(names)} (on {machine}{f', {setting}' if setting else ''}, flags {cluster})"
+        for (machine, setting, cluster), names in units.items()
     )
 
 

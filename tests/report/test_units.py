@@ -24,8 +24,10 @@ from accelsim.report.unit_sources import (
     SPREADS,
     looked_at,
     near,
+    side_by_side,
     survival,
     trust,
+    verdict,
 )
 from accelsim.report.units import NOT_AT_HAND, findings
 from accelsim.study import Study
@@ -331,5 +333,43 @@ def test_whether_a_conclusion_survives_is_told_by_the_verdicts_under_each_table(
     assert other == (
         "The conclusion does not survive every table (a, b): whether a unit takes less energy"
         " at a rate of 10%, against uniform-high it is the same under all of them in 0 of 1 cases,"
-        " and not for array, flagged PEs on m."
+        " and not for array, flagged PEs (on m, flags 1x1)."
+    )
+
+
+def test_units_whose_verdict_depends_on_the_table_are_told_apart_as_in_the_tables() -> None:
+    def rows(count: int, cluster: str, energies: tuple[float, float]) -> list[dict[str, Any]]:
+        return [
+            one | {"energy_table": table, "array.count": count, "policy.cluster": cluster}
+            for table, energy in zip("ab", energies, strict=True)
+            for one in (
+                row("uniform-high", 0.0, 10.0),
+                row("random", 0.0, 5.0),
+                row("random", 0.1, energy),
+            )
+        ]
+
+    swept = [*SWEPT, "array.count", "policy.cluster"]
+    found = curves(
+        [
+            *rows(1, "1x1", (9.0, 11.0)),
+            *rows(2, "1x1", (9.0, 9.5)),
+            *rows(2, "1x*", (9.0, 12.0)),
+        ],
+        swept,
+    )
+    said = survival(found, None)
+    assert "in 1 of 3 cases" in said
+    assert said.endswith(
+        "and not for array, flagged PEs (on m, array.count 1, flags 1x1);"
+        " array, flagged PEs (on m, array.count 2, flags 1x*)."
+    )
+    assert verdict(found, None) == (
+        "Whether a unit takes less energy at a rate of 10% depends on the energy table (a, b) in"
+        " 2 of 3 cases against uniform-high."
+    )
+    assert side_by_side(found, None).rows == (
+        ("m", "array.count 1", "array, flagged PEs", "1x1", "-10.0%", "+10.0%", "uniform-high"),
+        ("m", "array.count 2", "array, flagged PEs", "1x1", "-10.0%", "-5.0%", ""),
+        ("m", "array.count 2", "array, flagged PEs", "1x*", "-10.0%", "+20.0%", "uniform-high"),
     )
