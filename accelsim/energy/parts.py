@@ -62,7 +62,7 @@ def energy(estimator: Estimator) -> Measure:
 
     def measure(action: Arithmetic) -> Item:
         cost = cost_of(estimator, action)
-        return Item(str(action), cost.energy_pj, cost.source, cost.kind)
+        return Item(str(action), cost.energy_pj, cost.said, cost.kind)
 
     return measure
 
@@ -213,7 +213,7 @@ def access(estimator: Estimator, capacity_bytes: int, width_bits: int) -> Item:
     """Return the energy of reading a word of a scratchpad, which gives 64 bits at a time."""
     cost = cost_of(estimator, Sram("read", capacity_bytes))
     words = -(-width_bits // WORD_BITS)
-    each = Item("64 bits", cost.energy_pj * 8, cost.source, cost.kind)
+    each = Item("64 bits", cost.energy_pj * 8, cost.said, cost.kind)
     return replace(times(words, each), name=f"{width_bits} bits of a {capacity_bytes} B scratchpad")
 
 

@@ -28,6 +28,7 @@ def leaks(
         power_mw = leaked / leakage_pj(1.0, detail["latency_s"])
         entry = None if table is None else table.leakage_of(part)
         density = None if entry is None else entry.power_mw_per_mm2
+        where = (None, None) if entry is None or table is None else table.where(entry)
         records.append(
             {
                 "energy_table": detail["energy_table"],
@@ -38,6 +39,8 @@ def leaks(
                 "latency_s": detail["latency_s"],
                 "leakage_pj": leaked,
                 "density_kind": None if entry is None else entry.kind,
+                "density_node_nm": where[0],
+                "density_voltage_v": where[1],
                 "density_source": NOT_AT_HAND if entry is None else entry.source,
                 "area_source": f"{PARTS[part]} of {parts}, each times its area in {areas}",
             }

@@ -118,6 +118,7 @@ def _areas(
                     "part": name,
                     "area_um2_each": area.area_um2,
                     "kind": area.kind,
+                    "node_nm": area.node_nm,
                     "source": area.source,
                 }
             )
