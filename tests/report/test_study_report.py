@@ -201,6 +201,12 @@ def test_findings_are_what_the_rows_say(study: Study, folder: Path) -> None:
     least = quantity("total_energy_nj", [row["total_energy_nj"] for row in rows])
     assert f"the least total energy, {least.text(cheap['total_energy_nj'])}," in text
     assert f"the least latency, {fast['latency_s'] * 1e6:.4g} µs," in text
+    product = quantity(
+        "energy_delay_product_pj_s", [row["energy_delay_product_pj_s"] for row in rows]
+    )
+    assert f"| {product.axis} | \n" in text
+    for row in rows:
+        assert f" {product.cell(row['energy_delay_product_pj_s'])} | \n" in text
     # By definition: with lanes 1, and every number of rows, nothing is better in both.
     front = [
         row
