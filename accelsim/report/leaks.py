@@ -42,7 +42,9 @@ def leaks(
                 "density_node_nm": where[0],
                 "density_voltage_v": where[1],
                 "density_source": NOT_AT_HAND if entry is None else entry.source,
-                "area_source": f"{PARTS[part]} of {parts}, each times its area in {areas}",
+                "area_source": NOT_AT_HAND
+                if entry is None
+                else f"{PARTS[part]} of {parts}, each times its area in {areas}",
             }
         )
     return records

@@ -33,7 +33,8 @@ TRACED = (
     f" action in {unit_sources.SOURCES}, beside who says so, and of what logic and SRAM leak, in"
     f" {unit_sources.LEAKS}: area times a density, which has its source there, times the time"
     f" of the run. An area is a sum over {unit_sources.PARTS}, which has how many of each part a"
-    f" machine is built of, times what one occupies, in {unit_sources.AREAS}, beside who says so."
+    f" machine is built of, times what one occupies, in {unit_sources.AREAS}, beside who says so"
+    " (under tables that are at hand)."
     " Results of all other rates are in results.csv by component."
 )
 

@@ -339,7 +339,12 @@ def test_every_number_of_the_counts_has_its_source(folder: Path) -> None:
     for row in rows(folder / "counts.csv"):
         assert row["source"]
         assert row["kind"] in {"measured", "scaled", "estimated"}
-        assert float(row["node_nm"]) > 0
+        if row["component"] == "dram":  # another chip, of which nobody says a node
+            assert row["node_nm"] == row["voltage_v"] == ""
+        else:
+            assert float(row["node_nm"]) > 0
+        if row["energy_table"] == "7nm" and row["component"] != "wires":
+            assert row["voltage_v"] == ""
 
 
 def test_under_any_table_an_energy_is_numbers_times_costs_with_their_sources(folder: Path) -> None:

@@ -314,6 +314,7 @@ def test_what_leaks_under_a_table_that_is_not_at_hand_says_so(found: Study, tmp_
     assert lines
     for line in lines:
         assert line["density_source"] == "the energy table is not at hand here"
+        assert line["area_source"] == line["density_source"]
         assert not line["area_um2"]
         power = float(line["power_mw"]) * float(line["latency_s"]) * 1e9
         assert power == pytest.approx(float(line["leakage_pj"]), rel=1e-12)
