@@ -14,7 +14,7 @@ import click
 
 import accelsim
 from accelsim.cli import INTERRUPTED, INTERRUPTED_STATUS
-from accelsim.cli.cost import NUMERATORS, as_dict, laws, needed, of_format, of_machine
+from accelsim.cli.cost import NUMERATORS, as_dict, laws, needed, of_format, of_machine, stated
 from accelsim.cli.cost import text as cost_text
 from accelsim.cli.tables import layers_csv, run_table
 from accelsim.config import (
@@ -195,6 +195,7 @@ def cost(
         }
         write_whole(json_path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     click.echo(cost_text(title, sections))
+    click.echo(stated(table))
     if fmt is not None:
         click.echo(laws(table))
 

@@ -80,7 +80,7 @@ def of_machine(hardware: Hardware, needed: Needs, table: EnergyTable) -> list[Se
     pads = hardware.scratchpads
     sizes = {pad.capacity_bytes: None for pad in (pads.a, pads.b, pads.c)}
     bit = table.cost(DramAccess("read", hardware.dram.type))
-    dram = Item(f"a bit of {hardware.dram.type}", bit.energy_pj / 8, bit.source, bit.kind)
+    dram = Item(f"a bit of {hardware.dram.type}", bit.energy_pj / 8, bit.said, bit.kind)
     return [
         Section("area", "um2", [area_um2(hardware, needed, table)]),
         Section("leakage, while it is on", "mW", [leakage_mw(hardware, needed, table)]),
@@ -107,7 +107,7 @@ def _functions(hardware: Hardware, table: EnergyTable) -> list[Item]:
             for what, number in operations
         ]
         byte = table.cost(Sram("read", vector.table_bytes))
-        read = Item("read of a table", byte.energy_pj * FUNCTION_BYTES, byte.source, byte.kind)
+        read = Item("read of a table", byte.energy_pj * FUNCTION_BYTES, byte.said, byte.kind)
         found.append(whole(name, [*parts, times(done.lookup, read)]))
     return found
 
@@ -132,6 +132,11 @@ def text(title: str, sections: Iterable[Section]) -> str:
         for tree in section.trees:
             lines += _tree(tree)
     return "\n".join(lines)
+
+
+def stated(table: EnergyTable) -> str:
+    """Return the node and the voltage of what says none of its own."""
+    return f"\nunless they are said, node and voltage of {table.conditions}"
 
 
 def laws(table: EnergyTable) -> str:

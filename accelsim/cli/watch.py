@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from accelsim.errors import one_line
 from accelsim.study import Plan
-from accelsim.study.table import USUAL, Row, best_so_far
+from accelsim.study.table import Row, best_so_far, usual_objectives
 
 SECONDS_OF_TRYING = 2.0
 """How long points are timed before it is said how long all will take."""
@@ -36,7 +36,7 @@ class Terminal:
         """Say how many points there are."""
         self.folder, self.total, self._todo = folder, len(plan), todo
         self._in_all = self.total - todo
-        self._objectives = plan.study.objectives or USUAL
+        self._objectives = plan.study.objectives
         parts = [f"{_points(self.total)}, {self.total - todo - failed} done"]
         if failed:
             parts.append(f"{failed} failed (--retry tries again)")
@@ -55,7 +55,8 @@ class Terminal:
     def finished(self, row: Row, seconds: float) -> None:
         """Count a point, and show the best so far."""
         self.kept += 1
-        self._best = best_so_far(self._best, row, self._objectives)
+        wanted = self._objectives or usual_objectives([row])
+        self._best = best_so_far(self._best, row, wanted)
         now = time.perf_counter()
         if self.kept == 1:
             self._first = now  # what was before it, starting and compiling, is not done again

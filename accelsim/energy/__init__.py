@@ -1,6 +1,13 @@
 """Energy and area, from tables whose every number has a source."""
 
-from accelsim.energy.estimate import Area, Cost, CostError, Estimator, Part
+from accelsim.energy.estimate import (
+    Area,
+    Cost,
+    CostError,
+    Estimator,
+    IdentifiedEstimator,
+    Part,
+)
 from accelsim.energy.fold import (
     CAUSES,
     EnergyLine,
@@ -33,6 +40,7 @@ __all__ = [
     "EnergyLine",
     "EnergyTable",
     "Estimator",
+    "IdentifiedEstimator",
     "Item",
     "LeakingPart",
     "Needs",

@@ -49,14 +49,15 @@ class Alternative(Strict):
 
 
 class WithArea(Entry):
-    """An energy and an area, which may have a source and a kind of its own."""
+    """An energy and an area, which may have a source, a kind and a node of its own."""
 
     area_source: Source | None = None
     area_kind: Kind | None = None
+    area_node_nm: Node | None = None
 
     @model_validator(mode="after")
     def _of_an_area(self) -> WithArea:
-        for key in ("area_source", "area_kind"):
+        for key in ("area_source", "area_kind", "area_node_nm"):
             if getattr(self, key) is not None and self.area is None:
                 raise ValueError(f"{key} is given, and no area")
         return self

@@ -55,20 +55,38 @@ class Cost:
         _check_said(self.source, self.kind)
         _check_amount("energy_pj", self.energy_pj, self.source)
 
+    @property
+    def said(self) -> str:
+        """Who says so, and at which node and voltage."""
+        return f"{self.source} ({conditions(self.node_nm, self.voltage_v)})"
+
 
 @dataclass(frozen=True)
 class Area:
-    """What a part occupies, and what it leaks for as long as the machine is on."""
+    """What a part occupies, and what it leaks for as long as the machine is on.
+
+    What it leaks has the source and the kind of its area unless it has its own.
+    """
 
     area_um2: float
     leakage_mw: float
     source: str
     kind: Kind
+    leakage_source: str | None = None
+    leakage_kind: Kind | None = None
+    node_nm: float | None = None
 
     def __post_init__(self) -> None:
         _check_said(self.source, self.kind)
+        _check_said(*self.leakage_said)
         _check_amount("area_um2", self.area_um2, self.source)
-        _check_amount("leakage_mw", self.leakage_mw, self.source)
+        _check_amount("leakage_mw", self.leakage_mw, self.leakage_said[0])
+
+    @property
+    def leakage_said(self) -> tuple[str, Kind]:
+        """Who says what it leaks, and how that was come by."""
+        source = self.source if self.leakage_source is None else self.leakage_source
+        return source, self.leakage_kind or self.kind
 
 
 class Estimator(Protocol):
@@ -89,6 +107,28 @@ class Estimator(Protocol):
     def area(self, part: Part) -> Area:
         """Return the area of one part, and its leakage."""
         ...
+
+
+class IdentifiedEstimator(Estimator, Protocol):
+    """One that studies can take, too: they find a result by all that it follows from.
+
+    To go to other processes it must be an instance of a class at the top of a module.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Whatever the numbers follow from, such as versions and parameters: two estimators that
+        differ in any cost or area differ here.
+        """
+        ...
+
+
+def conditions(node_nm: float | None, voltage_v: float | None) -> str:
+    """Return a node and a voltage in words, and that either is not stated."""
+    if node_nm is None and voltage_v is None:
+        return "node and voltage not stated"
+    node = "node not stated" if node_nm is None else f"{node_nm:g} nm"
+    return f"{node}, {'voltage not stated' if voltage_v is None else f'{voltage_v:g} V'}"
 
 
 def cost_of(estimator: Estimator, action: Action) -> Cost:

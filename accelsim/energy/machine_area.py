@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from accelsim.energy.estimate import Estimator, area_of
@@ -139,11 +139,10 @@ def _machine(
     quantity: Literal["area_um2", "leakage_mw"],
 ) -> Item:
     measure = area(estimator) if quantity == "area_um2" else leakage(estimator)
-
-    memories = {}
-    for name, (_, capacity_bytes) in _memories(hardware, needed).items():
-        found = area_of(estimator, Sram("read", capacity_bytes))
-        memories[name] = Item(name, getattr(found, quantity), found.source, found.kind)
+    memories = {
+        name: replace(measure(Sram("read", capacity_bytes)), name=name)
+        for name, (_, capacity_bytes) in _memories(hardware, needed).items()
+    }
     lane = _vector_lane(measure)
     if FUNCTION_TABLE in memories:
         lane = whole(lane.name, [*lane.parts, memories.pop(FUNCTION_TABLE)])

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from accelsim.energy.estimate import CostError, Estimator, Kind, area_of, cost_of
+from accelsim.energy.estimate import CostError, Estimator, Kind, Part, area_of, cost_of
 from accelsim.energy.table import EnergyTable
 from accelsim.errors import AccelsimError
 from accelsim.machine import Arithmetic, Sram, needs_shift
@@ -23,7 +23,6 @@ from accelsim.numerics.formats import Format, parse_format
 GUARD_BITS = 3
 MAX_INTEGER_BITS = 32
 WORD_BITS = 64
-SPLIT = "a split of the whole"
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class Item:
 
 Measure = Callable[[Arithmetic], Item]
 """What an operation, or the unit for it, has of something: energy, area or leakage."""
+PartMeasure = Callable[[Part], Item]
+"""The same of anything that is built: area or leakage."""
 
 
 def whole(name: str, parts: Iterable[Item], source: str = "", kind: Kind | None = None) -> Item:
@@ -61,27 +62,27 @@ def energy(estimator: Estimator) -> Measure:
 
     def measure(action: Arithmetic) -> Item:
         cost = cost_of(estimator, action)
-        return Item(str(action), cost.energy_pj, cost.source, cost.kind)
+        return Item(str(action), cost.energy_pj, cost.said, cost.kind)
 
     return measure
 
 
-def area(estimator: Estimator) -> Measure:
+def area(estimator: Estimator) -> PartMeasure:
     """Return the measure of um2 a unit."""
 
-    def measure(part: Arithmetic) -> Item:
+    def measure(part: Part) -> Item:
         found = area_of(estimator, part)
         return Item(str(part), found.area_um2, found.source, found.kind)
 
     return measure
 
 
-def leakage(estimator: Estimator) -> Measure:
+def leakage(estimator: Estimator) -> PartMeasure:
     """Return the measure of mW a unit, for as long as it is on."""
 
-    def measure(part: Arithmetic) -> Item:
+    def measure(part: Part) -> Item:
         found = area_of(estimator, part)
-        return Item(str(part), found.leakage_mw, found.source, found.kind)
+        return Item(str(part), found.leakage_mw, *found.leakage_said)
 
     return measure
 
@@ -93,13 +94,13 @@ def operation(measure: Measure, action: Arithmetic) -> Item:
         return item
     significand = fmt.mantissa_bits + 1
     try:
-        exponent = measure(_integer("add", fmt.exponent_bits))
+        exponent = _taken(measure(_integer("add", fmt.exponent_bits)), "exponent logic", item)
         if action.operation == "add":
-            inner = measure(_integer("add", significand + GUARD_BITS))
-            inner, shifters = replace(inner, name="significand adder"), 2
+            inner, shifters = measure(_integer("add", significand + GUARD_BITS)), 2
+            inner = _taken(inner, "significand adder", item)
         else:
-            inner = measure(_integer("multiply", significand))
-            inner, shifters = replace(inner, name="significand multiplier"), 1
+            inner, shifters = measure(_integer("multiply", significand)), 1
+            inner = _taken(inner, "significand multiplier", item)
     except CostError:
         raise
     except AccelsimError:  # an estimator without integers knows only the whole
@@ -107,11 +108,18 @@ def operation(measure: Measure, action: Arithmetic) -> Item:
     rest = math.fsum((item.value, -exponent.value, -inner.value))
     if rest <= 0.0:
         return item
-    left = [Item("normalisation and rounding", rest / shifters, SPLIT, "estimated")]
+    share = "half of what is left" if shifters == 2 else "what is left"
+    said = f"assumed: {share} of {item.name} ({item.source})"
+    left = [Item("normalisation and rounding", rest / shifters, said, "estimated")]
     if shifters == 2:
-        left.insert(0, Item("alignment", rest / shifters, SPLIT, "estimated"))
-    parts = [replace(exponent, name="exponent logic"), inner, *left]
-    return whole(item.name, parts, item.source, item.kind)
+        left.insert(0, Item("alignment", rest / shifters, said, "estimated"))
+    return whole(item.name, [exponent, inner, *left], item.source, item.kind)
+
+
+def _taken(integer: Item, name: str, whole: Item) -> Item:
+    """Return a part of a whole that is taken to be an integer unit, which nobody measured there."""
+    said = f"assumed: of {whole.name} ({whole.source}), as much as {integer.name}: {integer.source}"
+    return replace(integer, name=name, source=said, kind="estimated")
 
 
 def mac(
@@ -163,7 +171,7 @@ def register(measure: Measure, fmt: Format) -> Item:
 
 def clocked(item: Item, estimator: Estimator) -> Item:
     """Return the energy of a register split into its clock pins and its data, where a table says
-    how.
+    how; as an estimate, since it is its cell that a figure tells from the rest.
     """
     entry = estimator.register_bit if isinstance(estimator, EnergyTable) else None
     if item.parts:
@@ -172,7 +180,8 @@ def clocked(item: Item, estimator: Estimator) -> Item:
         return item
     clock = item.value * entry.clock_share
     shares = (("clock pins", clock), ("data", item.value - clock))
-    return whole(item.name, [Item(name, value, item.source, item.kind) for name, value in shares],
+    said = f"assumed: {entry.clock_share:g} of a register is at its clock pin ({item.source})"
+    return whole(item.name, [Item(name, value, said, "estimated") for name, value in shares],
                  item.source, item.kind)  # fmt: skip
 
 
@@ -204,7 +213,7 @@ def access(estimator: Estimator, capacity_bytes: int, width_bits: int) -> Item:
     """Return the energy of reading a word of a scratchpad, which gives 64 bits at a time."""
     cost = cost_of(estimator, Sram("read", capacity_bytes))
     words = -(-width_bits // WORD_BITS)
-    each = Item("64 bits", cost.energy_pj * 8, cost.source, cost.kind)
+    each = Item("64 bits", cost.energy_pj * 8, cost.said, cost.kind)
     return replace(times(words, each), name=f"{width_bits} bits of a {capacity_bytes} B scratchpad")
 
 

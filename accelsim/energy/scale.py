@@ -71,8 +71,12 @@ def scale_logic(
 
     def with_area(entry: dict[str, Any], energy: str) -> dict[str, Any]:
         known = {"area_um2", "area_um2_per_bit"} & set(entry)
-        area = {"area_source": entry["source"], "area_kind": entry["kind"]} if known else {}
-        return area | scaled(entry, energy)
+        own = {
+            "area_source": entry["source"],
+            "area_kind": entry["kind"],
+            "area_node_nm": entry.get("node_nm", table.node_nm),
+        }
+        return (own if known else {}) | scaled(entry, energy)
 
     content = table.model_dump(exclude_none=True)
     old = {"node_nm": table.node_nm, "voltage_v": table.voltage_v}
@@ -93,7 +97,7 @@ def scale_logic(
         content["register_bit"] = with_area(content["register_bit"], "energy_pj_per_bit")
     if "clock_tree" in content:
         content["clock_tree"] = scaled(content["clock_tree"], "energy_pj_per_bit")
-    for section in ("area_laws", "sram", "dram", "leakage"):
+    for section in ("area_laws", "sram", "leakage"):
         content[section] = [kept(entry) for entry in content[section]]
     for section in ("sram_area", "wire"):
         if section in content:

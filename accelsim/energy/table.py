@@ -20,14 +20,16 @@ from accelsim.energy.entries import (
     Name,
     Node,
     RegisterCost,
+    Source,
     SramArea,
     SramCost,
     Voltage,
     WidthLaw,
     Wire,
+    WithArea,
     no_wider,
 )
-from accelsim.energy.estimate import Area, Cost, Kind, Part
+from accelsim.energy.estimate import Area, Cost, Kind, Part, conditions
 from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, DramAccess, Sram
 from accelsim.numerics import FixedFormat, FloatFormat
@@ -41,11 +43,16 @@ Law = TypeVar("Law", WidthLaw, AreaLaw)
 
 
 class EnergyTable(Strict):
-    """A set of costs for one technology. What is not given has no cost, and asking is an error."""
+    """A set of costs for one technology. What is not given has no cost, and asking is an error.
+
+    Node and voltage are those of every entry that has none of its own, but for DRAM, which is a
+    chip of another technology. Where no voltage is known, `voltage_unknown` says why.
+    """
 
     name: Name
     node_nm: Node
     voltage_v: Voltage | None = None
+    voltage_unknown: Source | None = None
     arithmetic: Annotated[list[ArithmeticCost], Field(min_length=1)]
     width_laws: list[WidthLaw]
     area_laws: Annotated[list[AreaLaw], Field(default_factory=list)]
@@ -64,6 +71,20 @@ class EnergyTable(Strict):
         if twice:
             raise ValueError(f"more than one cost for: {', '.join(twice)}")
         return self
+
+    @model_validator(mode="after")
+    def _says_its_voltage(self) -> EnergyTable:
+        if (self.voltage_v is None) == (self.voltage_unknown is None):
+            raise ValueError(
+                "expected voltage_v, or voltage_unknown, which says why there is none: one of them"
+            )
+        return self
+
+    @property
+    def conditions(self) -> str:
+        """Node and voltage of what has none of its own, or why there is no voltage."""
+        why = f" ({self.voltage_unknown})" if self.voltage_unknown else ""
+        return f"{self.name}: {conditions(self.node_nm, self.voltage_v)}{why}"
 
     @cached_property
     def costs(self) -> dict[Action, Cost]:
@@ -92,9 +113,8 @@ class EnergyTable(Strict):
                 self._unknown(f"area of a {part.capacity_bytes} B SRAM", "sram_area")
             entry = self.sram_area
             um2 = part.capacity_bytes * 8 * entry.area_um2_per_bit
-            return self._leaking(um2, "sram", entry.source, entry.kind)
-        um2, source, kind = self._logic_um2(part)
-        return self._leaking(um2, "logic", source, kind)
+            return self._leaking(um2, "sram", entry.source, entry.kind, self.where(entry)[0])
+        return self._leaking(*self._logic_um2(part))
 
     def leakage_of(self, part: str) -> Leakage | None:
         """Return the leakage of `logic` or `sram`, if the table gives it."""
@@ -190,7 +210,10 @@ class EnergyTable(Strict):
         entry = self.dram_entry(kind)
         return self._cost(entry, entry.energy_pj_per_bit * 8, entry.source, entry.kind)
 
-    def _logic_um2(self, part: Arithmetic) -> tuple[float, str, Kind]:
+    def _logic_um2(
+        self, part: Arithmetic
+    ) -> tuple[float, Literal["logic"], str, Kind, float | None]:
+        """Return the area, that it is logic, who says so and how, and its node."""
         fmt, operation = parse_format(part.format), part.operation
         if operation in {"register", "operand"}:
             entry = self.register_bit
@@ -198,40 +221,62 @@ class EnergyTable(Strict):
                 self._unknown(f"area of: {part}", "register_bit.area_um2_per_bit")
             source, kind = entry.area_said
             source = f"{fmt.bits} bits of {entry.area_um2_per_bit:g} um2: {source}"
-            return fmt.bits * entry.area_um2_per_bit, source, kind
+            return fmt.bits * entry.area_um2_per_bit, "logic", source, kind, self._area_node(entry)
         for given in self.arithmetic:
             known = (given.operation, given.format) == (operation, fmt.name)
             if known and given.area_um2 is not None:
-                return given.area_um2, *given.area_said
+                return given.area_um2, "logic", *given.area_said, self._area_node(given)
         if operation == "compare":
             subtract = Arithmetic("add", FixedFormat(min(fmt.bits, 32)).name)
-            um2, source, kind = self._logic_um2(subtract)
+            um2, _, source, kind, node = self._logic_um2(subtract)
             source, kind = f"a subtraction of {fmt.bits} bits: {source}", "estimated"
         else:
             law = _law_for(self.area_laws, operation, fmt)
             if law is None:
                 self._unknown(f"area of: {part}", "area_laws")
             um2, source = law.at(fmt)
-            kind = law.kind
+            kind, node = law.kind, self.where(law)[0]
         points = [
             (other, e.area_um2)
             for other, e in self.published(operation, fmt)
             if e.area_um2 is not None
         ]
         um2, held = _held(um2, fmt, points)
-        return um2, source + held, kind
+        return um2, "logic", source + held, kind, node
 
-    def _leaking(self, um2: float, part: Literal["logic", "sram"], source: str, kind: Kind) -> Area:
+    def _leaking(
+        self,
+        um2: float,
+        part: Literal["logic", "sram"],
+        source: str,
+        kind: Kind,
+        node_nm: float | None,
+    ) -> Area:
+        """Return an area with what leaks on it."""
         entry = self.leakage_of(part)
         if entry is None:
             self._unknown(f"leakage of {part}", "leakage")
-        return Area(um2, um2 / UM2_PER_MM2 * entry.power_mw_per_mm2, source, kind)
+        density = f"{entry.power_mw_per_mm2:g} mW/mm2 [{entry.kind}] {entry.source}"
+        place = conditions(*self.where(entry))
+        said = f"{density} ({place}); on {um2:.6g} um2 [{kind}] {source}"
+        # Even where both are measured: the density is that of another circuit.
+        leaks_mw = um2 / UM2_PER_MM2 * entry.power_mw_per_mm2
+        return Area(um2, leaks_mw, source, kind, said, "estimated", node_nm)
 
     def _cost(self, entry: Entry, energy_pj: float, source: str, kind: Kind) -> Cost:
+        return Cost(energy_pj, source, kind, *self.where(entry))
+
+    def where(self, entry: Entry) -> tuple[float | None, float | None]:
+        """Return the node of an entry, and its voltage if that is known."""
+        if isinstance(entry, DramCost):
+            return entry.node_nm, entry.voltage_v
         node = self.node_nm if entry.node_nm is None else entry.node_nm
         # A voltage of the table says nothing of an entry from another node.
         own = self.voltage_v if entry.node_nm is None else None
-        return Cost(energy_pj, source, kind, node, entry.voltage_v or own)
+        return node, entry.voltage_v or own
+
+    def _area_node(self, entry: WithArea) -> float | None:
+        return entry.area_node_nm or self.where(entry)[0]
 
     def _unknown(self, what: str, section: str) -> NoReturn:
         raise AccelsimError(f"energy table {self.name} has no {what}; {section} would give it")

@@ -14,14 +14,13 @@ from accelsim.report.survey import (
     CONTROL,
     ENERGY,
     MAX_SCOPES,
-    TOTAL,
     Scope,
     Survey,
     is_number,
     label,
     some_of,
 )
-from accelsim.study.table import Row
+from accelsim.study.table import TOTAL, Row
 
 MAX_BARS = 24
 """Bars of one picture: more would not be looked at."""

@@ -19,7 +19,7 @@ from accelsim.report.spread_table import spread_table
 from accelsim.study.table import to_csv
 
 TITLE = "Does selective recomputation pay on these machines?"
-SPREADS = "spreads.csv"
+PARTS, SOURCES, SPREADS = "parts.csv", "sources.csv", "spreads.csv"
 WORKED_TAU = 8.0
 LEFT_OUT = (
     "Requantisation, control and the clock of what stands idle are not charged, nor are wires but"
@@ -135,6 +135,7 @@ def _tables(demo: Demo) -> list[Section]:
         Section("What energy is spent on", tables=(by_cause,)),
         Section(
             "Under every energy table",
+            paragraphs=_conditions(demo),
             findings=(survival(demo), *demo.tables_sentences()),
             tables=(
                 Table(
@@ -175,6 +176,12 @@ def _tables(demo: Demo) -> list[Section]:
     ]
 
 
+def _conditions(demo: Demo) -> tuple[str, ...]:
+    """Say at which node and voltage the tables are that are at hand."""
+    said = "; ".join(table.conditions for table in demo.known_tables)
+    return (f"Nodes and voltages, of what says none of its own: {said}.",) if said else ()
+
+
 def _ends_table(demo: Demo, case: Case) -> Table:
     """Return who stands at either end of the bars of a tornado figure."""
     found = robustness(demo, case)
@@ -200,7 +207,7 @@ def _by_hand(demo: Demo) -> Section:
     built = run.detail.get("built")  # which older versions did not keep
     lines = tuple(
         (line.component, line.cause.replace("_", " "), str(line.action), str(line.number),
-         f"{line.cost.energy_pj:.6g}", f"{line.energy_pj:.1f}", line.cost.kind, line.cost.source)
+         f"{line.cost.energy_pj:.6g}", f"{line.energy_pj:.1f}", line.cost.kind, line.cost.said)
         for line in run.energy_lines
     )  # fmt: skip
     heads = (
@@ -262,6 +269,7 @@ def kappa_files(demo: Demo) -> dict[str, str]:
             "cause": line.cause,
             "kind": line.cost.kind,
             "node_nm": line.cost.node_nm,
+            "voltage_v": line.cost.voltage_v,
             "source": line.cost.source,
         }
         for run in runs
@@ -287,13 +295,11 @@ def kappa_files(demo: Demo) -> dict[str, str]:
         for case in demo.cases
         for table in demo.tables
         for run in shown_runs(case.under(table))
-        for leak in leaks(run.detail, at_hand.get(run.table))
+        for leak in leaks(run.detail, at_hand.get(run.table), PARTS, SOURCES)
     ]
-    files = {"layers.csv": layers, "counts.csv": counts, "sources.csv": sources, SPREADS: spreads}
+    files = {"layers.csv": layers, "counts.csv": counts, SOURCES: sources, SPREADS: spreads}
     files["leakage.csv"] = leaking
-    files["parts.csv"] = [
-        {**_names(run), **part} for run in runs for part in run.detail.get("built", ())
-    ]
+    files[PARTS] = [{**_names(run), **part} for run in runs for part in run.detail.get("built", ())]
     return {name: to_csv(rows) for name, rows in files.items() if rows}
 
 
@@ -303,17 +309,21 @@ def _sources(table: EnergyTable, runs: Iterable[KeptRun]) -> list[dict[str, Any]
     rows = []
     for name, action in sorted(actions.items()):
         cost = table.cost(action)
-        rows.append((f"energy of {name}", cost.energy_pj, "pJ", cost.kind, cost.source))
+        where = cost.node_nm, cost.voltage_v
+        rows.append((f"energy of {name}", cost.energy_pj, "pJ", cost.kind, cost.source, *where))
     for name in sorted({part["part"] for run in runs for part in run.detail.get("built", ())}):
         area = table.area(part_of(name))
-        rows.append((f"area of {name}", area.area_um2, "um2", area.kind, area.source))
+        where = area.node_nm, None
+        rows.append((f"area of {name}", area.area_um2, "um2", area.kind, area.source, *where))
     for leak in table.leakage:
         value = leak.power_mw_per_mm2
-        rows.append((LEAKAGE[leak.part], value, "mW/mm2", leak.kind, leak.source))
+        where = table.where(leak)
+        rows.append((LEAKAGE[leak.part], value, "mW/mm2", leak.kind, leak.source, *where))
     if table.sram_area is not None:
         bit = table.sram_area
-        rows.append(("area of SRAM", bit.area_um2_per_bit, "um2/bit", bit.kind, bit.source))
-    names = ("what", "value", "unit", "kind", "source")
+        said = bit.kind, bit.source, table.where(bit)[0], None
+        rows.append(("area of SRAM", bit.area_um2_per_bit, "um2/bit", *said))
+    names = ("what", "value", "unit", "kind", "source", "node_nm", "voltage_v")
     return [{"energy_table": table.name} | dict(zip(names, row, strict=True)) for row in rows]
 
 

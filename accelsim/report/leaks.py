@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from accelsim.energy import EnergyTable, leakage_pj
+from accelsim.energy import EnergyTable, LeakingPart, leakage_pj
 from accelsim.energy.sensitivity import LEAKAGE
 from accelsim.energy.table import UM2_PER_MM2
 from accelsim.report.runs import leakage_by_part_pj
 
+PARTS: dict[LeakingPart, str] = {"logic": "all but SRAM", "sram": "every SRAM"}
+"""Which parts of a machine make up an area."""
 NOT_AT_HAND = "the energy table is not at hand here"
 
 
-def leaks(detail: dict[str, Any], table: EnergyTable | None) -> list[dict[str, Any]]:
+def leaks(
+    detail: dict[str, Any], table: EnergyTable | None, parts: str, areas: str
+) -> list[dict[str, Any]]:
     """Return a record for what logic leaks in a run that is kept, and one for what memories do.
 
     Areas and densities are those of `table`, which the run was charged by; None if it is not at
-    hand, and then only power, time and energy are known.
+    hand, and then only power, time and energy are known. `parts` and `areas` are the files that
+    say what the areas are made of.
     """
     records = []
     for part, leaked in leakage_by_part_pj(detail).items():
         power_mw = leaked / leakage_pj(1.0, detail["latency_s"])
         entry = None if table is None else table.leakage_of(part)
         density = None if entry is None else entry.power_mw_per_mm2
+        where = (None, None) if entry is None or table is None else table.where(entry)
         records.append(
             {
                 "energy_table": detail["energy_table"],
@@ -32,8 +38,13 @@ def leaks(detail: dict[str, Any], table: EnergyTable | None) -> list[dict[str, A
                 "power_mw": power_mw,
                 "latency_s": detail["latency_s"],
                 "leakage_pj": leaked,
-                "kind": None if entry is None else entry.kind,
-                "source": NOT_AT_HAND if entry is None else entry.source,
+                "density_kind": None if entry is None else entry.kind,
+                "density_node_nm": where[0],
+                "density_voltage_v": where[1],
+                "density_source": NOT_AT_HAND if entry is None else entry.source,
+                "area_source": NOT_AT_HAND
+                if entry is None
+                else f"{PARTS[part]} of {parts}, each times its area in {areas}",
             }
         )
     return records

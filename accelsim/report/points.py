@@ -66,7 +66,7 @@ def table(survey: Survey, rows: Sequence[Row], caption: str) -> Table:
     keys += [d.key for d in survey.dimensions if d.key not in ("hardware", "policy")]
     kept = [k for k in keys if k in ("point", "policy") or len({as_key(r, k) for r in rows}) > 1]
     numbers = [*survey.gains, *survey.costs]
-    extra = ["recompute_rate", "total_cycles"]
+    extra = ["recompute_rate", "total_cycles", "energy_delay_product_pj_s"]
     numbers += [c for c in extra if c not in numbers and any(row.get(c) for row in rows)]
     shown = [survey.quantity(column) for column in numbers]
     heads = [Column(key, all(is_number(row.get(key)) for row in rows)) for key in kept]

@@ -17,6 +17,7 @@ from accelsim.report.gantt import Excerpt
 from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
 from accelsim.report.page import Report, Section, render
 from accelsim.report.policy_section import policies_section
+from accelsim.report.robustness import survival
 from accelsim.report.survey import Survey
 from accelsim.report.units import unit_files, units_section
 from accelsim.study import Study
@@ -91,7 +92,7 @@ def _report(
     if demo is not None:
         sections += kappa_sections(demo)
         sections.append(Section("The best points", findings=tuple(answer[1:])))
-        answer = [*demo.answer(), answer[0]]
+        answer = [*demo.answer(), survival(demo), answer[0]]
     if survey.rows:
         special = units_section(study, tables), None if demo else policies_section(study)
         for section in special:

@@ -20,11 +20,9 @@ from accelsim.errors import one_line
 from accelsim.report.break_even import unit_name
 from accelsim.report.quantity import Quantity, quantity
 from accelsim.study import Study, pareto_front
-from accelsim.study.table import USUAL, Row
+from accelsim.study.table import WITHOUT_LEAKAGE, Row, energy_column, usual_objectives
 
-ENERGY, LATENCY, AREA = "energy_per_inference_pj", "latency_s", "area_um2"
-TOTAL = "total_energy_nj"
-"""Energy with what leaks, of all samples."""
+ENERGY, LATENCY, AREA = WITHOUT_LEAKAGE, "latency_s", "area_um2"
 GAINS = {"accuracy": 1, "kl_divergence_nats": -1}
 SEED, CONTROL, TABLE = "policy.seed", "policy.control_of", "energy_table"
 MAX_SCOPES = 6
@@ -90,7 +88,7 @@ class Survey:
     def costs(self) -> list[str]:
         """Columns that are to be small: the study's, and energy, latency and area if known."""
         own = [c for c, sign in self.objectives.items() if sign < 0 and c not in GAINS]
-        usual = [] if any("energy" in column for column in own) else [ENERGY]
+        usual = [] if any("energy" in column for column in own) else [energy_column(self.rows)]
         known = [c for c in (*usual, LATENCY, AREA) if c not in own and self._known(c)]
         return own + known
 
@@ -224,7 +222,7 @@ class Survey:
 
     def usual_signs(self) -> dict[str, int]:
         """Return every column that a sentence is written on."""
-        return self.objectives or {c: s for c, s in USUAL.items() if self._known(c)}
+        return self.objectives or usual_objectives(self.rows)
 
 
 def dimension(key: str, values: Sequence[Any]) -> Dimension:

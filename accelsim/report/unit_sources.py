@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from accelsim.energy import EnergyTable
+from accelsim.energy import EnergyTable, part_of
 from accelsim.energy.sensitivity import (
     LEAKAGE,
     Spread,
@@ -23,12 +23,13 @@ from accelsim.energy.sensitivity import (
 from accelsim.machine import parse_action
 from accelsim.report.break_even import HIGH, LOOKED_AT, Curve, Row, value
 from accelsim.report.leaks import leaks
+from accelsim.report.page import Column, Table
 from accelsim.report.runs import leakage_by_part_pj
 from accelsim.study import Study
 from accelsim.study.table import to_csv
 
 COUNTS, SOURCES, SPREADS = "unit-counts.csv", "unit-sources.csv", "unit-spreads.csv"
-LEAKS = "unit-leakage.csv"
+LEAKS, PARTS, AREAS = "unit-leakage.csv", "unit-parts.csv", "unit-areas.csv"
 COUNTED = ("component", "action", "cause", "number", "unit")
 SOURCED = ("action", "energy_pj_each", "kind", "node_nm", "voltage_v", "source")
 
@@ -43,13 +44,15 @@ def files(
 ) -> dict[str, str]:
     """Return the counts, what each unit does at that rate, and the sources, what each action
     costs under every table and who says so. A count times a cost is a term of an energy, and what
-    leaks under each table is the rest of it. Where sources of a constant of `tables` disagree, the
-    spreads say who is at either end.
+    leaks under each table is the rest of it. The parts are what each unit's machine is built of,
+    the areas what each part occupies under every one of `tables` and who says so. Where sources of
+    a constant of `tables` disagree, the spreads say who is at either end.
     """
     at_hand = {table.name: table for table in tables}
     shown = [row for curve in found for row in (near(curve), *curve.against.values())]
     details = study.details(dict.fromkeys(row["point"] for row in shown))
     counts: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    parts: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     sources: dict[tuple[str, str], dict[str, Any]] = {}
     leaking: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for curve in found:
@@ -68,8 +71,13 @@ def files(
                 ]
             leaking.setdefault(
                 (*key, curve.table),
-                [head | rate | leak for leak in leaks(detail, at_hand.get(curve.table))],
+                [
+                    head | rate | leak
+                    for leak in leaks(detail, at_hand.get(curve.table), PARTS, AREAS)
+                ],
             )
+            # Nor does what a machine is built of; older versions did not keep it.
+            parts.setdefault(key, [head | rate | part for part in detail.get("built", ())])
             for line in detail["counts"]:
                 sources[curve.table, line["action"]] = {"energy_table": curve.table} | {
                     column: line[column] for column in SOURCED
@@ -90,8 +98,31 @@ def files(
         SOURCES: to_csv([sources[key] for key in sorted(sources)]),
     }
     leaked = [*itertools.chain.from_iterable(leaking.values())]
-    some = {LEAKS: leaked, SPREADS: spread}
+    built = [*itertools.chain.from_iterable(parts.values())]
+    some = {LEAKS: leaked, PARTS: built, AREAS: _areas(built, found, tables), SPREADS: spread}
     return written | {name: to_csv(records) for name, records in some.items() if records}
+
+
+def _areas(
+    built: Sequence[dict[str, Any]], found: Sequence[Curve], tables: Sequence[EnergyTable]
+) -> list[dict[str, Any]]:
+    """Return what one of each part occupies under those tables of the study that are at hand."""
+    areas = []
+    charged = {curve.table for curve in found}
+    for table in tables:
+        for name in sorted({part["part"] for part in built}) if table.name in charged else ():
+            area = table.area(part_of(name))
+            areas.append(
+                {
+                    "energy_table": table.name,
+                    "part": name,
+                    "area_um2_each": area.area_um2,
+                    "kind": area.kind,
+                    "node_nm": area.node_nm,
+                    "source": area.source,
+                }
+            )
+    return areas
 
 
 def survival(found: Sequence[Curve], cheap: str | None) -> str:
@@ -103,15 +134,77 @@ def survival(found: Sequence[Curve], cheap: str | None) -> str:
         changed = [place for place, both in verdicts.items() if len(both) > 1]
         lost += len(changed)
         same = len(verdicts) - len(changed)
-        units = ", ".join(dict.fromkeys(f"{unit} on {machine}" for machine, _, unit, _ in changed))
         parts.append(
             f"against {policy} it is the same under all of them in {same} of {len(verdicts)} cases"
-            + (f", and not for {units}" if changed else "")
+            + (f", and not for {_grouped(changed)}" if changed else "")
         )
     return (
         f"The conclusion {'does not survive' if lost else 'survives'} every table"
         f" ({', '.join(tables)}): whether a unit takes less energy at a rate of"
         f" {LOOKED_AT:.0%}, {'; '.join(parts)}."
+    )
+
+
+def verdict(found: Sequence[Curve], cheap: str | None) -> str:
+    """Say in short of how many cases it depends on the table whether they pay."""
+    tables = sorted({curve.table for curve in found})
+    parts = []
+    for policy in (HIGH, *([] if cheap is None else [cheap])):
+        verdicts = _verdicts(found, policy)
+        lost = sum(len(both) > 1 for both in verdicts.values())
+        parts.append(f"{lost} of {len(verdicts)} cases against {policy}")
+    return (
+        f"Whether a unit takes less energy at a rate of {LOOKED_AT:.0%} depends on the energy"
+        f" table ({', '.join(tables)}) in {' and in '.join(parts)}."
+    )
+
+
+def side_by_side(found: Sequence[Curve], cheap: str | None) -> Table:
+    """Return what every unit takes at that rate under each table, against what redoes nothing."""
+    tables = list(dict.fromkeys(curve.table for curve in found))
+    policies = (HIGH, *([] if cheap is None else [cheap]))
+    verdicts = [_verdicts(found, policy) for policy in policies]
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for curve in found:
+        taken = value(near(curve), "energy")
+        against = (taken / value(curve.against[policy], "energy") - 1.0 for policy in policies)
+        cells.setdefault(_place(curve), {})[curve.table] = ", ".join(f"{x:+.1%}" for x in against)
+    rows = tuple(
+        (
+            *place,
+            *(under.get(table, "") for table in tables),
+            " and ".join(
+                policy
+                for policy, said in zip(policies, verdicts, strict=True)
+                if len(said[place]) > 1
+            ),
+        )
+        for place, under in cells.items()
+    )
+    return Table(
+        f"What each unit takes more at a rate of {LOOKED_AT:.0%} than"
+        f" {', and than '.join(policies)}, under every table, and against which of these it depends"
+        " on the table whether it pays.",
+        tuple(
+            Column(name)
+            for name in (
+                *("machine", "setting", "unit", "flags"),
+                *(f"{table} (%)" for table in tables),
+                "depends on the table",
+            )
+        ),
+        rows,
+    )
+
+
+def _grouped(places: Sequence[tuple[str, ...]]) -> str:
+    """Return units by where they are: the machine, its setting, and how flags are drawn."""
+    units: dict[tuple[str, ...], list[str]] = {}
+    for machine, setting, unit, cluster in places:
+        units.setdefault((machine, setting, cluster), []).append(unit)
+    return "; ".join(
+        f"{' | '.join(names)} (on {machine}{f', {setting}' if setting else ''}, flags {cluster})"
+        for (machine, setting, cluster), names in units.items()
     )
 
 

@@ -32,7 +32,10 @@ TRACED = (
     f" {unit_sources.COUNTS}, which has how often each unit does what, times the cost of that"
     f" action in {unit_sources.SOURCES}, beside who says so, and of what logic and SRAM leak, in"
     f" {unit_sources.LEAKS}: area times a density, which has its source there, times the time"
-    " of the run. Results of all other rates are in results.csv by component."
+    f" of the run. An area is a sum over {unit_sources.PARTS}, which has how many of each part a"
+    f" machine is built of, times what one occupies, in {unit_sources.AREAS}, beside who says so"
+    " (under tables that are at hand)."
+    " Results of all other rates are in results.csv by component."
 )
 
 
@@ -101,7 +104,12 @@ def units_section(study: Study, tables: Sequence[EnergyTable] = ()) -> Section |
             )
         )
     parts.append(Section("Where a number comes from", paragraphs=(TRACED,)))
-    survives = unit_sources.survival(found, _policy(found[0], CHEAP))
+    cheap = _policy(found[0], CHEAP)
+    parts.insert(
+        1,
+        Section("Under every energy table", tables=(unit_sources.side_by_side(found, cheap),)),
+    )
+    survives = unit_sources.survival(found, cheap)
     return Section(
         "At which recompute rate does a unit stop paying?",
         paragraphs=(answer(found), survives, *_introduction(study, found)),
@@ -166,11 +174,12 @@ def answer(found: list[Curve]) -> str:
             f"Against {policy}, which redoes nothing, the best unit pays up to"
             f" {_rate(max(rates, key=lambda rate: rate or 0.0))} under the kindest table."
         )
-    places = sorted({f"{curve.unit} ({curve.setting})" for curve in quick})
+    places = sorted({_named(curve) for curve in quick})
     parts.append(
         f"It takes less time than {HIGH}, at a rate above 0.1%, "
         + (f"only with {', '.join(places)}." if places else "with no unit.")
     )
+    parts.append(unit_sources.verdict(found, _policy(found[0], CHEAP)))
     return " ".join(parts)
 
 
@@ -269,8 +278,8 @@ def _clusters(found: list[Curve]) -> str:
     low, high = min(changes, key=lambda c: c[0]), max(changes, key=lambda c: c[0])
     return (
         f"Flags that come in clusters of {kinds[1]} and not of {kinds[0]} change the energy at a"
-        f" rate of {LOOKED_AT:.0%} by {low[0]:+.1%} ({low[1].unit} on {low[1].hardware}) to"
-        f" {high[0]:+.1%} ({high[1].unit} on {high[1].hardware})."
+        f" rate of {LOOKED_AT:.0%} by {low[0]:+.1%} ({_named(low[1])}, {low[1].table} table) to"
+        f" {high[0]:+.1%} ({_named(high[1])}, {high[1].table} table)."
     )
 
 
@@ -324,11 +333,19 @@ def _decides_time(found: list[Curve]) -> str:
 
 def _saved(found: list[Curve]) -> str:
     saved = {
-        (curve.hardware, curve.table): 1.0 - curve.ratios("energy", HIGH)[0]
+        (_where(curve), curve.table): 1.0 - curve.ratios("energy", HIGH)[0]
         for curve in found
         if curve.unit != "dual accumulators"
     }
     return "; ".join(f"{share:.0%} on {m} under {t}" for (m, t), share in saved.items())
+
+
+def _where(curve: Curve) -> str:
+    return f"{curve.hardware} ({curve.setting})" if curve.setting else curve.hardware
+
+
+def _named(curve: Curve) -> str:
+    return f"{curve.unit} on {_where(curve)}"
 
 
 def _table(found: list[Curve], measure: str) -> Table:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 from accelsim.config import Bounds, StudyFile, load_study
-from accelsim.energy import EnergyTable
+from accelsim.config.tables import KEY
+from accelsim.energy import EnergyTable, IdentifiedEstimator
 from accelsim.errors import AccelsimError
 from accelsim.files import make_folder, write_whole
 from accelsim.study.execute import Executor, Setup, in_this_process
 from accelsim.study.keys import versions
-from accelsim.study.plan import Plan, folder_of, make_plan
+from accelsim.study.plan import Plan, check_estimators, estimator_key, folder_of, make_plan
 from accelsim.study.processes import cores, in_processes
 from accelsim.study.results import Study
 from accelsim.study.store import FILE, Result, Store, open_store, read_store
@@ -58,20 +59,24 @@ def study(
     retry: bool = False,
     watch: Watch | None = None,
     executor: Executor | None = None,
+    energy_tables: Sequence[EnergyTable | IdentifiedEstimator] = (),
 ) -> Study:
     """Run what is missing of a study (a file, or a mapping with its keys), and return its results.
 
     Results are kept in `out`, by default a folder beside the file, called after the study's name.
     `jobs` processes work at once, by default one a core; with `retry`, points that failed are
-    tried again. `executor` computes points elsewhere. Raises InputError or AccelsimError.
+    tried again. `executor` computes points elsewhere. With `energy_tables`, every point is charged
+    by each of these objects in place of what machines name. Raises InputError or AccelsimError.
     """
     if jobs is not None and (type(jobs) is not int or jobs < 1):
         raise AccelsimError(f"jobs: got {jobs!r}, expected an integer of at least 1")
     described = load_study(source)
     folder = folder_of(described) if out is None else Path(out)
     swept = _swept(described)
+    check_estimators(energy_tables, swept)
+    swept += [KEY] if energy_tables else []
     check_columns({"objectives": described.objectives, "constraints": described.constraints}, swept)
-    plan = make_plan(described)
+    plan = make_plan(described, energy_tables)
     make_folder(folder)
     store = open_store(folder, described.name)
     watch = watch or Unwatched()
@@ -142,9 +147,11 @@ def _compute(plan: Plan, todo: list[int], store: Store, executor: Executor, watc
                 watch.finished(as_row(known, plan.study.constraints), outcome.seconds)
 
 
-def table_digest(table: EnergyTable) -> str:
-    """Return the SHA-256 of all that an energy table says."""
-    return hashlib.sha256(table.model_dump_json().encode("utf-8")).hexdigest()
+def table_digest(table: EnergyTable | IdentifiedEstimator) -> str:
+    """Return the SHA-256 of all that an energy table says, or of what tells an estimator."""
+    if isinstance(table, EnergyTable):
+        return hashlib.sha256(table.model_dump_json().encode("utf-8")).hexdigest()
+    return estimator_key(table).hex()
 
 
 def _swept(described: StudyFile) -> list[str]:

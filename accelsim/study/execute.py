@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from accelsim.energy import EnergyTable
+from accelsim.energy import Estimator
 from accelsim.networks import Workload
 from accelsim.study.work import Batch, Bench, Group, Outcome, Point
 
@@ -20,7 +20,7 @@ class Setup:
     """What every process needs once, before it is given points."""
 
     workloads: tuple[Workload, ...]
-    tables: tuple[EnergyTable, ...]
+    tables: tuple[Estimator, ...]
 
     def bench(self) -> Bench:
         """Return a place to compute points."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from accelsim.config import Grid, StudyFile, Variant, load_energy_table
-from accelsim.energy import EnergyTable
+from accelsim.config import StudyFile, Variant, load_energy_table
+from accelsim.config.tables import KEY
+from accelsim.energy import EnergyTable, IdentifiedEstimator
 from accelsim.errors import AccelsimError
 from accelsim.machine import Hardware
 from accelsim.networks import Workload
@@ -53,13 +54,17 @@ class Member(NamedTuple):
 
 @dataclass
 class _Machine:
-    """What is kept of a machine: all but the machine, which is made again when it is needed."""
+    """What is kept of a machine: all but the machine, which is made again when it is needed.
+
+    `settings` are those of its variant, and the estimator it was given if that is not its own.
+    """
 
     variant: Variant[Hardware]
     name: str
     key: bytes
     alike: int
     table: int
+    settings: tuple[tuple[str, Any], ...]
 
 
 @dataclass
@@ -73,7 +78,7 @@ class Plan:
     study: StudyFile
     members: list[Member] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
-    tables: list[EnergyTable] = field(default_factory=list)
+    tables: list[EnergyTable | IdentifiedEstimator] = field(default_factory=list)
     policies: list[Policy] = field(default_factory=list)
     _machines: list[_Machine] = field(default_factory=list)
     _settings: list[tuple[tuple[str, Any], ...]] = field(default_factory=list)
@@ -94,7 +99,7 @@ class Plan:
             "hardware": machine.name,
             "workload": self.study.workloads[member.workload].name,
             "policy": str(self.policies[member.policy]),
-            "settings": dict((*machine.variant.settings, *self._settings[member.policy])),
+            "settings": dict((*machine.settings, *self._settings[member.policy])),
         }
 
     def groups(self, indices: Sequence[int]) -> list[Group]:
@@ -112,12 +117,17 @@ class Plan:
         return self._machines[self.members[index].machine].alike, index
 
 
-def make_plan(study: StudyFile) -> Plan:
-    """Return the points of a study, each with its key, and those that are equal once."""
-    plan = Plan(study)
+def make_plan(
+    study: StudyFile, estimators: Sequence[EnergyTable | IdentifiedEstimator] = ()
+) -> Plan:
+    """Return the points of a study, each with its key, and those that are equal once.
+
+    With `estimators`, every point is charged by each of them, and by no table of a machine's.
+    """
+    plan = Plan(study, tables=[*estimators])
     loads = _workload_keys(study.workloads)
     tables: dict[str, int] = {}
-    table_keys: list[bytes] = []
+    table_keys = [estimator_key(estimator) for estimator in estimators]
     alike: dict[bytes, int] = {}
     seen: set[bytes] = set()
     code = code_digest()
@@ -125,21 +135,26 @@ def make_plan(study: StudyFile) -> Plan:
         first_machine, first_policy = len(plan._machines), len(plan.policies)
         for variant in grid.machines:
             hardware = variant.make()
-            if hardware.energy_table not in tables:
+            if not estimators and hardware.energy_table not in tables:
                 tables[hardware.energy_table] = len(plan.tables)
-                plan.tables.append(load_energy_table(hardware.energy_table))
-                table_keys.append(digest(plan.tables[-1]))
-            table = tables[hardware.energy_table]
+                loaded = load_energy_table(hardware.energy_table)
+                plan.tables.append(loaded)
+                table_keys.append(estimator_key(loaded))
             same = digest(hardware.model_copy(update=UNTIMED))
-            key = digest(same, hardware.name, table_keys[table])
             rank = alike.setdefault(same, len(alike))
-            plan._machines.append(_Machine(variant, hardware.name, key, rank, table))
+            charged = range(len(estimators)) if estimators else (tables[hardware.energy_table],)
+            for table in charged:
+                key = digest(same, hardware.name, table_keys[table])
+                given = ((KEY, plan.tables[table].name),) if estimators else ()
+                settings = (*variant.settings, *given)
+                plan._machines.append(_Machine(variant, hardware.name, key, rank, table, settings))
         policy_keys = []
         for ruled in grid.policies:
             plan.policies.append(ruled.make())
             plan._settings.append(ruled.settings)
             policy_keys.append(digest(plan.policies[-1]))
-        for machine, workload, policy in _product(grid, len(loads)):
+        machines = len(plan._machines) - first_machine
+        for machine, workload, policy in _product(machines, len(loads), len(grid.policies)):
             made = plan._machines[first_machine + machine]
             parts = code + made.key + loads[workload] + policy_keys[policy]
             key = hashlib.sha256(parts).digest()
@@ -164,8 +179,33 @@ def _workload_keys(workloads: Sequence[Workload]) -> list[bytes]:
     return found
 
 
-def _product(grid: Grid, workloads: int) -> Iterator[tuple[int, int, int]]:
-    for machine in range(len(grid.machines)):
+def _product(machines: int, workloads: int, policies: int) -> Iterator[tuple[int, int, int]]:
+    for machine in range(machines):
         for workload in range(workloads):
-            for policy in range(len(grid.policies)):
+            for policy in range(policies):
                 yield machine, workload, policy
+
+
+def estimator_key(estimator: EnergyTable | IdentifiedEstimator) -> bytes:
+    """Return what tells an estimator from others: all that a table says, or its identity."""
+    if isinstance(estimator, EnergyTable):
+        return digest(estimator)
+    return digest(type(estimator), estimator.name, estimator.identity)
+
+
+def check_estimators(
+    estimators: Sequence[EnergyTable | IdentifiedEstimator], swept: Sequence[str]
+) -> None:
+    """Raise AccelsimError for estimators that a study cannot tell apart, or has tables beside."""
+    if estimators and KEY in swept:
+        raise AccelsimError(f"energy_tables are given, and the study sweeps {KEY}; keep one")
+    names = [estimator.name for estimator in estimators]
+    for estimator in estimators:
+        if names.count(estimator.name) > 1:
+            raise AccelsimError(f"energy_tables: {estimator.name!r} is the name of several")
+        identity = getattr(estimator, "identity", None)
+        if not isinstance(estimator, EnergyTable) and not (isinstance(identity, str) and identity):
+            raise AccelsimError(
+                f"energy_tables: {estimator.name}: identity: got {identity!r}, expected text that"
+                " says whatever its numbers follow from, by which results are found again"
+            )

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.process import parent_process
+from multiprocessing.reduction import ForkingPickler
 
+from accelsim.energy import EnergyTable
 from accelsim.errors import AccelsimError
 from accelsim.study.execute import Executor, Outcomes, Pace, Setup
 from accelsim.study.work import Batch, Group, Outcome, Point
@@ -44,10 +46,25 @@ def in_processes(jobs: int) -> Executor:
     """
 
     def run(setup: Setup, groups: Sequence[Group], point: Callable[[int], Point]) -> Outcomes:
+        _check_sendable(setup)
         with contextlib.closing(_Pool(jobs, setup, groups, point)) as pool:
             yield from pool.run()
 
     return run
+
+
+def _check_sendable(setup: Setup) -> None:
+    """Raise AccelsimError for an estimator that cannot go to another process."""
+    for table in setup.tables:
+        if isinstance(table, EnergyTable):
+            continue
+        try:
+            ForkingPickler.dumps(table)
+        except Exception as error:
+            raise AccelsimError(
+                f"energy table {table.name} cannot go to other processes ({error}): its class must"
+                " be at the top of a module, or use one job (jobs=1)"
+            ) from None
 
 
 def _work(connection: Connection) -> None:

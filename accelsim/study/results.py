@@ -23,6 +23,7 @@ from accelsim.study.table import (
     front_of,
     losses,
     to_csv,
+    usual_objectives,
     write_parquet,
 )
 
@@ -57,11 +58,7 @@ class Study:
     @cached_property
     def objectives(self) -> dict[str, int]:
         """Columns that are to be small (-1) or large (1): the study's, or else the usual ones."""
-        return self._of("objectives") or {
-            column: sign
-            for column, sign in USUAL.items()
-            if any(row.get(column) is not None for row in self.rows)
-        }
+        return self._of("objectives") or usual_objectives(self.rows)
 
     @property
     def columns(self) -> list[str]:

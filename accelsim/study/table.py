@@ -24,7 +24,9 @@ from accelsim.study.front import pareto_front
 from accelsim.study.store import Result
 
 Row = dict[str, Any]
-USUAL = {"energy_per_inference_pj": -1, "latency_s": -1, "accuracy": 1}
+TOTAL, WITHOUT_LEAKAGE = "total_energy_nj", "energy_per_inference_pj"
+"""Energy with what leaks, of all samples, and of one inference without, where that is not known."""
+USUAL = {TOTAL: -1, "latency_s": -1, "accuracy": 1}
 """What is wanted of a point if the study does not say: -1 of what is to be small, 1 of the rest."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -91,6 +93,19 @@ def check_columns(named: Mapping[str, Iterable[str]], settings: Iterable[str]) -
     ]
     if problems:
         raise InputError(problems)
+
+
+def energy_column(rows: Iterable[Row]) -> str:
+    """Return the column by which points are compared: with what leaks, if all that are done say."""
+    done = [row for row in rows if row.get(WITHOUT_LEAKAGE) is not None]
+    return TOTAL if all(row.get(TOTAL) is not None for row in done) else WITHOUT_LEAKAGE
+
+
+def usual_objectives(rows: Sequence[Row]) -> dict[str, int]:
+    """Return what is wanted of points if the study does not say, as far as it is known of any."""
+    energy = {energy_column(rows): -1}
+    wanted = energy | {column: sign for column, sign in USUAL.items() if column != TOTAL}
+    return {c: s for c, s in wanted.items() if any(row.get(c) is not None for row in rows)}
 
 
 def losses(rows: Sequence[Row], objectives: Mapping[str, int]) -> np.ndarray[Any, Any]:

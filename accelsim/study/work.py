@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from accelsim.energy import EnergyTable
+from accelsim.energy import Estimator
 from accelsim.errors import AccelsimError
 from accelsim.infer import Inference, Prepared, infer, prepare
 from accelsim.machine import Hardware
@@ -73,7 +73,7 @@ class Bench:
     What it remembers saves time, and never changes a result.
     """
 
-    def __init__(self, workloads: Sequence[Workload], tables: Sequence[EnergyTable]) -> None:
+    def __init__(self, workloads: Sequence[Workload], tables: Sequence[Estimator]) -> None:
         self._workloads = workloads
         self._tables = tables
         self._prepared: dict[int, Prepared] = {}

@@ -51,6 +51,7 @@ sram:
   - {capacity_bytes: 8192, energy_pj_per_64_bits: 10.0, kind: measured, source: a paper}
 dram:
   - {type: lpddr4, energy_pj_per_bit: 8.0, kind: scaled, source: a paper}
+voltage_v: 0.9
 """
 QUANTITY = "expected a finite number from 1e-09 to 1e+15"
 COST = "expected a finite number from 1e-09 to 1e+09"
@@ -715,8 +716,8 @@ def test_a_misspelt_unit_is_a_missing_and_an_unknown_key(tmp_path: Path) -> None
     assert problems(check_file, tmp_path, text) == [
         f":4: arithmetic[0].energy_pj: key is missing, {COST}",
         ":4: arithmetic[0].energy_nj: unknown key; did you mean 'energy_pj'?"
-        " allowed: source, kind, node_nm, voltage_v, area_source, area_kind, operation, format,"
-        " energy_pj, area_um2",
+        " allowed: source, kind, node_nm, voltage_v, area_source, area_kind, area_node_nm,"
+        " operation, format, energy_pj, area_um2",
     ]
 
 

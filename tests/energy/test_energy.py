@@ -16,6 +16,7 @@ import accelsim
 from accelsim import energy
 from accelsim.config import energy_table_names, load_energy_table
 from accelsim.energy import EnergyTable, by_component, charge, scale_logic, total_pj
+from accelsim.energy.estimate import conditions
 from accelsim.energy.scale import POLYNOMIALS, logic_energy
 from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, Counts, DramAccess, Sram
@@ -207,9 +208,31 @@ def test_the_shipped_tables_hold_the_cited_figures(name: str) -> None:
         cost = shipped.cost(action)
         assert cost.energy_pj == pytest.approx(energy_pj, rel=1e-12), action
         assert cost.source
-        assert cost.node_nm
+        # DRAM is a chip of its own, of whose node and voltage nobody says anything.
+        assert bool(cost.node_nm) != isinstance(action, DramAccess)
+        assert f"({conditions(cost.node_nm, cost.voltage_v)})" in cost.said
     for part, um2 in CITED_UM2.get(name, {}).items():
         assert shipped.area(part).area_um2 == pytest.approx(um2, rel=1e-12), part
+
+
+def test_every_table_says_its_voltage_or_why_it_has_none() -> None:
+    voltages = {name: load_energy_table(name).voltage_v for name in TABLES}
+    assert voltages == {"45nm": 0.9, "7nm": None, "40nm": None}
+    assert load_energy_table("45nm").conditions == "45nm: 45 nm, 0.9 V"
+    for name in ("7nm", "40nm"):
+        table = load_energy_table(name)
+        assert table.voltage_unknown
+        assert table.conditions == (
+            f"{name}: {table.node_nm:g} nm, voltage not stated ({table.voltage_unknown})"
+        )
+        assert table.cost(Arithmetic("add", "fp32")).voltage_v is None
+        # A table with neither is refused, and so is one with both.
+        for changed in ({"voltage_unknown": None}, {"voltage_v": 1.0}):
+            with pytest.raises(ValueError, match="expected voltage_v, or voltage_unknown"):
+                EnergyTable.model_validate(table.model_dump() | changed)
+    # Low-standby-power cells at 45 nm in tech_params/45nm.dat of CACTI.
+    assert load_energy_table("40nm").cost(Sram("read", 8192)).voltage_v == 1.1
+    assert conditions(None, None) == "node and voltage not stated"
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -21,6 +21,7 @@ from accelsim.machine import Action, Arithmetic, DramAccess, Sram
 from accelsim.networks import Gemm, Workload
 from accelsim.numerics import FixedFormat, FloatFormat
 from accelsim.numerics.formats import parse_format
+from accelsim.study.plan import estimator_key
 
 DOCS = Path(__file__).parents[2] / "docs" / "energy.md"
 MACHINE = shipped("hwconfigs", "mid-32x32")
@@ -194,6 +195,10 @@ def test_the_estimator_of_the_docs_works(monkeypatch: pytest.MonkeyPatch) -> Non
     exec(code, names)  # noqa: S102  # the docs are ours
     table = load_energy_table("45nm")
     components = names["FromComponents"](table)
+    # Studies tell it from one that takes the rest from another table.
+    other = names["FromComponents"](load_energy_table("7nm"))
+    keys = [estimator_key(one) for one in (components, names["FromComponents"](table), other)]
+    assert keys[0] == keys[1] != keys[2]
     runs = [accelsim.run(MACHINE, WORKLOAD, policy, components) for policy in POLICIES]
     for run in runs:
         assert run.as_row()["energy_table"] == "hwcomponents-16nm"

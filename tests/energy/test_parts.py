@@ -111,6 +111,14 @@ def test_a_published_addition_already_contains_its_alignment() -> None:
         "normalisation and rounding",
     ]
     assert found.parts[2].value == found.parts[3].value
+    # That an int8 adder is measured does not make the share of it in another adder a measurement.
+    integer = load_energy_table("45nm").cost(Arithmetic("add", "int8"))
+    assert integer.kind == "measured"
+    for part in found.parts:
+        assert part.kind == "estimated"
+        assert part.source.startswith("assumed: ")
+        assert found.source in part.source
+    assert integer.source in found.parts[0].source
     # What the split leaves for the two shifters is near that of Aladdin's, 0.417 pJ at 40 nm.
     assert found.parts[2].value == pytest.approx(0.417, rel=0.1)
 
@@ -353,6 +361,25 @@ def test_a_shifter_stands_where_something_is_shifted_and_nowhere_else() -> None:
     layer = LayerTrace("a", 1, 1, 1, E4M3, FP16, chunked)
     assert Needs.of([layer]) == needs(E4M3, chunked)
     assert Needs.of([layer]).of_sums == (wide,)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_whatever_leaks_names_the_source_of_its_area_and_of_the_density(table: EnergyTable) -> None:
+    hardware = load_hardware(shipped("hwconfigs", "mid-32x32"))
+    needed = needs(E4M3, LOW, HIGH, Detector("x", FP32, 1, 1))
+    areas, leaks = (found(hardware, needed, table) for found in (area_um2, leakage_mw))
+    for component in leaks.parts:
+        size = next(part for part in areas.parts if part.name == component.name)
+        entry = table.leakage_of("sram" if component.source else "logic")
+        assert entry is not None
+        pairs = zip((component, *component.parts), (size, *size.parts), strict=True)
+        for item, occupied in pairs:
+            if item.source:
+                assert item.kind == "estimated"
+                assert f"{entry.power_mw_per_mm2:g} mW/mm2 [{entry.kind}]" in item.source
+                assert entry.source in item.source
+                assert f"[{occupied.kind}] {occupied.source}" in item.source
+        assert component.source or all(part.source for part in component.parts)
 
 
 @pytest.mark.parametrize("capacity_bytes", [64, 512, 4096, 2**20])

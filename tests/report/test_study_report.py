@@ -106,7 +106,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_report_is_a_page_markdown_figures_and_the_data_they_are_of(folder: Path) -> None:
     assert set(files(folder)) == {
         "report.html", "report.md", "results.csv", "details.json",
-        "figures/front-1-latency-s-energy-per-inference-pj.svg", "figures/map-1.svg",
+        "figures/front-1-latency-s-total-energy-nj.svg", "figures/map-1.svg",
         "figures/coordinates-1.svg",
         "figures/energy-1-component.svg", "figures/energy-1-cause.svg", "figures/timeline-1.svg",
         "figures/timeline-2.svg",
@@ -195,20 +195,27 @@ def test_the_page_prints_and_fits_a_phone(folder: Path) -> None:
 def test_findings_are_what_the_rows_say(study: Study, folder: Path) -> None:
     text = (folder / "report.md").read_text(encoding="utf-8")
     rows = study.rows
-    cheap = min(rows, key=lambda row: row["energy_per_inference_pj"])
+    cheap = min(rows, key=lambda row: row["total_energy_nj"])
     fast = min(rows, key=lambda row: row["latency_s"])
     assert f"12 points: {len(rows)} done." in text
-    assert f"the least energy per inference, {cheap['energy_per_inference_pj']:.4g} pJ," in text
+    least = quantity("total_energy_nj", [row["total_energy_nj"] for row in rows])
+    assert f"the least total energy, {least.text(cheap['total_energy_nj'])}," in text
     assert f"the least latency, {fast['latency_s'] * 1e6:.4g} µs," in text
+    product = quantity(
+        "energy_delay_product_pj_s", [row["energy_delay_product_pj_s"] for row in rows]
+    )
+    assert f"| {product.axis} | \n" in text
+    for row in rows:
+        assert f" {product.cell(row['energy_delay_product_pj_s'])} | \n" in text
     # By definition: with lanes 1, and every number of rows, nothing is better in both.
     front = [
         row
         for row in rows
         if not any(
-            other["energy_per_inference_pj"] <= row["energy_per_inference_pj"]
+            other["total_energy_nj"] <= row["total_energy_nj"]
             and other["latency_s"] <= row["latency_s"]
-            and (other["energy_per_inference_pj"], other["latency_s"])
-            != (row["energy_per_inference_pj"], row["latency_s"])
+            and (other["total_energy_nj"], other["latency_s"])
+            != (row["total_energy_nj"], row["latency_s"])
             for other in rows
         )
     ]
@@ -334,7 +341,7 @@ def test_accuracy_and_kl_divergence_are_drawn_against_every_cost(tmp_path: Path)
         for n in range(4)
     ]  # fmt: skip
     study = keep(tmp_path / "x", points)
-    costs = ["energy_per_inference_pj", "latency_s", "area_um2"]
+    costs = ["total_energy_nj", "latency_s", "area_um2"]
     expected = [("accuracy", 1, cost) for cost in costs]
     expected += [("kl_divergence_nats", -1, cost) for cost in costs]
     assert pairs(Survey(study)) == expected
@@ -347,14 +354,29 @@ def test_accuracy_and_kl_divergence_are_drawn_against_every_cost(tmp_path: Path)
     assert "No timelines are kept" in text
 
 
+def test_points_are_ranked_by_energy_with_what_leaks_if_all_of_them_say_it(tmp_path: Path) -> None:
+    known = [
+        point(energy_per_inference_pj=1.0, leakage_nj=9.0, latency_s=2e-6),
+        point(energy_per_inference_pj=2.0, leakage_nj=1.0, latency_s=1e-6),
+    ]
+    study = keep(tmp_path / "known", known)
+    assert study.objectives == {"total_energy_nj": -1, "latency_s": -1}
+    assert [row["energy_per_inference_pj"] for row in study.pareto()] == [2.0]
+    # Under one table nobody says what leaks: all are compared without.
+    silent = point(energy_per_inference_pj=3.0, leakage_nj=None, total_energy_nj=None)
+    study = keep(tmp_path / "silent", [*known, silent])
+    assert study.objectives == {"energy_per_inference_pj": -1, "latency_s": -1}
+    assert Survey(study).usual_signs() == study.objectives
+
+
 def test_without_accuracy_costs_are_drawn_against_each_other(tmp_path: Path) -> None:
     points = [
         point(energy_per_inference_pj=1.0 + n, latency_s=4.0 - n, area_um2=1.0 + n % 2)
         for n in range(4)
     ]
     assert pairs(Survey(keep(tmp_path / "x", points))) == [
-        ("latency_s", -1, "energy_per_inference_pj"),
-        ("area_um2", -1, "energy_per_inference_pj"),
+        ("latency_s", -1, "total_energy_nj"),
+        ("area_um2", -1, "total_energy_nj"),
         ("area_um2", -1, "latency_s"),
     ]
 
@@ -481,16 +503,16 @@ def test_more_points_than_a_page_can_show_are_in_the_table_that_it_names(tmp_pat
     study = keep(tmp_path / "many", points, swept=["array.rows"])
     write_report(study, study.folder)
     text = (study.folder / "report.md").read_text(encoding="utf-8")
-    assert "The first 300 of 700 points, by energy_per_inference_pj; all points are in" in text
+    assert "The first 300 of 700 points, by total_energy_nj; all points are in" in text
     assert "Points are drawn as pixels, the front as it is." in text
     assert (
-        "Drawn are 300 of 700 points, evenly along energy_per_inference_pj, and 100 of 600 on the"
+        "Drawn are 300 of 700 points, evenly along total_energy_nj, and 100 of 600 on the"
         " front." in text
     )
     with (study.folder / "results.csv").open(encoding="utf-8", newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 700
     # The points are a picture, and the front is a line with a corner and a ring for each of 600.
-    path = study.folder / "figures" / "front-1-latency-s-energy-per-inference-pj.svg"
+    path = study.folder / "figures" / "front-1-latency-s-total-energy-nj.svg"
     root = ET.parse(path).getroot()  # noqa: S314  made here
     assert len(root.findall(".//{*}image")) == 1
     assert max(len(group.findall("./{*}use")) for group in root.findall(".//{*}g")) >= 600
@@ -537,7 +559,7 @@ def test_a_study_draws_itself(study: Study) -> None:
         assert isinstance(axes, Axes)
     own = pyplot.figure().subplots()
     assert study.plot_pareto(ax=own) is own
-    assert own.get_xlabel() == "energy per inference (pJ)"
+    assert own.get_xlabel() == "total energy (pJ)"
     assert own.get_ylabel() == "latency (µs)"
     pyplot.close("all")
 

@@ -16,14 +16,18 @@ from accelsim.report.break_even import Curve, curves, unit_name
 from accelsim.report.page import markdown
 from accelsim.report.study_report import write_report
 from accelsim.report.unit_sources import (
+    AREAS,
     COUNTS,
     LEAKS,
+    PARTS,
     SOURCES,
     SPREADS,
     looked_at,
     near,
+    side_by_side,
     survival,
     trust,
+    verdict,
 )
 from accelsim.report.units import NOT_AT_HAND, findings
 from accelsim.study import Study
@@ -241,12 +245,15 @@ def test_the_report_is_written_from_what_is_kept_twice_the_same(
         assert markdown(sentence) in text
     assert text.count("under 45nm, and") == 1  # one machine, under the study's first table
 
-    # From a number of the report to its source in two steps: counts, and what each costs; and
-    # what leaks, in one.
-    counts, sources, leaking = (
+    # From a number of the report to its source in two steps: counts, and what each costs; parts,
+    # and what each occupies; and what leaks, in one.
+    counts, sources, leaking, parts, areas = (
         list(csv.DictReader((folders[0] / file).read_text(encoding="utf-8").splitlines()))
-        for file in (COUNTS, SOURCES, LEAKS)
+        for file in (COUNTS, SOURCES, LEAKS, PARTS, AREAS)
     )
+    occupied = {(line["energy_table"], line["part"]): line for line in areas}
+    assert {line["energy_table"] for line in areas} == {"45nm", "7nm"}
+    assert all(line["source"] and line["kind"] for line in areas)
     costs = {(line["energy_table"], line["action"]): line for line in sources}
     assert all(line["source"] and line["kind"] for line in sources)
     for curve in kept:
@@ -267,13 +274,27 @@ def test_the_report_is_written_from_what_is_kept_twice_the_same(
             assert [leak["what"] for leak in leaked] == ["leakage of logic", "leakage of SRAM"]
             total = energy + math.fsum(leaked_pj(leak) for leak in leaked)
             assert total == pytest.approx(1e3 * point["total_energy_nj"], rel=1e-12), what
-            # Areas are told from what leaks, and add up to what the machine occupies.
+            # Areas are those of its parts, and add up to what the machine occupies.
+            for leak in leaked:
+                is_sram = leak["what"] == "leakage of SRAM"
+                built = math.fsum(
+                    int(part["number"])
+                    * float(occupied[curve.table, part["part"]]["area_um2_each"])
+                    for part in parts
+                    if (part["unit_or_policy"], part["cluster"]) == (what, cluster)
+                    and part["part"].startswith("SRAM") == is_sram
+                )
+                assert built == pytest.approx(float(leak["area_um2"]), rel=1e-9)
+                assert leak["area_source"] == (
+                    f"{'every SRAM' if is_sram else 'all but SRAM'} of {PARTS},"
+                    f" each times its area in {AREAS}"
+                )
             area = math.fsum(float(leak["area_um2"]) for leak in leaked)
             assert area == pytest.approx(point["area_um2"], rel=1e-9)
             for leak in leaked:
                 entry = load_energy_table(curve.table).leakage_of(leak["what"].split()[-1].lower())
                 assert entry is not None
-                assert (leak["source"], leak["kind"]) == (entry.source, entry.kind)
+                assert (leak["density_source"], leak["density_kind"]) == (entry.source, entry.kind)
                 assert float(leak["power_mw_per_mm2"]) == entry.power_mw_per_mm2
 
 
@@ -292,7 +313,8 @@ def test_what_leaks_under_a_table_that_is_not_at_hand_says_so(found: Study, tmp_
         lines = [line for line in csv.DictReader(stream) if line["energy_table"] == "45nm"]
     assert lines
     for line in lines:
-        assert line["source"] == "the energy table is not at hand here"
+        assert line["density_source"] == "the energy table is not at hand here"
+        assert line["area_source"] == line["density_source"]
         assert not line["area_um2"]
         power = float(line["power_mw"]) * float(line["latency_s"]) * 1e9
         assert power == pytest.approx(float(line["leakage_pj"]), rel=1e-12)
@@ -312,5 +334,43 @@ def test_whether_a_conclusion_survives_is_told_by_the_verdicts_under_each_table(
     assert other == (
         "The conclusion does not survive every table (a, b): whether a unit takes less energy"
         " at a rate of 10%, against uniform-high it is the same under all of them in 0 of 1 cases,"
-        " and not for array, flagged PEs on m."
+        " and not for array, flagged PEs (on m, flags 1x1)."
+    )
+
+
+def test_units_whose_verdict_depends_on_the_table_are_told_apart_as_in_the_tables() -> None:
+    def rows(count: int, cluster: str, energies: tuple[float, float]) -> list[dict[str, Any]]:
+        return [
+            one | {"energy_table": table, "array.count": count, "policy.cluster": cluster}
+            for table, energy in zip("ab", energies, strict=True)
+            for one in (
+                row("uniform-high", 0.0, 10.0),
+                row("random", 0.0, 5.0),
+                row("random", 0.1, energy),
+            )
+        ]
+
+    swept = [*SWEPT, "array.count", "policy.cluster"]
+    found = curves(
+        [
+            *rows(1, "1x1", (9.0, 11.0)),
+            *rows(2, "1x1", (9.0, 9.5)),
+            *rows(2, "1x*", (9.0, 12.0)),
+        ],
+        swept,
+    )
+    said = survival(found, None)
+    assert "in 1 of 3 cases" in said
+    assert said.endswith(
+        "and not for array, flagged PEs (on m, array.count 1, flags 1x1);"
+        " array, flagged PEs (on m, array.count 2, flags 1x*)."
+    )
+    assert verdict(found, None) == (
+        "Whether a unit takes less energy at a rate of 10% depends on the energy table (a, b) in"
+        " 2 of 3 cases against uniform-high."
+    )
+    assert side_by_side(found, None).rows == (
+        ("m", "array.count 1", "array, flagged PEs", "1x1", "-10.0%", "+10.0%", "uniform-high"),
+        ("m", "array.count 2", "array, flagged PEs", "1x1", "-10.0%", "-5.0%", ""),
+        ("m", "array.count 2", "array, flagged PEs", "1x*", "-10.0%", "+20.0%", "uniform-high"),
     )

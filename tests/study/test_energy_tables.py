@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from grids import MACHINE, WORKLOAD, run
 
 import accelsim
-from accelsim.config import load_study
-from accelsim.errors import InputError
+from accelsim.config import load_energy_table, load_hardware, load_study
+from accelsim.energy import Area, Cost, EnergyTable, Part
+from accelsim.errors import AccelsimError, InputError
+from accelsim.machine import Action
+from accelsim.report import write_report
 from accelsim.study.plan import make_plan
 
 SHIPPED = Path(accelsim.__file__).parent / "energy" / "tables" / "45nm.yaml"
@@ -92,3 +97,78 @@ def test_a_table_that_is_not_there_or_not_right_is_refused(tmp_path: Path) -> No
     with pytest.raises(InputError) as caught:
         load_study(file)
     assert caught.value.problems[0].startswith(f"{dear}:{line}: arithmetic[6].energy_pj: got -1.8")
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Everything costs as much, and every part is as large."""
+
+    pj: float = 2.0
+    name: str = "flat"
+    identity: str = "version 1"
+
+    def cost(self, action: Action) -> Cost:
+        return Cost(self.pj, "a guess for this test", "estimated")
+
+    def area(self, part: Part) -> Area:
+        return Area(1.0, 0.0, "a guess for this test", "estimated")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_study_takes_a_user_s_own_estimator_beside_tables(tmp_path: Path, jobs: int) -> None:
+    file = folder(tmp_path, "array.rows: [2, 4]")
+    tables: list[EnergyTable | Flat] = [load_energy_table("45nm"), Flat()]
+    found = accelsim.study(file, jobs=jobs, energy_tables=tables)
+    assert [(row["array.rows"], row["energy_table"]) for row in found.rows] == [
+        (2, "45nm"), (2, "flat"), (4, "45nm"), (4, "flat")
+    ]  # fmt: skip
+    assert not found.failed
+    for row in found.rows:
+        machine = load_hardware(tmp_path / "machines" / "m.yaml")
+        array = machine.array.model_copy(update={"rows": row["array.rows"]})
+        one = accelsim.run(
+            machine.model_copy(update={"array": array}),
+            tmp_path / "shapes.yaml",
+            "uniform-high",
+            next(table for table in tables if table.name == row["energy_table"]),
+        )
+        assert row["energy_pj"] == one.energy_pj
+        assert row["area_um2"] == one.as_row()["area_um2"]
+    assert {"45nm", "flat"} == set(found.meta["energy_tables_sha256"])
+    write_report(found, found.folder, [load_energy_table("45nm")])
+
+
+def test_an_estimator_is_told_by_its_identity(tmp_path: Path) -> None:
+    described = load_study(folder(tmp_path, "array.rows: [2]"))
+    (key,) = make_plan(described, [Flat()]).keys
+    assert make_plan(described, [Flat()]).keys == [key]
+    assert make_plan(described, [Flat(identity="version 2")]).keys != [key]
+    assert make_plan(described, [Flat(name="even")]).keys != [key]
+    # A table is told by its content, whether a machine names it or it is given.
+    own = load_energy_table(tmp_path / "machines" / "tables" / "own.yaml")
+    assert make_plan(described, [own]).keys == make_plan(described).keys
+
+
+@pytest.mark.parametrize(
+    ("sweep", "tables", "said"),
+    [
+        ("energy_table: [45nm]", [Flat()], "energy_tables are given, and the study sweeps energy"),
+        ("array.rows: [2]", [Flat(), Flat(3.0)], "energy_tables: 'flat' is the name of several"),
+        ("array.rows: [2]", [Flat(identity="")], "energy_tables: flat: identity: got ''"),
+    ],
+)
+def test_estimators_that_cannot_be_told_apart_are_refused(
+    tmp_path: Path, sweep: str, tables: list[Flat], said: str
+) -> None:
+    with pytest.raises(AccelsimError, match=re.escape(said)):
+        accelsim.study(folder(tmp_path, sweep), jobs=1, energy_tables=tables)
+
+
+def test_an_estimator_that_no_other_process_knows_is_refused(tmp_path: Path) -> None:
+    class Local(Flat):
+        pass
+
+    file = folder(tmp_path, "array.rows: [2, 4]")
+    with pytest.raises(AccelsimError, match=r"flat cannot go to other processes .*\(jobs=1\)$"):
+        accelsim.study(file, jobs=2, energy_tables=[Local()])
+    assert not accelsim.study(file, jobs=1, energy_tables=[Local()]).failed

@@ -348,7 +348,7 @@ def test_a_study_and_a_run_show_themselves_in_a_terminal_and_in_a_notebook(tmp_p
         (tmp_path / f"{name}.yaml").write_text(machine.replace(name, f"<b>{name}</b>"))
     found = run(file)
     assert repr(found).startswith(f"study {evil!r}: 30 points, in ")
-    assert "best energy_per_inference_pj: " in repr(found)
+    assert "best total_energy_nj: " in repr(found)
     one = accelsim.run(tmp_path / "tiny.yaml", tmp_path / "shapes.yaml", "uniform-low")
     assert repr(one) == f"<Run: {one}>"
     for shown in (found._repr_html_(), one._repr_html_()):
