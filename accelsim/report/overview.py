@@ -28,6 +28,7 @@ from accelsim.report.survey import (
     pairs,
     some_of,
 )
+from accelsim.study.table import counted
 
 MAX_FRONTS, MAX_MAPS = 12, 6
 """Pictures of a section: more would not be looked at. Findings are of every scope."""
@@ -76,7 +77,7 @@ def summary(survey: Survey) -> list[str]:
     study = survey.study
     states = Counter(str(row["status"]) for row in study.rows)
     counts = [f"{states[s]} {s}" for s in ("done", "failed", "missing") if states[s]]
-    said = f"{len(study.rows)} points: {', '.join(counts) or 'none'}."
+    said = f"{counted(len(study.rows))}: {', '.join(counts) or 'none'}."
     if study.meta.get("constraints"):
         said += f" {len(survey.rows)} of them are within the constraints, {_bounds(survey)}."
     if not survey.rows:

@@ -10,9 +10,9 @@ from typing import Any
 
 from accelsim.energy import EnergyTable
 from accelsim.errors import one_line
-from accelsim.files import make_folder, write_whole
 from accelsim.report import overview, points
 from accelsim.report.findings import Demo, demo_of
+from accelsim.report.folder import write_files
 from accelsim.report.gantt import Opening
 from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
 from accelsim.report.page import Report, Section, render
@@ -20,7 +20,7 @@ from accelsim.report.policy_section import policies_section
 from accelsim.report.survey import Survey
 from accelsim.report.units import unit_files, units_section
 from accelsim.study import Study
-from accelsim.study.table import to_csv
+from accelsim.study.table import counted, to_csv
 
 DETAILS = "details.json"
 
@@ -31,7 +31,7 @@ def write_report(
     tables: Iterable[EnergyTable] = (),
     command: str | None = None,
 ) -> Path:
-    """Write the report of a study into `folder`: every file whole. Returns the path of the page.
+    """Write the report of a study into `folder`, in the place of one there. Return the page's path.
 
     Nothing is simulated, and the same results give the same bytes. `tables` are those that the
     study was charged by; what is said of their sources needs them. `command` is what wrote it.
@@ -43,16 +43,13 @@ def write_report(
     kept = {point: detail for point, detail in details.items() if detail is not None}
     command = command or f"accelsim report {folder_name(study)}"
     report = _report(survey, _openings(survey, timed, kept), demo, tables, command)
-    files: dict[str, bytes | str] = render(report)
+    files: dict[str, bytes | str] = {"results.csv": to_csv(study.rows)}
+    if kept:
+        files[DETAILS] = _lines(kept)
     if demo is not None:
         files |= kappa_files(demo)
     files |= unit_files(study, tables)
-    files["results.csv"] = to_csv(study.rows)
-    if kept:
-        files[DETAILS] = _lines(kept)
-    make_folder(folder / "figures")
-    for name, content in files.items():
-        write_whole(folder / name, content)
+    write_files(folder, files | render(report))
     return folder / "report.html"
 
 
@@ -125,8 +122,8 @@ def _failures(study: Study) -> str:
         errors[error] = errors.get(error, 0) + 1
     most, number = max(errors.items(), key=lambda item: item[1])
     return (
-        f"{len(study.failed)} points failed, for {len(errors)} different reasons; {number} of them"
-        f" because: {most}"
+        f"{counted(len(study.failed))} failed, for {counted(len(errors), 'different reason')};"
+        f" {number} of them because: {most}"
     )
 
 

@@ -131,6 +131,11 @@ def best_so_far(
     return found
 
 
+def counted(number: int, noun: str = "point") -> str:
+    """Return a number of things as one says it: 1 point, 2 points."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def to_csv(rows: Sequence[Row]) -> str:
     """Return the table as comma-separated values, units in the names of the columns."""
     return csv_text(rows, columns_of(rows))

@@ -105,7 +105,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_a_report_is_a_page_markdown_figures_and_the_data_they_are_of(folder: Path) -> None:
     assert set(files(folder)) == {
-        "report.html", "report.md", "results.csv", "details.json",
+        "report.html", "report.md", "results.csv", "details.json", "report.sha256",
         "figures/front-1-latency-s-energy-per-inference-pj.svg", "figures/map-1.svg",
         "figures/coordinates-1.svg",
         "figures/energy-1-component.svg", "figures/energy-1-cause.svg", "figures/timeline-1.svg",
@@ -367,7 +367,7 @@ def test_without_accuracy_costs_are_drawn_against_each_other(tmp_path: Path) -> 
             [point(error="it is <i>broken</i>"), point({"x": 1}, error="it is <i>broken</i>")],
             "2 points: 2 failed. There is nothing to compare.",
         ),
-        ([point()], "1 points: 1 done."),
+        ([point()], "1 point: 1 done."),
         ([point(), (*point({"array.rows": 2})[:1], None, None)], "2 points: 1 done, 1 missing."),
     ],
     ids=["none", "all failed", "one", "one missing"],
@@ -382,7 +382,7 @@ def test_a_study_with_little_in_it_has_a_report(
     assert not page.unbalanced
     assert not page.all("i")
     if any(one[2] for one in points):
-        assert "for 1 different reasons; 2 of them because: it is <i>broken</i>" in "".join(
+        assert "for 1 different reason; 2 of them because: it is <i>broken</i>" in "".join(
             page.text
         )
 
