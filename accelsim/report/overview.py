@@ -272,6 +272,7 @@ def _coordinates(survey: Survey, signs: Mapping[str, int]) -> Iterator[Figure]:
                     f"coordinates-{number}",
                     f"Parallel coordinates of {len(scope.rows)} points over {names}.",
                     svg(draw, max(WIDTH, 1.1 * axes + 1.5), HEIGHT),
+                    broad=True,
                 ),
             ),
         )

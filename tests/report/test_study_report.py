@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kept import SWEPT, grid, keep, point
+from matplotlib.figure import Figure
 
 import accelsim
 from accelsim.cli.commands import main
@@ -180,6 +181,46 @@ def test_tables_sort_by_a_button_and_are_tables_without_it(page: Page, folder: P
     assert 'createElement("button")' in text
     assert 'setAttribute("aria-sort"' in text
     assert not page.all("button")  # made by the script, so that none is dead without it
+
+
+def test_a_broad_picture_is_scrolled_and_a_heading_stays_with_a_broad_table(
+    page: Page, folder: Path
+) -> None:
+    spread = [a for a in page.all("div") if a.get("class") == "spread"]
+    assert len(spread) == 1
+    assert spread[0]["tabindex"] == "0"
+    assert str(spread[0]["aria-label"]).startswith("Parallel coordinates")
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert ".pictures .spread { overflow-x: auto;" in text
+    assert ":is(h2, h3, h4):has(+ .broad) { page: broad; }" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.012345, "0.0123"), (999.4, "999"), (999.6, "1000"), (1017.3, "1017"), (99999.4, "99999"),
+     (123456.0, "1.23e+05"), (-1017.3, "-1017"), (0.0, "0")],
+)  # fmt: skip
+def test_a_number_in_a_heat_map_needs_no_exponent_before_it_must(value: float, text: str) -> None:
+    assert plots.in_cell(value) == text
+
+
+def test_a_step_of_a_logarithmic_sweep_is_shown_in_six_digits(tmp_path: Path) -> None:
+    policy = "selective:tau=25.11886431509581,numerator=constant"
+    study = keep(tmp_path / "x", [point(policy=policy), point(policy="random:rate=1.2345678e-07")])
+    survey = Survey(study)
+    assert survey.policy_name(survey.rows[0]) == "selective:tau=25.1189,numerator=constant"
+    assert survey.policy_name(survey.rows[1]) == "random:rate=1.23457e-07"
+    assert survey.rows[0]["policy"] == policy
+
+
+def test_the_legend_of_parallel_coordinates_hides_no_line(study: Study) -> None:
+    figure = Figure(layout="constrained")
+    survey = Survey(study)
+    (scope,) = survey.scopes
+    plots.parallel(figure.subplots(), survey, scope, ["latency_s"], [int(scope.rows[0])])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["on the Pareto front"]
+    assert all(axes.get_legend() is None for axes in figure.axes)
 
 
 def test_the_page_prints_and_fits_a_phone(folder: Path) -> None:
