@@ -262,7 +262,6 @@ def _coordinates(survey: Survey, signs: Mapping[str, int]) -> Iterator[Figure]:
             continue
         front, last = survey.front(scope, signs), given[-1]
         draw = partial(plots.parallel, survey=survey, scope=scope, columns=given, front=front)
-        axes = len(given) + len(survey.dimensions)
         names = ", ".join([*(d.key for d in survey.dimensions), *given])
         yield Figure(
             f"{scope}: points as lines over what is swept and what they gave; dashed, those on the"
@@ -271,11 +270,16 @@ def _coordinates(survey: Survey, signs: Mapping[str, int]) -> Iterator[Figure]:
                 Image(
                     f"coordinates-{number}",
                     f"Parallel coordinates of {len(scope.rows)} points over {names}.",
-                    svg(draw, max(WIDTH, 1.1 * axes + 1.5), HEIGHT),
+                    svg(draw, breadth(survey, given), HEIGHT),
                     broad=True,
                 ),
             ),
         )
+
+
+def breadth(survey: Survey, columns: Sequence[str]) -> float:
+    """Return how wide parallel coordinates are, in inches, for their names to stand apart."""
+    return max(WIDTH, 1.1 * (len(columns) + len(survey.dimensions)) + 1.5)
 
 
 def _drawn(survey: Survey, scope: Scope, column: str, front: Sequence[int]) -> str:

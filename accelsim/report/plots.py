@@ -34,6 +34,8 @@ MAX_TICKS = 24
 MAX_CURVES = 2 * (len(MARKS) - 1)
 MAX_LINES = 300
 MAX_FRONT = 100
+MAX_END = 18
+"""Letters at the end of a parallel coordinate, beside those of its neighbours."""
 """Lines of parallel coordinates, and of those on the front: more would be a blot."""
 WIDE = 20.0
 """Where the largest is more than this many times the smallest, colours are logarithmic."""
@@ -253,7 +255,8 @@ def _coordinates(
             continue
         inside = np.unique(key.codes[scope.rows])
         places.append(codes / last)
-        ticks.append((key.key, label(key.values[inside[0]]), label(key.values[inside[-1]])))
+        least, most = (_short(label(key.values[place])) for place in (inside[0], inside[-1]))
+        ticks.append((key.key, least, most))
     for column in columns:
         shown = survey.quantity(column)
         values = survey.column(column)[scope.rows] * shown.factor
@@ -265,6 +268,10 @@ def _coordinates(
         places.append(np.clip((scaled - first) / ((last - first) or 1.0), 0.0, 1.0))
         ticks.append((shown.axis, f"{low:.4g}", f"{high:.4g}"))
     return np.nan_to_num(np.stack(places, axis=1)), ticks
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_END else f"{text[: MAX_END - 1]}…"
 
 
 def evenly(rows: Sequence[int], most: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -56,6 +56,8 @@ COMPONENTS = (
     "scratchpad_c",
     "dram",
 )
+_SHOWN = ("name", "macs", "total_cycles", "utilization", "bottleneck", "recompute_rate")
+"""What a notebook shows of a layer, beside its energy."""
 
 
 @dataclass(frozen=True)
@@ -299,17 +301,21 @@ class Run:
         return f"<Run: {self}>"
 
     def _repr_html_(self) -> str:
-        """Show the run as a table in a notebook; everything in it is escaped."""
-        cells = (
-            (
-                html.escape(key),
-                html.escape(f"{value:.6g}" if isinstance(value, float) else str(value)),
-            )
-            for key, value in self.as_row().items()
-            if value is not None
+        """Show the layers in a notebook, and all numbers folded away; everything is escaped."""
+        layers = [layer.as_dict(self.hardware, self.energy_table) for layer in self.layers]
+        head = _html_row("th", (*_SHOWN, "energy_pj"))
+        body = "".join(
+            _html_row("td", [*(row[key] for key in _SHOWN), sum(row["energy_pj"].values())])
+            for row in layers
         )
-        body = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in cells)
-        return f"<table>{body}</table>"
+        known = [pair for pair in self.as_row().items() if pair[1] is not None]
+        rest = "".join(_html_row("td", pair) for pair in known)
+        return (
+            f"<table><caption>{html.escape(str(self))}</caption><thead>{head}</thead>"
+            f"<tbody>{body}</tbody></table>"
+            f"<details><summary>{len(known)} numbers of all layers</summary>"
+            f"<table>{rest}</table></details>"
+        )
 
     def __str__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.4f}"
@@ -317,6 +323,11 @@ class Run:
             f"{self.workload} on {self.hardware.name}, {self.policy}: {self.total_cycles} cycles,"
             f" {self.energy_pj:.6g} pJ{accuracy}, recompute rate {self.recompute_rate:.4f}"
         )
+
+
+def _html_row(tag: str, values: Iterable[object]) -> str:
+    texts = (f"{value:.6g}" if isinstance(value, float) else str(value) for value in values)
+    return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts) + "</tr>"
 
 
 def _nj(pj: float | None) -> float | None:

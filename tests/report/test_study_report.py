@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kept import SWEPT, grid, keep, point
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import accelsim
@@ -221,6 +222,37 @@ def test_the_legend_of_parallel_coordinates_hides_no_line(study: Study) -> None:
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["on the Pareto front"]
     assert all(axes.get_legend() is None for axes in figure.axes)
+
+
+def test_the_ends_of_parallel_coordinates_stand_apart(tmp_path: Path) -> None:
+    name = "selective:numerator=constant,last=fp32,redo=compensated"
+    points = [
+        point({"array.rows": rows}, hardware=machine, policy=policy, latency_s=1e-6 / rows)
+        for machine in ("a machine with a long name", "another with a long name")
+        for policy in ("chunked:chunk=16,outer=fp32", name)
+        for rows in (1, 2)
+    ]
+    axes = keep(tmp_path / "x", points, swept=["array.rows"]).plot_parallel()
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    tops = [text.get_window_extent() for text in axes.texts if text.get_position()[1] == 1.02]
+    assert len(tops) == 4
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(tops))
+    pyplot.close(figure)
+
+
+def test_what_is_swept_stands_together_also_where_the_first_point_lacks_it(tmp_path: Path) -> None:
+    points = [
+        point({"array.rows": 1}),
+        point({"array.rows": 1, "policy.tau": 2.0}, policy="x"),
+        point({"array.rows": 1, "policy.chunk": 8}, policy="y"),
+    ]
+    study = keep(tmp_path / "x", points, swept=["array.rows", "policy.tau", "policy.chunk"])
+    first = study.columns.index("policy")
+    swept = ["array.rows", "policy.tau", "policy.chunk"]
+    assert study.columns[first + 1 : first + 4] == swept
+    assert sorted(study.columns) == sorted({key for row in study.rows for key in row})
 
 
 def test_the_page_prints_and_fits_a_phone(folder: Path) -> None:
