@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,7 @@ def write_report(
     timed = overview.timed_rows(survey)
     details = study.details(survey.rows[row]["point"] for row in timed)
     kept = {point: detail for point, detail in details.items() if detail is not None}
-    command = command or f"accelsim report {folder_name(study)}"
+    command = command or f"accelsim report {shlex.quote(folder_name(study))}"
     report = _report(survey, _openings(survey, timed, kept), demo, tables, command)
     files: dict[str, bytes | str] = {"results.csv": to_csv(study.rows)}
     if kept:
@@ -130,7 +131,7 @@ def _failures(study: Study) -> str:
 def _repeat(study: Study, command: str) -> Section:
     source = study.meta.get("source")
     made = (
-        f"The points were computed by accelsim study {source}."
+        f"The points were computed by accelsim study {shlex.quote(str(source))}."
         if source
         else "The points were computed by accelsim.study, from a mapping in a script."
     )

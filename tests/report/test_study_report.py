@@ -483,6 +483,7 @@ def test_everything_from_the_data_is_shown_and_never_obeyed(tmp_path: Path) -> N
     assert not page.all("b")
     assert not page.unbalanced
     assert EVIL in "".join(page.text)
+    assert "Made by accelsim report 'e <b>& ü' from results.csv." in "".join(page.text)
     for path in (study.folder / "figures").iterdir():
         assert re.fullmatch(r"[a-z0-9-]+\.svg", path.name)
         root = ET.parse(path).getroot()  # noqa: S314  made here
