@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from accelsim.errors import one_line
 from accelsim.study import Plan
-from accelsim.study.table import Row, best_so_far, usual_objectives
+from accelsim.study.table import Row, best_so_far, counted, usual_objectives
 
 SECONDS_OF_TRYING = 2.0
 """How long points are timed before it is said how long all will take."""
@@ -37,7 +37,7 @@ class Terminal:
         self.folder, self.total, self._todo = folder, len(plan), todo
         self._in_all = self.total - todo
         self._objectives = plan.study.objectives
-        parts = [f"{_points(self.total)}, {self.total - todo - failed} done"]
+        parts = [f"{counted(self.total)}, {self.total - todo - failed} done"]
         if failed:
             parts.append(f"{failed} failed (--retry tries again)")
         if todo:
@@ -64,7 +64,7 @@ class Terminal:
         if not self._told and taken > SECONDS_OF_TRYING and self.kept < self._todo:
             self._told = True
             left = taken / more * (self._todo - self.kept)
-            self._write(f"about {duration(left)} to go, by {_points(more)} in {taken:.1f} s")
+            self._write(f"about {duration(left)} to go, by {counted(more)} in {taken:.1f} s")
         if self._bar is not None:
             best = ", ".join(f"{column} {value:.4g}" for column, value in self._best.items())
             self._bar.set_postfix_str(one_line(best), refresh=False)
@@ -82,7 +82,7 @@ class Terminal:
         if not self.total:
             return "interrupted; nothing was begun"
         return (
-            f"interrupted; {self._in_all} of {_points(self.total)} are kept in {self.folder}, and"
+            f"interrupted; {self._in_all} of {counted(self.total)} are kept in {self.folder}, and"
             " the same command does the rest"
         )
 
@@ -99,10 +99,6 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.2g} {unit}s"
     return f"{max(1, round(seconds))} s"
-
-
-def _points(number: int) -> str:
-    return f"{number} point{'' if number == 1 else 's'}"
 
 
 def _say(line: str) -> None:

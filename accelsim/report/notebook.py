@@ -12,7 +12,7 @@ from accelsim.errors import AccelsimError
 from accelsim.report import energies, overview, plots
 from accelsim.report.gantt import Excerpt, gantt
 from accelsim.report.rates import rate_curves
-from accelsim.report.style import settings
+from accelsim.report.style import HEIGHT, WIDTH, settings
 from accelsim.report.survey import ENERGY, GAINS, LATENCY, Dimension, Scope, Survey, is_number
 from accelsim.study import Study
 from accelsim.study.table import USUAL
@@ -91,9 +91,10 @@ def plot_parallel(
     survey = _survey(study)
     scope = _scope(survey, workload, energy_table)
     front = survey.front(scope, survey.usual_signs())
+    columns = overview.coordinates(survey, scope)
     with pyplot.rc_context(settings()):
-        axes = _axes(ax)
-        plots.parallel(axes, survey, scope, overview.coordinates(survey, scope), front)
+        axes = _axes(ax, overview.breadth(survey, columns))
+        plots.parallel(axes, survey, scope, columns, front)
     return axes
 
 
@@ -121,9 +122,10 @@ def plot_timeline(study: Study, point: int, ax: Axes | None) -> Axes:
     return axes
 
 
-def _axes(ax: Axes | None) -> Axes:
+def _axes(ax: Axes | None, width: float = WIDTH) -> Axes:
     # pyplot, and not a bare figure: that is what a notebook shows when the cell is done.
-    return pyplot.subplots(layout="constrained")[1] if ax is None else ax
+    size = width, HEIGHT
+    return pyplot.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
 def _survey(study: Study) -> Survey:

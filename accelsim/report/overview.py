@@ -28,6 +28,7 @@ from accelsim.report.survey import (
     pairs,
     some_of,
 )
+from accelsim.study.table import counted
 
 MAX_FRONTS, MAX_MAPS = 12, 6
 """Pictures of a section: more would not be looked at. Findings are of every scope."""
@@ -76,7 +77,7 @@ def summary(survey: Survey) -> list[str]:
     study = survey.study
     states = Counter(str(row["status"]) for row in study.rows)
     counts = [f"{states[s]} {s}" for s in ("done", "failed", "missing") if states[s]]
-    said = f"{len(study.rows)} points: {', '.join(counts) or 'none'}."
+    said = f"{counted(len(study.rows))}: {', '.join(counts) or 'none'}."
     if study.meta.get("constraints"):
         said += f" {len(survey.rows)} of them are within the constraints, {_bounds(survey)}."
     if not survey.rows:
@@ -261,7 +262,6 @@ def _coordinates(survey: Survey, signs: Mapping[str, int]) -> Iterator[Figure]:
             continue
         front, last = survey.front(scope, signs), given[-1]
         draw = partial(plots.parallel, survey=survey, scope=scope, columns=given, front=front)
-        axes = len(given) + len(survey.dimensions)
         names = ", ".join([*(d.key for d in survey.dimensions), *given])
         yield Figure(
             f"{scope}: points as lines over what is swept and what they gave; dashed, those on the"
@@ -270,10 +270,16 @@ def _coordinates(survey: Survey, signs: Mapping[str, int]) -> Iterator[Figure]:
                 Image(
                     f"coordinates-{number}",
                     f"Parallel coordinates of {len(scope.rows)} points over {names}.",
-                    svg(draw, max(WIDTH, 1.1 * axes + 1.5), HEIGHT),
+                    svg(draw, breadth(survey, given), HEIGHT),
+                    broad=True,
                 ),
             ),
         )
+
+
+def breadth(survey: Survey, columns: Sequence[str]) -> float:
+    """Return how wide parallel coordinates are, in inches, for their names to stand apart."""
+    return max(WIDTH, 1.1 * (len(columns) + len(survey.dimensions)) + 1.5)
 
 
 def _drawn(survey: Survey, scope: Scope, column: str, front: Sequence[int]) -> str:

@@ -19,11 +19,15 @@ SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class Image:
-    """A picture: the name of its file, what it shows in words, and its bytes (SVG)."""
+    """A picture: the name of its file, what it shows in words, and its bytes (SVG).
+
+    One that is `broad` would be too small to read on a phone, and is scrolled there.
+    """
 
     name: str
     alt: str
     data: bytes = field(repr=False)
+    broad: bool = False
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.name):

@@ -34,6 +34,8 @@ MAX_TICKS = 24
 MAX_CURVES = 2 * (len(MARKS) - 1)
 MAX_LINES = 300
 MAX_FRONT = 100
+MAX_END = 18
+"""Letters at the end of a parallel coordinate, beside those of its neighbours."""
 """Lines of parallel coordinates, and of those on the front: more would be a blot."""
 WIDE = 20.0
 """Where the largest is more than this many times the smallest, colours are logarithmic."""
@@ -136,7 +138,7 @@ def heatmap(
             if math.isfinite(value):
                 dark = norm(value) < 0.55
                 axes.text(
-                    place + 0.5, row + 0.5, f"{value:.3g}", ha="center", va="center", fontsize=7,
+                    place + 0.5, row + 0.5, in_cell(value), ha="center", va="center", fontsize=7,
                     color="white" if dark else BLACK,
                 )  # fmt: skip
     for axis, key in ((axes.xaxis, across), (axes.yaxis, upward)):
@@ -150,6 +152,11 @@ def heatmap(
             tick.set_horizontalalignment("right")
             tick.set_rotation_mode("anchor")
     axes.set_title(str(scope), fontsize=9)
+
+
+def in_cell(value: float) -> str:
+    """Return a number in a few letters: three digits, and no exponent as far as five digits go."""
+    return f"{value:.0f}" if 999.5 <= abs(value) < 99999.5 else f"{value:.3g}"
 
 
 def energy(axes: Axes, survey: Survey, rows: Sequence[int], names: Sequence[str], by: str) -> None:
@@ -216,6 +223,7 @@ def parallel(
     for row in evenly(front, MAX_FRONT):
         axes.plot(xs, places[rank[row]], color=BLACK, linewidth=1.3, linestyle="--")
     axes.plot([], [], color=BLACK, linestyle="--", label="on the Pareto front")
+    legend_below(axes)  # before there is a scale of colours, which is a second pair of axes
     for x, (name, low, high) in enumerate(ticks):
         axes.axvline(x, color=GREY, linewidth=0.8)
         axes.text(x, -0.03, low, ha="center", va="top", fontsize=7)
@@ -233,7 +241,6 @@ def parallel(
         )
         bar.set_ticks([0.0, 1.0], labels=[ticks[-1][1], ticks[-1][2]])
         bar.ax.tick_params(labelsize=7)
-    legend_below(axes)
 
 
 def _coordinates(
@@ -248,7 +255,8 @@ def _coordinates(
             continue
         inside = np.unique(key.codes[scope.rows])
         places.append(codes / last)
-        ticks.append((key.key, label(key.values[inside[0]]), label(key.values[inside[-1]])))
+        least, most = (_short(label(key.values[place])) for place in (inside[0], inside[-1]))
+        ticks.append((key.key, least, most))
     for column in columns:
         shown = survey.quantity(column)
         values = survey.column(column)[scope.rows] * shown.factor
@@ -260,6 +268,10 @@ def _coordinates(
         places.append(np.clip((scaled - first) / ((last - first) or 1.0), 0.0, 1.0))
         ticks.append((shown.axis, f"{low:.4g}", f"{high:.4g}"))
     return np.nan_to_num(np.stack(places, axis=1)), ticks
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_END else f"{text[: MAX_END - 1]}…"
 
 
 def evenly(rows: Sequence[int], most: int) -> list[int]:

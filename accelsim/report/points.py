@@ -8,7 +8,7 @@ import numpy as np
 
 from accelsim.report.page import Column, Table
 from accelsim.report.survey import REST, Scope, Survey, is_number, label
-from accelsim.study.table import Row, as_text
+from accelsim.study.table import Row, as_text, counted
 
 MAX_ROWS = 300
 
@@ -17,7 +17,7 @@ def front_table(survey: Survey, scope: Scope) -> Table:
     """Return the front of the study's objectives, as a table."""
     signs = survey.usual_signs()
     front = survey.front(scope, signs)
-    caption = f"{scope}: {len(front)} points that no other beats in {', '.join(signs)}; {REST}."
+    caption = f"{scope}: {counted(len(front))} that no other beats in {', '.join(signs)}; {REST}."
     return table(survey, [survey.rows[row] for row in front], caption)
 
 
@@ -32,10 +32,11 @@ def all_table(survey: Survey) -> Table:
         by = f", by {column}"
     else:
         by = ""
+    every = "The one point that is" if len(rows) == 1 else f"All {len(rows)} points that are"
     many = (
         f"The first {MAX_ROWS} of {len(rows)} points{by}; {REST}."
         if len(rows) > MAX_ROWS
-        else f"All {len(rows)} points that are done and within the constraints{by}."
+        else f"{every} done and within the constraints{by}."
     )
     return table(survey, rows, many)
 
@@ -45,7 +46,7 @@ def failed_table(survey: Survey) -> Table | None:
     rows = survey.study.failed
     if not rows:
         return None
-    caption = f"{len(rows)} points that could not be computed" + (
+    caption = f"{counted(len(rows))} that could not be computed" + (
         f", the first {MAX_ROWS} of them; {REST}." if len(rows) > MAX_ROWS else "."
     )
     columns = (Column("point", True), Column("hardware"), Column("workload"), Column("policy"),

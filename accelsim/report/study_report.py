@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 
 from accelsim.energy import EnergyTable
 from accelsim.errors import one_line
-from accelsim.files import make_folder, write_whole
 from accelsim.report import overview, points
 from accelsim.report.findings import Demo, demo_of
+from accelsim.report.folder import write_files
 from accelsim.report.gantt import Excerpt
 from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
 from accelsim.report.page import Report, Section, render
@@ -21,7 +22,7 @@ from accelsim.report.robustness import survival
 from accelsim.report.survey import Survey
 from accelsim.report.units import unit_files, units_section
 from accelsim.study import Study
-from accelsim.study.table import to_csv
+from accelsim.study.table import counted, to_csv
 
 DETAILS = "details.json"
 
@@ -32,7 +33,7 @@ def write_report(
     tables: Iterable[EnergyTable] = (),
     command: str | None = None,
 ) -> Path:
-    """Write the report of a study into `folder`: every file whole. Returns the path of the page.
+    """Write the report of a study into `folder`, in the place of one there. Return the page's path.
 
     Nothing is simulated, and the same results give the same bytes. `tables` are those that the
     study was charged by; what is said of their sources needs them. `command` is what wrote it.
@@ -42,18 +43,15 @@ def write_report(
     timed = overview.timed_rows(survey)
     details = study.details(survey.rows[row]["point"] for row in timed)
     kept = {point: detail for point, detail in details.items() if detail is not None}
-    command = command or f"accelsim report {folder_name(study)}"
+    command = command or f"accelsim report {shlex.quote(folder_name(study))}"
     report = _report(survey, _excerpts(survey, timed, kept), demo, tables, command)
-    files: dict[str, bytes | str] = render(report)
+    files: dict[str, bytes | str] = {"results.csv": to_csv(study.rows)}
+    if kept:
+        files[DETAILS] = _lines(kept)
     if demo is not None:
         files |= kappa_files(demo)
     files |= unit_files(study, tables)
-    files["results.csv"] = to_csv(study.rows)
-    if kept:
-        files[DETAILS] = _lines(kept)
-    make_folder(folder / "figures")
-    for name, content in files.items():
-        write_whole(folder / name, content)
+    write_files(folder, files | render(report))
     return folder / "report.html"
 
 
@@ -126,15 +124,15 @@ def _failures(study: Study) -> str:
         errors[error] = errors.get(error, 0) + 1
     most, number = max(errors.items(), key=lambda item: item[1])
     return (
-        f"{len(study.failed)} points failed, for {len(errors)} different reasons; {number} of them"
-        f" because: {most}"
+        f"{counted(len(study.failed))} failed, for {counted(len(errors), 'different reason')};"
+        f" {number} of them because: {most}"
     )
 
 
 def _repeat(study: Study, command: str) -> Section:
     source = study.meta.get("source")
     made = (
-        f"The points were computed by accelsim study {source}."
+        f"The points were computed by accelsim study {shlex.quote(str(source))}."
         if source
         else "The points were computed by accelsim.study, from a mapping in a script."
     )

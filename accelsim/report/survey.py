@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ MAX_SCOPES = 6
 """Scopes that sentences are written on; what is true of the rest is in the tables."""
 REST = "all points are in results.csv"
 _MAX_LABEL = 48
+_LONG = re.compile(r"\d+\.\d{7,}(e[-+]?\d+)?")
 Numbers = NDArray[np.float64]
 
 
@@ -218,7 +220,8 @@ class Survey:
         """Return the policy of a row; of a control, what it is one of."""
         if row.get(CONTROL) is not None:
             return f"control of {row[CONTROL]}, seed {row.get(SEED, 0)}"
-        return str(row["policy"])
+        # A step of a logarithmic sweep has all the digits of a float64; a row has them still.
+        return _LONG.sub(lambda number: f"{float(number[0]):.6g}", str(row["policy"]))
 
     def usual_signs(self) -> dict[str, int]:
         """Return every column that a sentence is written on."""

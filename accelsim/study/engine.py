@@ -20,7 +20,7 @@ from accelsim.study.plan import Plan, check_estimators, estimator_key, folder_of
 from accelsim.study.processes import cores, in_processes
 from accelsim.study.results import Study
 from accelsim.study.store import FILE, Result, Store, open_store, read_store
-from accelsim.study.table import Row, as_row, check_columns, to_csv
+from accelsim.study.table import Row, as_row, check_columns, counted, to_csv
 
 CSV = "results.csv"
 
@@ -116,7 +116,7 @@ def count_points(source: str | Path, out: str | Path | None = None) -> str:
         known = [states[key] for key in plan.keys if key in states]
         failed, done = sum(known), len(known) - sum(known)
     return (
-        f"{described.name}: {len(plan)} points, {done} done, {failed} failed,"
+        f"{described.name}: {counted(len(plan))}, {done} done, {failed} failed,"
         f" {len(plan) - done - failed} to do, in {folder}"
     )
 

@@ -22,8 +22,8 @@ class Lock:
         os.close(self._handle)
 
 
-def lock(folder: Path) -> Lock:
-    """Have a folder to oneself. Raises AccelsimError if another process has it.
+def lock(folder: Path, doing: str = "working on this study") -> Lock:
+    """Have a folder to oneself. Raises AccelsimError if another process has it, `doing` the same.
 
     Where there is no `flock`, two processes may do a point both; it is still kept once.
     """
@@ -43,9 +43,7 @@ def lock(folder: Path) -> Lock:
         with contextlib.suppress(OSError):
             who = os.read(handle, 20).decode("ascii", "replace").strip()
         os.close(handle)
-        raise AccelsimError(
-            f"{folder}: process {who} is working on this study; wait for it, or end it"
-        ) from None
+        raise AccelsimError(f"{folder}: process {who} is {doing}; wait for it, or end it") from None
     with contextlib.suppress(OSError):  # a full disk: the lock holds without a number in it
         os.ftruncate(handle, 0)
         os.write(handle, str(os.getpid()).encode())

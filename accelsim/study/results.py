@@ -20,6 +20,7 @@ from accelsim.study.table import (
     as_text,
     check_columns,
     columns_of,
+    counted,
     front_of,
     losses,
     to_csv,
@@ -194,8 +195,7 @@ class Study:
         return _artist().plot_timeline(self, point, ax)
 
     def _counts(self) -> str:
-        number = len(self.rows)
-        parts = [f"{number} point{'' if number == 1 else 's'}"]
+        parts = [counted(len(self.rows))]
         for status in ("failed", "missing"):
             found = sum(row["status"] == status for row in self.rows)
             parts += [f"{found} {status}"] if found else []

@@ -270,10 +270,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         uri = f"{path.resolve().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
+    except sqlite3.Error as error:
+        _fail(path, error)
+    try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("PRAGMA trusted_schema = OFF")
     except sqlite3.Error as error:
+        connection.close()
         _fail(path, error)
     return connection
 

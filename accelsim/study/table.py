@@ -75,11 +75,20 @@ def _within(value: object, bounds: Bounds) -> bool:
 
 
 def columns_of(rows: Iterable[Row]) -> list[str]:
-    """Return every column of a table in order, and `error` last."""
-    columns = dict.fromkeys(key for row in rows for key in row)
-    if columns.pop("error", 0) is None:
-        columns["error"] = None
-    return list(columns)
+    """Return every column of a table, each before what follows it in a row; and `error` last."""
+    columns: list[str] = []
+    known: set[str] = set()
+    for row in rows:
+        if row.keys() <= known:
+            continue
+        place = len(columns)
+        for key in reversed(row):
+            if key in known:
+                place = columns.index(key)
+            else:
+                columns.insert(place, key)
+                known.add(key)
+    return [key for key in columns if key != "error"] + ["error"] * ("error" in known)
 
 
 def check_columns(named: Mapping[str, Iterable[str]], settings: Iterable[str]) -> None:
@@ -144,6 +153,11 @@ def best_so_far(
         if not math.isnan(value) and (column not in best or sign * value > sign * best[column]):
             found[column] = value
     return found
+
+
+def counted(number: int, noun: str = "point") -> str:
+    """Return a number of things as one says it: 1 point, 2 points."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def to_csv(rows: Sequence[Row]) -> str:

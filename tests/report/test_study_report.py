@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 from kept import SWEPT, grid, keep, point
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 import accelsim
 from accelsim.cli.commands import main
@@ -105,7 +107,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_a_report_is_a_page_markdown_figures_and_the_data_they_are_of(folder: Path) -> None:
     assert set(files(folder)) == {
-        "report.html", "report.md", "results.csv", "details.json",
+        "report.html", "report.md", "results.csv", "details.json", "report.sha256",
         "figures/front-1-latency-s-total-energy-nj.svg", "figures/map-1.svg",
         "figures/coordinates-1.svg",
         "figures/energy-1-component.svg", "figures/energy-1-cause.svg", "figures/timeline-1.svg",
@@ -180,6 +182,77 @@ def test_tables_sort_by_a_button_and_are_tables_without_it(page: Page, folder: P
     assert 'createElement("button")' in text
     assert 'setAttribute("aria-sort"' in text
     assert not page.all("button")  # made by the script, so that none is dead without it
+
+
+def test_a_broad_picture_is_scrolled_and_a_heading_stays_with_a_broad_table(
+    page: Page, folder: Path
+) -> None:
+    spread = [a for a in page.all("div") if a.get("class") == "spread"]
+    assert len(spread) == 1
+    assert spread[0]["tabindex"] == "0"
+    assert str(spread[0]["aria-label"]).startswith("Parallel coordinates")
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert ".pictures .spread { overflow-x: auto;" in text
+    assert ":is(h2, h3, h4):has(+ .broad) { page: broad; }" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.012345, "0.0123"), (999.4, "999"), (999.6, "1000"), (1017.3, "1017"), (99999.4, "99999"),
+     (123456.0, "1.23e+05"), (-1017.3, "-1017"), (0.0, "0")],
+)  # fmt: skip
+def test_a_number_in_a_heat_map_needs_no_exponent_before_it_must(value: float, text: str) -> None:
+    assert plots.in_cell(value) == text
+
+
+def test_a_step_of_a_logarithmic_sweep_is_shown_in_six_digits(tmp_path: Path) -> None:
+    policy = "selective:tau=25.11886431509581,numerator=constant"
+    study = keep(tmp_path / "x", [point(policy=policy), point(policy="random:rate=1.2345678e-07")])
+    survey = Survey(study)
+    assert survey.policy_name(survey.rows[0]) == "selective:tau=25.1189,numerator=constant"
+    assert survey.policy_name(survey.rows[1]) == "random:rate=1.23457e-07"
+    assert survey.rows[0]["policy"] == policy
+
+
+def test_the_legend_of_parallel_coordinates_hides_no_line(study: Study) -> None:
+    figure = Figure(layout="constrained")
+    survey = Survey(study)
+    (scope,) = survey.scopes
+    plots.parallel(figure.subplots(), survey, scope, ["latency_s"], [int(scope.rows[0])])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["on the Pareto front"]
+    assert all(axes.get_legend() is None for axes in figure.axes)
+
+
+def test_the_ends_of_parallel_coordinates_stand_apart(tmp_path: Path) -> None:
+    name = "selective:numerator=constant,last=fp32,redo=compensated"
+    points = [
+        point({"array.rows": rows}, hardware=machine, policy=policy, latency_s=1e-6 / rows)
+        for machine in ("a machine with a long name", "another with a long name")
+        for policy in ("chunked:chunk=16,outer=fp32", name)
+        for rows in (1, 2)
+    ]
+    axes = keep(tmp_path / "x", points, swept=["array.rows"]).plot_parallel()
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    tops = [text.get_window_extent() for text in axes.texts if text.get_position()[1] == 1.02]
+    assert len(tops) == 4
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(tops))
+    pyplot.close(figure)
+
+
+def test_what_is_swept_stands_together_also_where_the_first_point_lacks_it(tmp_path: Path) -> None:
+    points = [
+        point({"array.rows": 1}),
+        point({"array.rows": 1, "policy.tau": 2.0}, policy="x"),
+        point({"array.rows": 1, "policy.chunk": 8}, policy="y"),
+    ]
+    study = keep(tmp_path / "x", points, swept=["array.rows", "policy.tau", "policy.chunk"])
+    first = study.columns.index("policy")
+    swept = ["array.rows", "policy.tau", "policy.chunk"]
+    assert study.columns[first + 1 : first + 4] == swept
+    assert sorted(study.columns) == sorted({key for row in study.rows for key in row})
 
 
 def test_the_page_prints_and_fits_a_phone(folder: Path) -> None:
@@ -389,7 +462,7 @@ def test_without_accuracy_costs_are_drawn_against_each_other(tmp_path: Path) -> 
             [point(error="it is <i>broken</i>"), point({"x": 1}, error="it is <i>broken</i>")],
             "2 points: 2 failed. There is nothing to compare.",
         ),
-        ([point()], "1 points: 1 done."),
+        ([point()], "1 point: 1 done."),
         ([point(), (*point({"array.rows": 2})[:1], None, None)], "2 points: 1 done, 1 missing."),
     ],
     ids=["none", "all failed", "one", "one missing"],
@@ -404,7 +477,7 @@ def test_a_study_with_little_in_it_has_a_report(
     assert not page.unbalanced
     assert not page.all("i")
     if any(one[2] for one in points):
-        assert "for 1 different reasons; 2 of them because: it is <i>broken</i>" in "".join(
+        assert "for 1 different reason; 2 of them because: it is <i>broken</i>" in "".join(
             page.text
         )
 
@@ -432,6 +505,7 @@ def test_everything_from_the_data_is_shown_and_never_obeyed(tmp_path: Path) -> N
     assert not page.all("b")
     assert not page.unbalanced
     assert EVIL in "".join(page.text)
+    assert "Made by accelsim report 'e <b>& ü' from results.csv." in "".join(page.text)
     for path in (study.folder / "figures").iterdir():
         assert re.fullmatch(r"[a-z0-9-]+\.svg", path.name)
         root = ET.parse(path).getroot()  # noqa: S314  made here

@@ -356,6 +356,12 @@ def test_a_study_and_a_run_show_themselves_in_a_terminal_and_in_a_notebook(tmp_p
         assert "<b>" not in shown
         assert "&lt;b&gt;tiny" in shown
     assert "&lt;script&gt;" in found._repr_html_()
+    page = one._repr_html_()
+    for layer, values in zip(one.layers, one.as_dict()["layers"], strict=True):
+        assert f"<tr><td>{layer.trace.name}</td><td>{values['macs']}</td>" in page
+        assert f"<td>{layer.simulation.total_cycles}</td>" in page
+        assert f"<td>{sum(values['energy_pj'].values()):.6g}</td></tr>" in page
+    assert f"<td>energy_pj</td><td>{one.energy_pj:.6g}</td>" in page
 
 
 def test_an_executor_can_take_the_place_of_the_processes(tmp_path: Path) -> None:
