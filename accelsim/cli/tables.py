@@ -67,15 +67,12 @@ def layers_csv(result: Run) -> str:
     rows = [_flat(layer.as_dict(result.hardware, result.energy_table)) for layer in result.layers]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     first = [column for column in columns if not column.startswith("energy_pj.")]
+    energies = [f"energy_pj.{name}" for name in COMPONENTS]
     stream = io.StringIO()
-    writer = csv.DictWriter(
-        stream,
-        [*first, *(f"energy_pj.{name}" for name in COMPONENTS)],
-        restval=0,
-        lineterminator="\n",
-    )
+    writer = csv.DictWriter(stream, [*first, *energies], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    # A component that does nothing takes no energy; what a layer has not, as tiles, stays empty.
+    writer.writerows(dict.fromkeys(energies, 0) | row for row in rows)
     return stream.getvalue()
 
 

@@ -4,12 +4,14 @@ The first row says which: a layer's name and then `M`, `N`, `K` in any order, or
 convolution, which are read by their place. As there, a convolution's image is already padded, a
 step over its edge still makes an output, one with `DP` in its name is depthwise (a product for
 each channel, with all filters), and cells to the right of the sizes may say that nothing is sparse
-(1:1) or how many products a batch has (a GEMM's), or anything that is not a number.
+(1:1) or how many products a batch has (a GEMM's), or anything that is not a number. A row with a
+name alone is a heading, and layers of one name are numbered.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 
 from accelsim.config.document import read_text, shown
@@ -51,10 +53,17 @@ def load_topology(path: Path) -> Workload:
         raise InputError(f"{path}:{number}: got the columns {given}, expected {EXPECTED}")
     problems: list[str] = []
     gemms: dict[str, Gemm] = {}
+    seen: Counter[str] = Counter()
     for number, cells in rows[1:]:
-        found = _problems(sizes, cells, gemms)
+        if not any(cells[1:]):
+            continue
+        found = _problems(sizes, cells)
         if not found:
             name, *values = cells[: 1 + len(sizes)]
+            given = name
+            while name in gemms:
+                seen[given] += 1
+                name = f"{given} {1 + seen[given]}"
             gemm = _gemm(
                 name, dict(zip(sizes, map(int, values), strict=True)), _batch(sizes, cells)
             )
@@ -82,15 +91,13 @@ def _sizes(header: list[str]) -> tuple[str, ...] | None:
     return None
 
 
-def _problems(sizes: tuple[str, ...], cells: list[str], earlier: dict[str, Gemm]) -> list[str]:
+def _problems(sizes: tuple[str, ...], cells: list[str]) -> list[str]:
     if len(cells) <= len(sizes):
         known = ", ".join((NAME[0], *sizes))
         return [f"got {len(cells)} values, expected {1 + len(sizes)}: {known}"]
     name, problems = cells[0], []
     if not 1 <= len(name) <= 200 or not name.isprintable():
         problems.append(f"{NAME[0]}: got {shown(name)}, expected text of 1 to 200 characters")
-    elif name in earlier:
-        problems.append(f"{NAME[0]}: {shown(name)} is the name of an earlier layer already")
     numbers = [*zip(sizes, cells[1:], strict=False)]
     if sizes is CONV:
         # One stride is for both directions, and sometimes written twice.

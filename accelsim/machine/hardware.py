@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -26,6 +28,28 @@ Quantity = Annotated[float, Field(ge=1e-9, le=1e15, allow_inf_nan=False)]
 Duration = Annotated[float, Field(ge=0.0, le=1e15, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=1e-3, le=1e15, allow_inf_nan=False)]
 Cycles = Annotated[int, Field(ge=1, le=MAX_CYCLES_PER_MAC)]
+
+
+@lru_cache
+def _as_written(number: float) -> Fraction:
+    """Return the decimal that a file says, where a float is only next to it."""
+    return Fraction(repr(number))
+
+
+@lru_cache
+def _bytes_per_cycle(clock_mhz: float, gbytes_per_s: float) -> Fraction:
+    return _as_written(gbytes_per_s) * 1000 / _as_written(clock_mhz)
+
+
+def _whole_cycles(size_bytes: Any, bytes_per_cycle: Fraction) -> Any:
+    """Return ⌈size / rate⌉ exactly, of an integer or of an array of them."""
+    cycles, size = bytes_per_cycle.denominator, bytes_per_cycle.numerator
+    if not isinstance(size_bytes, np.ndarray):
+        return -(-int(size_bytes) * cycles // size)
+    if int(size_bytes.max(initial=0)) * cycles < 2**63 and size < 2**63:
+        return -(-size_bytes * cycles // size)
+    found = [-(-int(one) * cycles // size) for one in size_bytes.flat]
+    return np.array(found, np.int64).reshape(size_bytes.shape)
 
 
 def _given(value: object) -> object:
@@ -142,7 +166,7 @@ class Scratchpad(Strict):
     def port_cycles(self, size_bytes: Any) -> Any:
         """Return the cycles in which so many bytes are read or written, a number or an array."""
         rate = self.bandwidth_bytes_per_cycle
-        return 0 if rate is None else np.ceil(size_bytes / rate).astype(np.int64)
+        return 0 if rate is None else _whole_cycles(size_bytes, _as_written(rate))
 
 
 class Scratchpads(Strict):
@@ -309,7 +333,9 @@ class Hardware(Strict):
 
     def transfer_cycles(self, size_bytes: int) -> int:
         """Cycles that `size_bytes` occupy the DRAM channel."""
-        return math.ceil(size_bytes * self.clock_mhz / (self.dram.bandwidth_gbytes_per_s * 1e3))
+        mhz, gbytes = self.clock_mhz, self.dram.bandwidth_gbytes_per_s
+        cycles: int = _whole_cycles(size_bytes, _bytes_per_cycle(mhz, gbytes))
+        return cycles
 
     @property
     def dram_latency_cycles(self) -> int:

@@ -321,10 +321,15 @@ def _check_memory(nest: Nest, tiling: Tiling) -> None:
         "b": bytes_of(trace.repeats * trace.k * trace.n, widths.operand),
         "c": bytes_of(trace.outputs, int(held)),
     }
-    total = sum(sizes.values())
-    if total > dram.capacity_bytes:
+    check_sizes(trace, nest.hardware, **sizes)
+
+
+def check_sizes(trace: LayerTrace, hardware: Hardware, a: int, b: int, c: int) -> None:
+    """Raise AccelsimError if operands a and b and outputs c, in bytes, exceed the DRAM."""
+    total, capacity_bytes = a + b + c, hardware.dram.capacity_bytes
+    if capacity_bytes is not None and total > capacity_bytes:
         raise AccelsimError(
-            f"layer {trace.name} on {nest.hardware.name}: operands of {sizes['a']} and {sizes['b']}"
-            f" bytes and outputs of {sizes['c']} make {total}, but dram.capacity_bytes is"
-            f" {dram.capacity_bytes}; at least {total} would fit"
+            f"layer {trace.name} on {hardware.name}: operands of {a} and {b} bytes and outputs of"
+            f" {c} make {total}, but dram.capacity_bytes is {capacity_bytes}; at least {total}"
+            " would fit"
         )

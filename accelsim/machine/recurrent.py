@@ -13,7 +13,7 @@ from functools import cached_property
 
 from accelsim.machine.counts import ByCause, Counts
 from accelsim.machine.hardware import Hardware
-from accelsim.machine.lower import LoweredLayer, lower
+from accelsim.machine.lower import LoweredLayer, check_sizes, lower
 from accelsim.machine.simulate import Simulation, simulate
 from accelsim.machine.tiling import bytes_of
 from accelsim.machine.timeline import Timeline, joined
@@ -77,8 +77,15 @@ class StepsSimulation:
 
 
 def lower_steps(trace: LayerTrace, hardware: Hardware) -> LoweredSteps:
-    """Cut every step into folds. Raises AccelsimError if a step's pieces do not fit."""
-    b_bytes = bytes_of(trace.k * trace.n, trace.operand_format.bits)
+    """Cut every step into folds.
+
+    Raises AccelsimError if a step's pieces do not fit, or all steps the DRAM.
+    """
+    bits = trace.operand_format.bits
+    b_bytes = bytes_of(trace.k * trace.n, bits)
+    a_bytes = bytes_of(trace.repeats * trace.m * trace.k, bits)
+    c_bytes = bytes_of(trace.outputs, trace.output_format.bits)
+    check_sizes(trace, hardware, a_bytes, b_bytes, c_bytes)
     kept = b_bytes <= hardware.scratchpads.b.capacity_bytes
     alike: dict[bool, LoweredLayer] = {}
     steps = []

@@ -371,17 +371,25 @@ def _refuse(nest: Nest, where: str, tile: Extents, rooms: dict[str, NDArray[np.i
     """Raise AccelsimError for the tile that comes closest to fitting."""
     pads = nest.hardware.scratchpads
     capacity = {key: getattr(pads, key).capacity_bytes for key in "abc"}
-    share = {key: rooms[key] / capacity[key] for key in "abc"}
-    best = int(np.argmin(np.max([share[key] for key in "abc"], axis=0)))
-    key = max("abc", key=lambda key: float(share[key][best]))
+    best = int(np.argmin(np.max([rooms[key] / capacity[key] for key in "abc"], axis=0)))
     one = Extents(*(int(sizes[best]) for sizes in tile))
-    x, y = (getattr(one, axis) for axis in AXES[key])
-    room, bits = int(rooms[key][best]), int(nest.held_bits(key, one))
-    twice = "twice " if room > int(nest.block_bytes(key, one)) else ""
+    short = []
+    for key in (key for key in "abc" if int(rooms[key][best]) > capacity[key]):
+        x, y = (getattr(one, axis) for axis in AXES[key])
+        room, bits = int(rooms[key][best]), int(nest.held_bits(key, one))
+        twice = "twice " if room > int(nest.block_bytes(key, one)) else ""
+        short.append(
+            f"{twice}{x}x{y} values of {bits} bits take {room} bytes of scratchpads.{key}, which"
+            f" holds {capacity[key]}"
+        )
+    enough = " and ".join(
+        f"scratchpads.{key}.capacity_bytes of at least {int(rooms[key][best])}"
+        for key in "abc"
+        if int(rooms[key][best]) > capacity[key]
+    )
     raise AccelsimError(
-        f"{where}: no tiling fits: {twice}{x}x{y} values of {bits} bits, for a tile of"
-        f" {one.m}x{one.k}x{one.n}, take {room} bytes of scratchpads.{key}, which holds"
-        f" {capacity[key]}; capacity_bytes of at least {room} would fit"
+        f"{where}: no tiling fits: for a tile of {one.m}x{one.k}x{one.n}, {'; '.join(short)};"
+        f" {enough} would fit"
     )
 
 

@@ -74,7 +74,10 @@ class VectorSimulation:
 
 
 def lower_vector(trace: VectorTrace, hardware: Hardware) -> LoweredVector:
-    """Cut vector work into pieces. Raises AccelsimError if a row does not fit half scratchpad c."""
+    """Cut vector work into pieces.
+
+    Raises AccelsimError if a row does not fit half of scratchpad c, or all of it the DRAM.
+    """
     bits, pad = trace.value_format.bits, hardware.scratchpads.c
     half_bytes = pad.capacity_bytes // 2
     row_bytes = -(-max(trace.row_inputs, trace.row_outputs) * bits // 8)
@@ -85,6 +88,7 @@ def lower_vector(trace: VectorTrace, hardware: Hardware) -> LoweredVector:
             f" scratchpads.c holds {half_bytes}; capacity_bytes of at least"
             f" {2 * row_bytes} would fit"
         )
+    _check_memory(trace, hardware)
     step = half_bytes // row_bytes
     count = -(-trace.rows // step)
     if count > MAX_PIECES:
@@ -111,6 +115,17 @@ def lower_vector(trace: VectorTrace, hardware: Hardware) -> LoweredVector:
     return LoweredVector(trace, tuple(pieces), _counts(trace, hardware, loads[-1], stores[-1]))
 
 
+def _check_memory(trace: VectorTrace, hardware: Hardware) -> None:
+    """Raise AccelsimError if what all repeats take, or what they leave, exceeds the DRAM."""
+    values = trace.repeats * trace.rows * max(trace.row_inputs, trace.row_outputs)
+    size_bytes, held_bytes = -(-values * trace.value_format.bits // 8), hardware.dram.capacity_bytes
+    if held_bytes is not None and size_bytes > held_bytes:
+        raise AccelsimError(
+            f"layer {trace.name} on {hardware.name}: {values} values take {size_bytes} bytes, but"
+            f" dram.capacity_bytes is {held_bytes}; at least {size_bytes} would fit"
+        )
+
+
 def simulate_vector(layer: LoweredVector, hardware: Hardware) -> VectorSimulation:
     """Run vector work from an idle machine until its last output is in DRAM."""
     repeats, once = layer.trace.repeats, _once(layer, hardware)
@@ -118,7 +133,7 @@ def simulate_vector(layer: LoweredVector, hardware: Hardware) -> VectorSimulatio
     return VectorSimulation(
         total_cycles=total,
         compute_cycles=layer.compute_cycles,
-        stall_cycles={"dram": total - layer.compute_cycles, "recompute": 0},
+        stall_cycles={"dram": total - layer.compute_cycles, "scratchpad": 0, "recompute": 0},
         layer=layer,
         hardware=hardware,
     )

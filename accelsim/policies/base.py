@@ -344,6 +344,11 @@ class RecomputingPolicy(Policy):
                 f"chunk is {self.chunk} and redo is compensated, which would undo chunks: allowed"
                 " is one of them"
             )
+        if self.redo == "high" and _holds(self.low, self.high):
+            raise ValueError(
+                f"high is {self.high}, which has no value that low, {self.low}, has not: allowed"
+                " is a format with more mantissa bits or a wider range"
+            )
         return self
 
     @property
@@ -376,6 +381,15 @@ class RatePolicy(RecomputingPolicy):
     def rate_of(self, index: int) -> float:
         """Return the fraction of a layer."""
         return self.rate if self.layer_rates is None else self.layer_rates[index]
+
+
+def _holds(low: FloatFormat, high: FloatFormat) -> bool:
+    """Say whether every finite value of `high` is one of `low`."""
+    return (
+        low.max >= high.max
+        and low.mantissa_bits >= high.mantissa_bits
+        and low.lowest_bit <= high.lowest_bit
+    )
 
 
 def _plain(value: object) -> str:

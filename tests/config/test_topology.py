@@ -63,6 +63,16 @@ def test_what_stands_beside_the_sizes_is_left_alone(tmp_path: Path, header: str,
     assert load(tmp_path, header, row) == (Gemm("a", 4, 18, 4),)
 
 
+def test_a_name_alone_is_a_heading_and_layers_of_one_name_are_numbered(tmp_path: Path) -> None:
+    rows = ["Encoder,", "a,1,2,3,", "a 2,4,5,6,", ",,,,", "a,7,8,9,", "a,1,1,1,"]
+    assert load(tmp_path, "Layer,M,N,K,", *rows) == (
+        Gemm("a", 1, 3, 2),
+        Gemm("a 2", 4, 6, 5),
+        Gemm("a 3", 7, 9, 8),
+        Gemm("a 4", 1, 1, 1),
+    )
+
+
 def test_a_table_is_checked_like_any_file(tmp_path: Path) -> None:
     load(tmp_path, "Layer,M,N,K,", "a,1,2,3,")
     assert check_file(tmp_path / "net.csv") == "workload net"
@@ -79,8 +89,6 @@ def test_a_table_is_checked_like_any_file(tmp_path: Path) -> None:
         (["Layer,M,N,K", "a,1,0,3"], ":2: n: got '0', expected an integer from 1 to 2147483648"),
         (["Layer,M,N,K", "a,1,2.5,3"], ":2: n: got '2.5', expected an integer from 1 to"
          " 2147483648"),
-        (["Layer,M,N,K", "a,1,2,3", "a,1,2,3"], ":3: layer: 'a' is the name of an earlier layer"
-         " already"),
         (["Layer,M,N,K", ",1,2,3"], ":2: layer: got '', expected text of 1 to 200 characters"),
         (["Layer,M,N,K,Sparsity", "a,1,2,3,2:4"], ":2: sparsity: got '2:4', expected 1:1; sparse"
          " layers are not modelled"),

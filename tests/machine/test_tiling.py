@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from accelsim.machine import (
 )
 from accelsim.machine.hardware import GivenTiling, Scratchpad
 from accelsim.machine.mapping import Extents
+from accelsim.machine.recurrent import lower_steps
 from accelsim.machine.tiling import ORDERS, TIED_PERCENT, Nest, choose_tiling, search
 from accelsim.numerics import Accumulator
 from accelsim.policies import parse_policy
@@ -325,33 +329,42 @@ def test_cutting_the_terms_counts_the_sums_that_go_to_scratchpad_c_and_back(data
     [
         (
             {"a": {"capacity_bytes": 7}},
-            "twice 4x1 values of 8 bits, for a tile of 4x1x4, take 8 bytes of scratchpads.a, which"
-            " holds 7; capacity_bytes of at least 8 would fit",
+            "twice 4x1 values of 8 bits take 8 bytes of scratchpads.a, which holds 7;"
+            " scratchpads.a.capacity_bytes of at least 8 would fit",
         ),
         (
             {"b": {"capacity_bytes": 3, "double_buffered": False}},
-            "1x4 values of 8 bits, for a tile of 4x1x4, take 4 bytes of scratchpads.b, which holds"
-            " 3; capacity_bytes of at least 4 would fit",
+            "1x4 values of 8 bits take 4 bytes of scratchpads.b, which holds 3;"
+            " scratchpads.b.capacity_bytes of at least 4 would fit",
         ),
         (
             {"c": {"capacity_bytes": 31}},
-            "twice 4x4 values of 8 bits, for a tile of 4x1x4, take 32 bytes of scratchpads.c, which"
-            " holds 31; capacity_bytes of at least 32 would fit",
+            "twice 4x4 values of 8 bits take 32 bytes of scratchpads.c, which holds 31;"
+            " scratchpads.c.capacity_bytes of at least 32 would fit",
+        ),
+        (
+            {"a": {"capacity_bytes": 7}, "c": {"capacity_bytes": 30}},
+            "twice 4x1 values of 8 bits take 8 bytes of scratchpads.a, which holds 7;"
+            " twice 4x4 values of 8 bits take 32 bytes of scratchpads.c, which holds 30;"
+            " scratchpads.a.capacity_bytes of at least 8 and scratchpads.c.capacity_bytes of at"
+            " least 32 would fit",
         ),
     ],
 )
 def test_a_tile_that_fits_nowhere_is_refused(pads: dict[str, Any], said: str) -> None:
     with pytest.raises(AccelsimError) as caught:
         lower(trace(8, 10, 8), machine(scratchpads=pads))
-    assert str(caught.value) == f"layer layer on test: no tiling fits: {said}"
+    expected = f"layer layer on test: no tiling fits: for a tile of 4x1x4, {said}"
+    assert str(caught.value) == expected
 
 
 def test_a_tiling_that_is_given_and_does_not_suit_is_refused() -> None:
     for part, said in (
         ({"m": 6}, "tiling.m is 6, expected a multiple of 4, which fills the array, or at least"
          " the layer's 8"),
-        ({"k": 10, "m": 8}, "no tiling fits: 8x10 values of 8 bits, for a tile of 8x10x4, take 80"
-         " bytes of scratchpads.a, which holds 79; capacity_bytes of at least 80 would fit"),
+        ({"k": 10, "m": 8}, "no tiling fits: for a tile of 8x10x4, 8x10 values of 8 bits take 80"
+         " bytes of scratchpads.a, which holds 79; scratchpads.a.capacity_bytes of at least 80"
+         " would fit"),
     ):  # fmt: skip
         hardware = machine(scratchpads={"a": {"capacity_bytes": 79}}, tiling=part)
         with pytest.raises(AccelsimError) as caught:
@@ -368,6 +381,31 @@ def test_a_layer_larger_than_memory_is_refused() -> None:
         "layer layer on test: operands of 80 and 80 bytes and outputs of 64 make 224, but"
         " dram.capacity_bytes is 223; at least 224 would fit"
     )
+
+
+def test_all_steps_of_a_recurrent_layer_must_fit_memory() -> None:
+    # Three steps of 2x4 by 4x5: 24 bytes of inputs, 20 of weights, which all share, 30 of outputs.
+    steps = replace(trace(2, 4, 5), repeats=3, recurrent=True)
+    lower_steps(steps, machine(dram={"capacity_bytes": 74}))
+    with pytest.raises(AccelsimError) as caught:
+        lower_steps(steps, machine(dram={"capacity_bytes": 73}))
+    assert str(caught.value) == (
+        "layer layer on test: operands of 24 and 20 bytes and outputs of 30 make 74, but"
+        " dram.capacity_bytes is 73; at least 74 would fit"
+    )
+
+
+def test_a_transfer_takes_no_cycle_for_what_a_float_is_off() -> None:
+    # 1.005 GB/s at 1,005 MHz is a byte a cycle, of which 7000·1005/(1.005·1e3) is a bit more.
+    hardware = machine(clock_mhz=1005.0, dram={"bandwidth_gbytes_per_s": 1.005})
+    assert [hardware.transfer_cycles(size) for size in (0, 1, 7000)] == [0, 1, 7000]
+    pad = Scratchpad(bandwidth_bytes_per_cycle=0.7)
+    assert pad.port_cycles(21) == 30  # 21 / 0.7 is 30.000000000000004
+    assert pad.port_cycles(np.array([0, 21, 22])).tolist() == [0, 30, 32]
+    many = np.array([0, 10**9, 10**12])
+    odd = Scratchpad(bandwidth_bytes_per_cycle=0.1234567890123456).port_cycles(many)
+    exact = [math.ceil(Fraction(int(n)) / Fraction("0.1234567890123456")) for n in many]
+    assert odd.tolist() == exact
 
 
 def test_more_tiles_or_products_than_can_be_simulated_are_refused() -> None:

@@ -160,6 +160,17 @@ def test_a_row_that_does_not_fit_is_refused_with_what_would() -> None:
     )
 
 
+def test_vector_work_on_more_than_memory_holds_is_refused() -> None:
+    work = vector_work(rows=3, row_inputs=40, repeats=2)
+    run(work, machine(dram={"capacity_bytes": 480}))
+    with pytest.raises(AccelsimError) as caught:
+        run(work, machine(dram={"capacity_bytes": 479}))
+    assert str(caught.value) == (
+        "layer v on test: 240 values take 480 bytes, but dram.capacity_bytes is 479; at least 480"
+        " would fit"
+    )
+
+
 def test_too_many_pieces_are_refused() -> None:
     with pytest.raises(AccelsimError, match="8000000 rows are 8000000 pieces of half"):
         run(vector_work(rows=8_000_000), vector_machine(1, 8, 1.0, 0.0))

@@ -37,7 +37,8 @@ FORMATS = [FloatFormat.parse(name) for name in ("e4m3fn", "e5m2", "fp16", "bf16"
 formats = st.sampled_from(FORMATS)
 overflows = st.sampled_from(["inf", "saturate"])
 shared = {"overflow": overflows, "last": st.none() | formats}
-pair = {"low": formats, "high": formats, **shared}
+narrow, wide = (st.sampled_from(some) for some in ([*FORMATS[:2], FORMATS[-1]], FORMATS[2:-1]))
+pair = {"low": narrow, "high": wide, **shared}
 positive = st.one_of(st.floats(0, allow_nan=False), st.sampled_from([0.0, 8.0, math.inf]))
 rates = st.lists(st.floats(0, 1), min_size=1, max_size=4).map(tuple)
 taus = st.lists(positive, min_size=1, max_size=4).map(tuple)
@@ -175,6 +176,16 @@ NAMES = f"allowed are {', '.join(POLICIES)}"
             "chunked:chunk=1.5",
             "policy chunked: chunk is '1.5', expected: a valid integer,"
             " unable to parse string as an integer",
+        ),
+        (
+            "random:rate=0.1,low=fp32,high=e4m3fn",
+            "policy random: high is e4m3fn, which has no value that low, fp32, has not: allowed is"
+            " a format with more mantissa bits or a wider range",
+        ),
+        (
+            "selective:tau=1,low=fp16,high=fp16",
+            "policy selective: high is fp16, which has no value that low, fp16, has not: allowed is"
+            " a format with more mantissa bits or a wider range",
         ),
         (
             "uniform-low:overflow=wrap",
