@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ UNITS = {"array": BLUE, "vector": GREEN, "gather": PINK, "recompute": RED, "dram
 """Every unit, the one that works first."""
 STALLS = {"dram": (YELLOW, "//"), "recompute": (ORANGE, "xx"), "scratchpad": (PINK, "||")}
 OTHER = (BLACK, "")
+TITLE_CHARACTERS = 90
+"""What a line of a title has room for."""
 Span = tuple[int, int]
 
 
@@ -93,8 +96,13 @@ def gantt(axes: Axes, excerpt: Excerpt, title: str) -> None:
     clock = f", of {1e3 / excerpt.clock_mhz:.4g} ns each" if excerpt.clock_mhz else ""
     axes.set_xlabel(f"time (cycles{clock})")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set_title(f"{title}\n{label(excerpt.layer)}", fontsize=8)
-    handles = [Patch(facecolor=UNITS[u], edgecolor="white", label=f"{u} busy") for u in units]
+    lines = [*textwrap.wrap(title, TITLE_CHARACTERS), label(excerpt.layer)]
+    axes.set_title("\n".join(lines), fontsize=8)
+    handles = [
+        Patch(facecolor=UNITS[unit], edgecolor="white", label=f"{unit} busy")
+        for unit in units
+        if unit in excerpt.busy
+    ]
     for cause in seen:
         colour, hatch = STALLS.get(cause, OTHER)
         handles.append(
