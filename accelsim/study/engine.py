@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from accelsim.config import Bounds, StudyFile, load_study
+from accelsim.config import Bounds, StudyFile, load_energy_table, load_study
 from accelsim.config.tables import KEY
 from accelsim.energy import EnergyTable, IdentifiedEstimator
 from accelsim.errors import AccelsimError
@@ -23,6 +23,8 @@ from accelsim.study.store import FILE, Result, Store, open_store, read_store
 from accelsim.study.table import Row, as_row, check_columns, counted, to_csv
 
 CSV = "results.csv"
+TABLES = "energy_tables"
+"""Where the whole of every table is kept: a user's file may change, or go."""
 
 
 class Watch(Protocol):
@@ -180,9 +182,17 @@ def _meta(plan: Plan, swept: list[str]) -> dict[str, Any]:
             for path in described.files
         },
         "machines": {
-            name: {"description": str(machine), "energy_table": machine.energy_table}
+            name: {
+                "description": str(machine),
+                "energy_table": load_energy_table(machine.energy_table).name,
+            }
             for name, machine in described.machines.items()
         },
         "energy_tables_sha256": {table.name: table_digest(table) for table in plan.tables},
+        TABLES: {
+            table.name: table.model_dump(mode="json", exclude_none=True)
+            for table in plan.tables
+            if isinstance(table, EnergyTable)
+        },
         "versions": versions(),
     }

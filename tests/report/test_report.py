@@ -15,7 +15,7 @@ import pytest
 
 import accelsim
 from accelsim.config import load_study, shipped
-from accelsim.demo import FILE, run_demo, tables_of
+from accelsim.demo import FILE, run_demo
 from accelsim.errors import AccelsimError
 from accelsim.machine import parse_action
 from accelsim.policies import Selective
@@ -25,7 +25,7 @@ from accelsim.report.findings import Demo, demo_of
 from accelsim.report.page import markdown
 from accelsim.report.robustness import robustness, side_by_side, strongest, survival
 from accelsim.report.runs import leakage_by_part_pj
-from accelsim.study import Study, in_this_process, pareto_front
+from accelsim.study import Study, in_this_process, pareto_front, tables_of
 
 TABLES = ("45nm", "7nm", "40nm")
 MACHINES = ("edge-16x16", "mid-32x32")
