@@ -209,6 +209,8 @@ def _by_hand(demo: Demo) -> Section:
     """Return the counts and costs of one run, which add up to its energy, and its cycles."""
     run = _worked(demo)
     built = run.detail.get("built")  # which older versions did not keep
+    known = {table.name for table in demo.known_tables}
+    unknown = ", ".join(table.name for table in demo.tables if table.name not in known)
     lines = tuple(
         (line.component, line.cause.replace("_", " "), str(line.action), str(line.number),
          f"{line.cost.energy_pj:.6g}", f"{line.energy_pj:.1f}", line.cost.kind, line.cost.said)
@@ -243,7 +245,8 @@ def _by_hand(demo: Demo) -> Section:
             " under its machine's table; sources.csv has what every action costs under each table,"
             " what it occupies and what leaks, and who says so; leakage.csv has what logic and SRAM"
             " leak of every run under each table, as area times density times time"
-            + (", and parts.csv how many of each part make up these areas." if built else "."),
+            + (", and parts.csv how many of each part make up these areas." if built else ".")
+            + (f" Of {unknown} only the costs are kept." if unknown else ""),
         ),
         tables=(
             Table("Cycles, layer by layer.", layer_heads, layers),

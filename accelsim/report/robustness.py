@@ -20,10 +20,20 @@ from accelsim.energy.sensitivity import (
     swings,
     terms,
 )
-from accelsim.report.case import Case
+from accelsim.report.case import Case, listing
 from accelsim.report.findings import Demo
 from accelsim.report.runs import KeptRun
 from accelsim.study import with_shipped
+
+ALWAYS = "whatever of these holds, it pays"
+NEVER = "whatever of these holds, it does not pay"
+TORN = "so that the sources, and not the machine, decide whether it pays"
+VERDICTS = {
+    ALWAYS: "pays whatever of these holds",
+    NEVER: "does not, whatever of these holds,",
+    TORN: "may or may not, as the sources and not the machine decide,",
+}
+"""The same of several cases."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +82,7 @@ class Robustness:
     def verdict(self) -> str:
         """What holds in all of the interval, or that nothing does."""
         low, high = self.interval
-        if high <= 0.0:
-            return "whatever of these holds, it does not pay"
-        if low > 0.0:
-            return "whatever of these holds, it pays"
-        return "so that the sources, and not the machine, decide whether it pays"
+        return NEVER if high <= 0.0 else ALWAYS if low > 0.0 else TORN
 
     def sentence(self) -> str:
         """Return the interval, and what decides most, in words."""
@@ -102,20 +108,21 @@ def between(demo: Demo) -> list[str]:
     """Say for how many cases the verdict against uniform-high holds anywhere between the sources of
     each machine's own table, and of which it does not; nothing if no such table is at hand.
     """
-    verdicts: dict[str, list[str]] = {}
+    if not demo.known_cases:
+        return []
+    found: dict[str, list[str]] = {words: [] for words in VERDICTS.values()}
     for case in demo.known_cases:
         name = f"{case.workload} on {case.hardware}"
-        verdicts.setdefault(robustness(demo, case).verdict, []).append(name)
-    if not verdicts:
-        return []
+        found[VERDICTS[robustness(demo, case).verdict]].append(name)
+    mixed = sum(map(bool, found.values())) > 1
     said = [
-        f"{verdict} in {len(names)}" + (f" ({'; '.join(names)})" if len(verdicts) > 1 else "")
-        for verdict, names in sorted(verdicts.items(), key=lambda item: -len(item[1]))
+        f"{words} in {len(names)}" + (f" ({'; '.join(names)})" if mixed and names else "")
+        for words, names in found.items()
     ]
     return [
-        "Where every constant of each machine's own table is anywhere between its sources, of"
-        f" {len(demo.known_cases)} pairs of machine and network against uniform-high:"
-        f" {'; '.join(said)}."
+        "Where every constant of a machine's table is anywhere between its sources, κ"
+        f" {listing(said)} of {len(demo.known_cases)} pairs of machine and network, against uniform"
+        " high precision."
     ]
 
 

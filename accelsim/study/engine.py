@@ -14,6 +14,7 @@ from accelsim.config.tables import KEY
 from accelsim.energy import EnergyTable, IdentifiedEstimator
 from accelsim.errors import AccelsimError
 from accelsim.files import make_folder, write_whole
+from accelsim.machine import Hardware
 from accelsim.study.execute import Executor, Setup, in_this_process
 from accelsim.study.keys import versions
 from accelsim.study.plan import Plan, check_estimators, estimator_key, folder_of, make_plan
@@ -167,6 +168,13 @@ def _swept(described: StudyFile) -> list[str]:
     return list(keys)
 
 
+def _with_table_name(entry: tuple[str, Hardware]) -> tuple[str, Hardware]:
+    """Return a machine that names its energy table as results do: a file may be anywhere."""
+    name, machine = entry
+    table = load_energy_table(machine.energy_table).name
+    return name, machine.model_copy(update={"energy_table": table})
+
+
 def _meta(plan: Plan, swept: list[str]) -> dict[str, Any]:
     """Return what a reader of the results needs to know of the study."""
     described = plan.study
@@ -182,11 +190,8 @@ def _meta(plan: Plan, swept: list[str]) -> dict[str, Any]:
             for path in described.files
         },
         "machines": {
-            name: {
-                "description": str(machine),
-                "energy_table": load_energy_table(machine.energy_table).name,
-            }
-            for name, machine in described.machines.items()
+            name: {"description": str(machine), "energy_table": machine.energy_table}
+            for name, machine in map(_with_table_name, described.machines.items())
         },
         "energy_tables_sha256": {table.name: table_digest(table) for table in plan.tables},
         TABLES: {
