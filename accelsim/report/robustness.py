@@ -20,7 +20,7 @@ from accelsim.energy.sensitivity import (
     swings,
     terms,
 )
-from accelsim.report.case import Case, listing
+from accelsim.report.case import Case
 from accelsim.report.findings import Demo
 from accelsim.report.runs import KeptRun
 from accelsim.study import with_shipped
@@ -28,12 +28,7 @@ from accelsim.study import with_shipped
 ALWAYS = "whatever of these holds, it pays"
 NEVER = "whatever of these holds, it does not pay"
 TORN = "so that the sources, and not the machine, decide whether it pays"
-VERDICTS = {
-    ALWAYS: "pays whatever of these holds",
-    NEVER: "does not, whatever of these holds,",
-    TORN: "may or may not, as the sources and not the machine decide,",
-}
-"""The same of several cases."""
+VERDICTS = (ALWAYS, NEVER, TORN)
 
 
 @dataclass(frozen=True)
@@ -110,19 +105,20 @@ def between(demo: Demo) -> list[str]:
     """
     if not demo.known_cases:
         return []
-    found: dict[str, list[str]] = {words: [] for words in VERDICTS.values()}
+    found: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
     for case in demo.known_cases:
         name = f"{case.workload} on {case.hardware}"
-        found[VERDICTS[robustness(demo, case).verdict]].append(name)
+        found[robustness(demo, case).verdict].append(name)
     mixed = sum(map(bool, found.values())) > 1
-    said = [
-        f"{words} in {len(names)}" + (f" ({'; '.join(names)})" if mixed and names else "")
-        for words, names in found.items()
-    ]
+    less, more, torn = (
+        f"{len(names)} ({'; '.join(names)})" if mixed and names else str(len(names))
+        for names in found.values()
+    )
     return [
-        "Where every constant of a machine's table is anywhere between its sources, κ"
-        f" {listing(said)} of {len(demo.known_cases)} pairs of machine and network, against uniform"
-        " high precision."
+        "Wherever between its sources every constant of a machine's table is, the cheapest κ run"
+        f" takes less energy than uniform high precision in {less} and no less in {more} of"
+        f" {len(demo.known_cases)} pairs of machine and network; in {torn} the sources, and not the"
+        " machine, decide."
     ]
 
 
