@@ -273,13 +273,12 @@ def report(where: Path) -> None:
 
     DIR holds the results; FILE is the study's, with its results beside it. Nothing is simulated.
     """
-    from accelsim.demo import tables_of
     from accelsim.report.study_report import write_report  # figures take a second to import
     from accelsim.study import Study, results_folder
 
     folder = results_folder(where)
     found = Study(folder)
-    click.echo(f"The report is {write_report(found, folder, tables_of(found))}")
+    click.echo(f"The report is {write_report(found, folder)}")
 
 
 @commands.command()

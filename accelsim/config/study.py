@@ -23,7 +23,7 @@ from accelsim.config.sweep import (
     policy_text,
     read_axis,
 )
-from accelsim.config.tables import KEY, table_file
+from accelsim.config.tables import KEY, check_table_names, table_file
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.errors import AccelsimError, InputError
 from accelsim.machine import Hardware
@@ -120,6 +120,7 @@ def _study(document: Document, folder: Path, path: Path | None) -> StudyFile:
     check_keys(document, axes, machines, policies)
     check_number(document, axes, machines, len(workloads), policies)
     grids = tuple(make_grid(document, grid, machines, policies) for grid in axes)
+    check_table_names(document, _named_tables(folder, machines, axes))
     if document.problems:
         document.fail()
     files = [] if path is None else [path]
@@ -134,6 +135,18 @@ def _study(document: Document, folder: Path, path: Path | None) -> StudyFile:
         spec.name, path, tuple(workloads), grids, constraints, objectives, tuple(files),
         {machine.name: machine for machine in machines},
     )  # fmt: skip
+
+
+def _named_tables(
+    folder: Path, machines: Sequence[Hardware], grids: Sequence[Sequence[Axis]]
+) -> Iterator[tuple[Location, str]]:
+    """Yield every energy table of a study, as it is loaded, and where it is named."""
+    for machine in machines:
+        yield ("hardware",), machine.energy_table
+    for axis in (axis for grid in grids for axis in grid if axis.key == KEY):
+        for place, value in zip(axis.places, axis.values, strict=True):
+            file = table_file(value)
+            yield place, value if file is None else str(folder / file)
 
 
 def _with_lists(document: Document) -> Document:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from accelsim.config.document import Document, read_document
+from accelsim.config.document import Document, Location, read_document
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.energy import EnergyTable, scale_logic
 from accelsim.energy.entries import ArithmeticCost, Name, Node, SramCost, Voltage, no_wider
@@ -67,7 +68,43 @@ def load_energy_table(table: str | Path) -> EnergyTable:
 
 
 def energy_table(document: Document, above: tuple[Path, ...] = ()) -> EnergyTable:
-    """Return the table that a document holds. Raises InputError with a line for every problem."""
+    """Return the table that a document holds. Raises InputError with a line for every problem.
+
+    One is the name of a shipped table on what is another: results tell tables by their names.
+    """
+    table = _table(document, above)
+    problem = takes_shipped_name(table)
+    if problem is not None:
+        document.report(("name",), problem)
+        document.fail()
+    return table
+
+
+def takes_shipped_name(table: EnergyTable) -> str | None:
+    """Say what is wrong with a table that has the name of a shipped one and is another."""
+    if table.name not in energy_table_names() or table == _shipped(table.name):
+        return None
+    return (
+        f"got {table.name!r}, which is the name of the shipped table {_folder() / table.name}.yaml,"
+        " and this is another table; expected a name of its own"
+    )
+
+
+def check_table_names(document: Document, named: Iterable[tuple[Location, str]]) -> None:
+    """Report tables of a study that have one name and are two, by where the study names them."""
+    first: dict[str, tuple[str, EnergyTable]] = {}
+    for name, place in {name: place for place, name in named}.items():
+        table = load_energy_table(name)
+        other, known = first.setdefault(table.name, (name, table))
+        if known != table:
+            document.report(
+                place,
+                f"{name}: name: got {table.name!r}, which is the name of another table in {other};"
+                " expected a name of its own",
+            )
+
+
+def _table(document: Document, above: tuple[Path, ...] = ()) -> EnergyTable:
     if isinstance(document.value, dict) and SCALED in document.value:
         return _scaled(document, above)
     twice = _report_twice(document)
@@ -123,7 +160,7 @@ def _folder() -> Path:
 
 @functools.cache
 def _shipped(name: str) -> EnergyTable:
-    return energy_table(read_document(_folder() / f"{name}.yaml"))
+    return _table(read_document(_folder() / f"{name}.yaml"))
 
 
 def _scaled(document: Document, above: tuple[Path, ...]) -> EnergyTable:

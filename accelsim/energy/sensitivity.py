@@ -5,6 +5,10 @@ leakage. An energy is linear in these: the sum of a term for each. In the entrie
 linear only where an action's cost is an entry. Between two capacities an SRAM takes a power of
 both entries, a law is held between figures, and a comparison without a figure is an integer
 addition. What follows is arithmetic on terms, and nothing is counted again.
+
+Between their sources, constants of one family go together by one factor: an operation in every
+format of a kind, memories of every capacity. The sources speak of the operation, and how widths
+compare is the law's; so nothing narrow or small ever takes more than something wide or large.
 """
 
 from __future__ import annotations
@@ -16,23 +20,28 @@ from dataclasses import dataclass
 from accelsim.energy.entries import Alternative
 from accelsim.energy.fold import EnergyLine
 from accelsim.energy.machine_area import LeakingPart
-from accelsim.energy.scale import POLYNOMIALS, scale_logic
+from accelsim.energy.scale import scale_logic
 from accelsim.energy.table import EnergyTable
 from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, DramAccess, Sram
+from accelsim.numerics import FloatFormat
+from accelsim.numerics.formats import parse_format
 
 LEAKAGE: dict[LeakingPart, str] = {"logic": "leakage of logic", "sram": "leakage of SRAM"}
 """What leaks, as constants: each has sources of its own."""
 COMPARABLE_NODES = 1.2
 """Tables whose nodes differ by no more than this factor are compared as they are."""
+PER_BIT = {"register", "operand", "clock", "hop"}
+"""Operations that cost as much for every bit of a format, so that widths compare as bits do."""
 Terms = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A constant, and the factors on the table's own value within which its sources lie.
+    """A family of constants, and the factors on the table's own values within which sources lie.
 
-    `low_source` and `high_source` say who is at either end, which may be the table itself.
+    All of `members` go by one factor; without any the constant is alone. `low_source` and
+    `high_source` say who is at either end, which may be the table itself.
     """
 
     constant: str
@@ -41,11 +50,21 @@ class Spread:
     sources: tuple[str, ...]
     low_source: str = ""
     high_source: str = ""
+    members: tuple[str, ...] = ()
+
+    @property
+    def moves(self) -> tuple[str, ...]:
+        """The constants that go by this factor."""
+        return self.members or (self.constant,)
+
+    def factors(self, factor: float) -> dict[str, float]:
+        """Return that factor for each of the constants."""
+        return dict.fromkeys(self.moves, factor)
 
 
 @dataclass(frozen=True)
 class Swing:
-    """A saving with one constant at either end of its spread, all others as they are."""
+    """A saving with one family at either end of its spread, all others as they are."""
 
     spread: Spread
     at_low: float
@@ -53,7 +72,7 @@ class Swing:
 
     @property
     def size(self) -> float:
-        """How far the constant moves the saving."""
+        """How far the family moves the saving."""
         return abs(self.at_high - self.at_low)
 
 
@@ -66,6 +85,22 @@ def constant_of(action: Action) -> str:
             return f"SRAM of {action.capacity_bytes} B"
         case DramAccess():
             return f"DRAM {action.type}"
+
+
+def family_of(action: Action) -> str:
+    """Return the name of what goes together with an action's cost, of which its sources speak."""
+    match action:
+        case Arithmetic() if action.operation in {"register", "operand"}:
+            return "register and operand, every format"
+        case Arithmetic() if action.operation in PER_BIT:
+            return f"{action.operation}, every format"
+        case Arithmetic():
+            floating = isinstance(parse_format(action.format), FloatFormat)
+            return f"{action.operation}, every {'float' if floating else 'fixed'} format"
+        case Sram():
+            return "SRAM, every capacity"
+        case DramAccess():
+            return constant_of(action)
 
 
 def terms(
@@ -93,12 +128,12 @@ def saving(ours: Terms, theirs: Terms, factors: Mapping[str, float] | None = Non
 
 
 def swings(ours: Terms, theirs: Terms, spreads: Iterable[Spread]) -> list[Swing]:
-    """Return what each constant alone does to the saving, the greatest first."""
+    """Return what each family alone does to the saving, the greatest first."""
     found = [
         Swing(
             spread,
-            saving(ours, theirs, {spread.constant: spread.low}),
-            saving(ours, theirs, {spread.constant: spread.high}),
+            saving(ours, theirs, spread.factors(spread.low)),
+            saving(ours, theirs, spread.factors(spread.high)),
         )
         for spread in spreads
     ]
@@ -106,23 +141,19 @@ def swings(ours: Terms, theirs: Terms, spreads: Iterable[Spread]) -> list[Swing]
 
 
 def interval(ours: Terms, theirs: Terms, spreads: Sequence[Spread]) -> tuple[float, float]:
-    """Return the least and the greatest saving with every constant anywhere within its spread.
+    """Return the least and the greatest saving with every family anywhere within its spread.
 
-    A ratio of two sums of positive terms is extreme at a corner. There the constants of which
+    A ratio of two sums of positive terms is extreme at a corner. There the families of which
     `ours` has the larger share are at one end of their spreads, all others at the opposite end;
-    so that as many corners as there are constants are enough.
+    so that as many corners as there are families are enough.
     """
-    by_share = sorted(
-        spreads,
-        key=lambda s: _share(ours.get(s.constant, 0.0), theirs.get(s.constant, 0.0)),
-    )
+    by_share = sorted(spreads, key=lambda s: _share(_sum(ours, s), _sum(theirs, s)))
     found = []
     for cut in range(len(by_share) + 1):
         for ends in (("low", "high"), ("high", "low")):
-            factors = {
-                spread.constant: getattr(spread, ends[index >= cut])
-                for index, spread in enumerate(by_share)
-            }
+            factors: dict[str, float] = {}
+            for index, spread in enumerate(by_share):
+                factors |= spread.factors(getattr(spread, ends[index >= cut]))
             found.append(saving(ours, theirs, factors))
     return min(found), max(found)
 
@@ -130,21 +161,26 @@ def interval(ours: Terms, theirs: Terms, spreads: Sequence[Spread]) -> tuple[flo
 def spreads(
     actions: Iterable[Action], table: EnergyTable, others: Iterable[EnergyTable]
 ) -> list[Spread]:
-    """Return how far apart the sources of each constant are, in factors on the table's own value.
+    """Return how far apart the sources of each family are, in factors on the table's own values.
 
-    Logic is compared with that of other tables of a like node, or scaled to it from an older one;
-    memories and leakage with what their entries list as alternatives. A constant with one source
-    only has no spread: that does not make it certain.
+    Logic is compared with that of other tables of a like node, or scaled to it from an older one,
+    in the formats that both give a figure of; memories and leakage with what their entries list as
+    alternatives. A family with one source only has no spread: that does not make it certain.
     """
     logic = [like for other in others if (like := _comparable(other, table)) is not None]
-    named = {
-        constant_of(action): (table.cost(action).source, _factors(action, table, logic))
-        for action in actions
-    }
+    families: dict[str, list[Action]] = {}
+    for action in actions:
+        families.setdefault(family_of(action), []).append(action)
+    found = []
+    for name, members in families.items():
+        own, said = _said(members, table, logic)
+        if said:
+            constants = tuple(dict.fromkeys(constant_of(action) for action in members))
+            found.append(_spread(name, own, said, constants))
     for entry in table.leakage:
-        ratios = _ratios(entry.power_mw_per_mm2, entry.alternatives)
-        named[LEAKAGE[entry.part]] = entry.source, ratios
-    return [_spread(constant, *said) for constant, said in named.items() if said[1]]
+        if said := _ratios(entry.power_mw_per_mm2, entry.alternatives):
+            found.append(_spread(LEAKAGE[entry.part], entry.source, said))
+    return found
 
 
 def records(found: Iterable[Swing]) -> list[dict[str, object]]:
@@ -152,6 +188,7 @@ def records(found: Iterable[Swing]) -> list[dict[str, object]]:
     return [
         {
             "constant": swing.spread.constant,
+            "moves": ", ".join(swing.spread.moves),
             "lowest_factor": swing.spread.low,
             "lowest_source": swing.spread.low_source,
             "highest_factor": swing.spread.high,
@@ -163,24 +200,28 @@ def records(found: Iterable[Swing]) -> list[dict[str, object]]:
     ]
 
 
-def _spread(constant: str, own: str, others: list[tuple[float, str]]) -> Spread:
-    """Return how far apart the sources of a constant are; among equals the table's own counts."""
+def _spread(
+    name: str, own: str, others: list[tuple[float, str]], members: tuple[str, ...] = ()
+) -> Spread:
+    """Return how far apart the sources of a family are; among equals the table's own counts."""
     said = [(1.0, f"the table itself: {own}"), *others]
     low, high = (end(said, key=lambda one: one[0]) for end in (min, max))
     sources = tuple(source for _, source in others)
-    return Spread(constant, low[0], high[0], sources, low[1], high[1])
+    return Spread(name, low[0], high[0], sources, low[1], high[1], members)
 
 
 def _comparable(other: EnergyTable, table: EnergyTable) -> EnergyTable | None:
-    """Return a table of logic at the node of `table`, if there is one."""
+    """Return a table of logic at the node of `table`, and at its voltage, if there is one."""
     if other.name == table.name:
         return None
     if _like(other.node_nm, table):
         return other
-    older = other.node_nm > table.node_nm
-    if not older or other.voltage_v is None or table.node_nm not in POLYNOMIALS:
+    if other.node_nm < table.node_nm or other.voltage_v is None:
         return None
-    return scale_logic(other, table.node_nm)
+    try:
+        return scale_logic(other, table.node_nm, table.voltage_v)
+    except AccelsimError:  # a node or a voltage that nothing is scaled from or to
+        return None
 
 
 def _like(node_nm: float | None, table: EnergyTable) -> bool:
@@ -189,34 +230,59 @@ def _like(node_nm: float | None, table: EnergyTable) -> bool:
     return node_nm is not None and low <= node_nm <= high
 
 
-def _factors(
-    action: Action, table: EnergyTable, logic: list[EnergyTable]
+def _said(
+    actions: list[Action], table: EnergyTable, logic: list[EnergyTable]
+) -> tuple[str, list[tuple[float, str]]]:
+    """Return who says what actions of one family cost, and (factor, source) of all else on that."""
+    operations = [action for action in actions if isinstance(action, Arithmetic)]
+    if operations:
+        own = table.cost(_figures(operations, table)[-1]).source
+        found = _own_alternatives(operations[0], table)
+        for other in logic:
+            found += _of_other(operations, table, other)
+        return own, found
+    found = []
+    for action in actions:
+        match action:
+            case Sram():
+                for entry in table.sram_around(action.capacity_bytes):
+                    found += _ratios(entry.energy_pj_per_64_bits, entry.alternatives)
+            case DramAccess():
+                dram = table.dram_entry(action.type)
+                found += _ratios(dram.energy_pj_per_bit, dram.alternatives)
+    return table.cost(actions[0]).source, list(dict.fromkeys(found))
+
+
+def _of_other(
+    actions: list[Arithmetic], table: EnergyTable, other: EnergyTable
 ) -> list[tuple[float, str]]:
-    """Return (factor, source) of everything else that is said of an action's cost."""
-    match action:
-        case Arithmetic():
-            own = table.cost(action).energy_pj
-            found = _own_alternatives(action, table)
-            for other in logic:
-                try:
-                    cost = other.cost(action)
-                except AccelsimError:
-                    continue
-                # A scaled table has its wires, which nothing scales, from where it comes from.
-                if own and _like(cost.node_nm, table):
-                    found.append((cost.energy_pj / own, f"{other.name}: {cost.source}"))
-            return found
-        case Sram():
-            return [
-                ratio
-                for entry in dict.fromkeys(
-                    e.capacity_bytes for e in table.sram_around(action.capacity_bytes)
-                )
-                for ratio in _ratios(*_sram_entry(table, entry))
-            ]
-        case DramAccess():
-            entry = table.dram_entry(action.type)
-            return _ratios(entry.energy_pj_per_bit, entry.alternatives)
+    """Return (factor, source) of what another table says, where both give a figure if they do.
+
+    What its laws say of other formats is the same figure once more, and no other source.
+    """
+    mine, theirs = _figures(actions, table), _figures(actions, other)
+    found = []
+    for action in [one for one in mine if one in theirs] or actions:
+        try:
+            own, cost = table.cost(action).energy_pj, other.cost(action)
+        except AccelsimError:
+            continue
+        # A scaled table has its wires, which nothing scales, from where it comes from.
+        if own and _like(cost.node_nm, table):
+            found.append((cost.energy_pj / own, f"{other.name}: {cost.source}"))
+    return found
+
+
+def _figures(actions: list[Arithmetic], table: EnergyTable) -> list[Arithmetic]:
+    """Return the same operation in the formats that a table gives a figure of, or else `actions`.
+
+    What costs as much for every bit needs one format: any says the same.
+    """
+    first = actions[0]
+    if first.operation in PER_BIT:
+        return actions[:1]
+    given = table.published(first.operation, parse_format(first.format))
+    return [Arithmetic(first.operation, fmt.name) for fmt, _ in given] or actions
 
 
 def _own_alternatives(action: Arithmetic, table: EnergyTable) -> list[tuple[float, str]]:
@@ -228,11 +294,6 @@ def _own_alternatives(action: Arithmetic, table: EnergyTable) -> list[tuple[floa
     return []
 
 
-def _sram_entry(table: EnergyTable, capacity_bytes: int) -> tuple[float, list[Alternative]]:
-    entry = table.sram_around(capacity_bytes)[0]
-    return entry.energy_pj_per_64_bits, entry.alternatives
-
-
 def _ratios(own: float, alternatives: list[Alternative]) -> list[tuple[float, str]]:
     return [(other.value / own, other.source) for other in alternatives if own]
 
@@ -240,3 +301,8 @@ def _ratios(own: float, alternatives: list[Alternative]) -> list[tuple[float, st
 def _share(ours: float, theirs: float) -> float:
     """Return the share of `ours` in both together, between 0 and 1."""
     return ours / (ours + theirs) if ours + theirs else 0.5
+
+
+def _sum(found: Terms, spread: Spread) -> float:
+    """Return the energy that goes by one factor."""
+    return math.fsum(found.get(constant, 0.0) for constant in spread.moves)

@@ -11,8 +11,15 @@ import numpy as np
 
 from accelsim.policies import Policy, Random, Selective, Uniform, UniformHigh, UniformLow
 from accelsim.report.runs import KeptRun
-from accelsim.result import COMPONENTS
 
+ADDED = {
+    "recomputation": "redoing outputs (second MACs with their registers, wires and clock, queue)",
+    "memory_recomputation": "reading and writing memories again",
+    "detection": "the detector",
+    "leakage": "leakage",
+}
+"""What a κ run adds to uniform-low, by cause."""
+OTHERWISE = "the first pass"
 TOLERANCE = 0.005
 """As accurate as uniform-high means: at most this much less accuracy."""
 
@@ -180,23 +187,17 @@ class Case:
         )
 
     def _where_it_goes(self) -> str:
-        """Say which components make the best κ run dearer than uniform-low."""
-        best, low = self.best_selective, self.low
-        extra = {name: best.component_pj(name) - low.component_pj(name) for name in COMPONENTS}
-        leaked = best.charged_pj - best.energy_pj - (low.charged_pj - low.energy_pj)
-        total = sum(extra.values()) + leaked
+        """Say which causes make the best κ run dearer than uniform-low, as the table of causes has
+        them.
+        """
+        best, low = self.best_selective.energy_by_cause_pj, self.low.energy_by_cause_pj
+        extra = dict.fromkeys((*ADDED.values(), OTHERWISE), 0.0)
+        for cause, spent in best.items():
+            extra[ADDED.get(cause, OTHERWISE)] += spent - low.get(cause, 0.0)
+        total = sum(extra.values())
         if total <= 0.0:
             return ""
-        groups = {
-            "reading and writing scratchpads again": sum(
-                value for name, value in extra.items() if name.startswith("scratchpad")
-            ),
-            "the second MACs": extra["recompute"],
-            "the detector": extra["detector"],
-            "the queue": extra["queue"],
-            "leakage": leaked,
-        }
-        shares = sorted(groups.items(), key=lambda item: -item[1])
+        shares = sorted(extra.items(), key=lambda item: -item[1])
         parts = [
             f"{share / total:.0%} for {name}" for name, share in shares if share / total > 0.01
         ]

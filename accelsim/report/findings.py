@@ -17,7 +17,8 @@ from accelsim.study.table import Row
 
 @dataclass(frozen=True)
 class Demo:
-    """The runs of a study of κ, and the tables that charge them; `own` is each machine's.
+    """The runs of a study of κ, and the tables that charge them; `own` is each machine's, or the
+    first of the study where none of its runs is charged by that.
 
     `tables` holds what stands for those that are not at hand, as only their names are kept.
     """
@@ -44,6 +45,12 @@ class Demo:
             Case(by_name[self.own[machine]], {name: tuple(runs) for name, runs in group.items()})
             for (machine, _), group in sorted(groups.items(), key=self._order)
         ]
+
+    @cached_property
+    def known_cases(self) -> list[Case]:
+        """The cases whose machine's own table is at hand."""
+        known = {table.name for table in self.known_tables}
+        return [case for case in self.cases if case.table.name in known]
 
     @cached_property
     def machines(self) -> list[str]:
@@ -120,6 +127,7 @@ def demo_of(study: Study, tables: Iterable[EnergyTable]) -> Demo | None:
     names = list(dict.fromkeys(str(row[TABLE]) for row in rows))
     machines = study.meta.get("machines", {})
     own = {name: str(kept["energy_table"]) for name, kept in machines.items()}
+    own = {name: table if table in names else names[0] for name, table in own.items() if names}
     if len(rows) < len(study.rows) or not _complete(rows, names, own):
         return None
     details = study.details(row["point"] for row in rows)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from accelsim.energy import EnergyTable, part_of
+from accelsim.energy import EnergyTable
 from accelsim.energy.sensitivity import LEAKAGE, records
 from accelsim.policies import Selective
 from accelsim.report import kappa_figures
 from accelsim.report.case import TOLERANCE, Case, shown_runs
 from accelsim.report.findings import Demo
-from accelsim.report.leaks import leaks
+from accelsim.report.leaks import areas_of, leaks
 from accelsim.report.page import Column, Figure, Section, Table
 from accelsim.report.robustness import robustness, side_by_side, spent, strongest, survival
 from accelsim.report.runs import KeptRun
@@ -149,15 +149,19 @@ def _tables(demo: Demo) -> list[Section]:
     known = {table.name for table in demo.known_tables}
     gone = ", ".join(name for name in names if name not in known)
     why = (
-        f"The energy tables {gone} are not among those shipped, as they were when the study was"
-        " run: what follows leaves them out.",
+        f"Of the energy tables {gone} only the costs are kept with these results: each was an"
+        " estimator of a script, or is not what it was for the version that kept them. What follows"
+        " leaves them out.",
     )
-    cases = [case for case in demo.cases if case.table.name in known]
-    if not cases:
+    if not demo.known_cases:
         return [*found, Section("Between the sources of each constant", paragraphs=why)]
     each = (
-        "Every constant goes its own way here, even where a narrow adder then takes more than a"
-        " wide one; under a table of the list above they go together."
+        "Sources speak of an operation, and how its widths compare is the law's of the table: all"
+        " formats of a kind go by one factor, as memories of all capacities do, so that nothing"
+        " narrow or small ever takes more than something wide or large. Each of these families goes"
+        " its own way; under a table of the list above they go together. The sources are the same"
+        " whichever tables a study is charged by: shipped ones for comparable logic, the study's"
+        " own, and the alternatives that entries list."
     )
     caption = (
         "What each constant of the energy table does to the saving of the κ run that is cheapest of"
@@ -169,9 +173,9 @@ def _tables(demo: Demo) -> list[Section]:
         Section(
             "Between the sources of each constant",
             paragraphs=(each, *(why if gone else ())),
-            findings=tuple(robustness(demo, case).sentence() for case in cases),
+            findings=tuple(robustness(demo, case).sentence() for case in demo.known_cases),
             figures=(Figure(caption, kappa_figures.tornado(demo), SPREADS),),
-            tables=tuple(_ends_table(demo, case) for case in cases),
+            tables=tuple(_ends_table(demo, case) for case in demo.known_cases),
         ),
     ]
 
@@ -205,6 +209,8 @@ def _by_hand(demo: Demo) -> Section:
     """Return the counts and costs of one run, which add up to its energy, and its cycles."""
     run = _worked(demo)
     built = run.detail.get("built")  # which older versions did not keep
+    known = {table.name for table in demo.known_tables}
+    unknown = ", ".join(table.name for table in demo.tables if table.name not in known)
     lines = tuple(
         (line.component, line.cause.replace("_", " "), str(line.action), str(line.number),
          f"{line.cost.energy_pj:.6g}", f"{line.energy_pj:.1f}", line.cost.kind, line.cost.said)
@@ -239,7 +245,8 @@ def _by_hand(demo: Demo) -> Section:
             " under its machine's table; sources.csv has what every action costs under each table,"
             " what it occupies and what leaks, and who says so; leakage.csv has what logic and SRAM"
             " leak of every run under each table, as area times density times time"
-            + (", and parts.csv how many of each part make up these areas." if built else "."),
+            + (", and parts.csv how many of each part make up these areas." if built else ".")
+            + (f" Of {unknown} only the costs are kept." if unknown else ""),
         ),
         tables=(
             Table("Cycles, layer by layer.", layer_heads, layers),
@@ -275,8 +282,6 @@ def kappa_files(demo: Demo) -> dict[str, str]:
         for run in runs
         for line in run.energy_lines
     ]
-    sources = [row for table in demo.known_tables for row in _sources(table, runs)]
-    known = {table.name for table in demo.known_tables}
     spreads = [
         {
             "hardware": case.hardware,
@@ -285,11 +290,15 @@ def kappa_files(demo: Demo) -> dict[str, str]:
             "energy_table": case.table.name,
             **one,
         }
-        for case in demo.cases
-        if case.table.name in known
+        for case in demo.known_cases
         for one in records(robustness(demo, case).swings)
     ]
     at_hand = {table.name: table for table in demo.known_tables}
+    charged = {
+        table.name: [run for case in demo.cases for run in shown_runs(case.under(table))]
+        for table in demo.tables
+    }
+    sources = [row for name in charged for row in _sources(name, at_hand.get(name), charged[name])]
     leaking = [
         {**_names(run), **leak}
         for case in demo.cases
@@ -303,28 +312,33 @@ def kappa_files(demo: Demo) -> dict[str, str]:
     return {name: to_csv(rows) for name, rows in files.items() if rows}
 
 
-def _sources(table: EnergyTable, runs: Iterable[KeptRun]) -> list[dict[str, Any]]:
-    """Return what a table says of everything that the runs do, and of leakage."""
-    actions = {str(line.action): line.action for run in runs for line in run.energy_lines}
-    rows = []
-    for name, action in sorted(actions.items()):
-        cost = table.cost(action)
+def _sources(name: str, table: EnergyTable | None, runs: Iterable[KeptRun]) -> list[dict[str, Any]]:
+    """Return what everything that the runs do costs under a table, as is kept with them, and what
+    it says of areas and of leakage if it is at hand.
+    """
+    costs = {str(line.action): line.cost for run in runs for line in run.energy_lines}
+    rows: list[tuple[Any, ...]] = []
+    for action, cost in sorted(costs.items()):
         where = cost.node_nm, cost.voltage_v
-        rows.append((f"energy of {name}", cost.energy_pj, "pJ", cost.kind, cost.source, *where))
-    for name in sorted({part["part"] for run in runs for part in run.detail.get("built", ())}):
-        area = table.area(part_of(name))
-        where = area.node_nm, None
-        rows.append((f"area of {name}", area.area_um2, "um2", area.kind, area.source, *where))
+        rows.append((f"energy of {action}", cost.energy_pj, "pJ", cost.kind, cost.source, *where))
+    if table is not None:
+        rows += _areas_and_leakage(table, runs)
+    names = ("what", "value", "unit", "kind", "source", "node_nm", "voltage_v")
+    return [{"energy_table": name} | dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _areas_and_leakage(table: EnergyTable, runs: Iterable[KeptRun]) -> Iterable[tuple[Any, ...]]:
+    """Yield what each part of the runs' machines occupies, and the densities of what leaks."""
+    for name, area in areas_of(table, (p for run in runs for p in run.detail.get("built", ()))):
+        yield f"area of {name}", area.area_um2, "um2", area.kind, area.source, area.node_nm, None
     for leak in table.leakage:
         value = leak.power_mw_per_mm2
         where = table.where(leak)
-        rows.append((LEAKAGE[leak.part], value, "mW/mm2", leak.kind, leak.source, *where))
+        yield LEAKAGE[leak.part], value, "mW/mm2", leak.kind, leak.source, *where
     if table.sram_area is not None:
         bit = table.sram_area
         said = bit.kind, bit.source, table.where(bit)[0], None
-        rows.append(("area of SRAM", bit.area_um2_per_bit, "um2/bit", *said))
-    names = ("what", "value", "unit", "kind", "source", "node_nm", "voltage_v")
-    return [{"energy_table": table.name} | dict(zip(names, row, strict=True)) for row in rows]
+        yield "area of SRAM", bit.area_um2_per_bit, "um2/bit", *said
 
 
 def _names(run: KeptRun) -> dict[str, Any]:

@@ -52,9 +52,7 @@ def recompute_rate(demo: Demo) -> tuple[Image, ...]:
 def tornado(demo: Demo) -> tuple[Image, ...]:
     """Return what each constant does to the saving of the best κ run, for each case."""
     images = []
-    known = {table.name for table in demo.known_tables}
-    cases = [case for case in demo.cases if case.table.name in known]
-    for number, case in enumerate(cases, 1):
+    for number, case in enumerate(demo.known_cases, 1):
         alt = f"Bars of the saving by constant. {robustness(demo, case).sentence()}"
         draw = partial(_tornado_panel, demo=demo, case=case)
         images.append(Image(f"sensitivity-{number}", alt, svg(draw, height=3.6)))

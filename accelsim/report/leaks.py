@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-from accelsim.energy import EnergyTable, LeakingPart, leakage_pj
+from accelsim.energy import Area, EnergyTable, LeakingPart, leakage_pj, part_of
 from accelsim.energy.sensitivity import LEAKAGE
 from accelsim.energy.table import UM2_PER_MM2
+from accelsim.errors import AccelsimError
 from accelsim.report.runs import leakage_by_part_pj
 
 PARTS: dict[LeakingPart, str] = {"logic": "all but SRAM", "sram": "every SRAM"}
 """Which parts of a machine make up an area."""
 NOT_AT_HAND = "the energy table is not at hand here"
+
+
+def areas_of(table: EnergyTable, built: Iterable[dict[str, Any]]) -> list[tuple[str, Area]]:
+    """Return what one of each part that is built occupies, of those whose area a table gives."""
+    found = []
+    for name in sorted({part["part"] for part in built}):
+        with suppress(AccelsimError):  # a table may be without areas, and runs then have none
+            found.append((name, table.area(part_of(name))))
+    return found
 
 
 def leaks(

@@ -23,6 +23,12 @@ from accelsim.energy.sensitivity import (
 from accelsim.report.case import Case
 from accelsim.report.findings import Demo
 from accelsim.report.runs import KeptRun
+from accelsim.study import with_shipped
+
+ALWAYS = "whatever of these holds, it pays"
+NEVER = "whatever of these holds, it does not pay"
+TORN = "so that the sources, and not the machine, decide whether it pays"
+VERDICTS = (ALWAYS, NEVER, TORN)
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Robustness:
         lines = (*self.case.best_selective.energy_lines, *self.case.high.energy_lines)
         actions = {constant_of(line.action): line.action for line in lines}
         found = spreads(actions.values(), self.table, self.others)
-        return [spread for spread in found if spread.constant in {*self.ours, *self.theirs}]
+        known = {*self.ours, *self.theirs}
+        return [spread for spread in found if known.intersection(spread.moves)]
 
     @cached_property
     def swings(self) -> list[Swing]:
@@ -66,23 +73,22 @@ class Robustness:
         """The saving with every constant anywhere between its sources."""
         return interval(self.ours, self.theirs, self.spreads)
 
+    @property
+    def verdict(self) -> str:
+        """What holds in all of the interval, or that nothing does."""
+        low, high = self.interval
+        return NEVER if high <= 0.0 else ALWAYS if low > 0.0 else TORN
+
     def sentence(self) -> str:
         """Return the interval, and what decides most, in words."""
         low, high = self.interval
         first = self.swings[0]
-        verdict = (
-            "whatever of these holds, it does not pay"
-            if high <= 0.0
-            else "whatever of these holds, it pays"
-            if low > 0.0
-            else "so that the sources, and not the machine, decide whether it pays"
-        )
         return (
             f"{self.case.workload} on {self.case.hardware}: {self.case.best_selective.policy}"
             f" takes {-self.saving:+.1%} against uniform-high under {self.table.name}, and"
             f" {-high:+.1%} to {-low:+.1%} where every constant is anywhere between its sources:"
-            f" {verdict}. It depends most on {first.spread.constant}, which alone moves it from"
-            f" {-max(first.at_low, first.at_high):+.1%} to"
+            f" {self.verdict}. It depends most on {first.spread.constant}, which alone moves it"
+            f" from {-max(first.at_low, first.at_high):+.1%} to"
             f" {-min(first.at_low, first.at_high):+.1%}."
         )
 
@@ -90,7 +96,30 @@ class Robustness:
 def robustness(demo: Demo, case: Case) -> Robustness:
     """Return how far one case depends on its machine's table."""
     table = next(table for table in demo.known_tables if table.name == case.table.name)
-    return Robustness(case, table, demo.known_tables)
+    return Robustness(case, table, tuple(with_shipped(demo.known_tables)))
+
+
+def between(demo: Demo) -> list[str]:
+    """Say for how many cases the verdict against uniform-high holds anywhere between the sources of
+    each machine's own table, and of which it does not; nothing if no such table is at hand.
+    """
+    if not demo.known_cases:
+        return []
+    found: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+    for case in demo.known_cases:
+        name = f"{case.workload} on {case.hardware}"
+        found[robustness(demo, case).verdict].append(name)
+    mixed = sum(map(bool, found.values())) > 1
+    less, more, torn = (
+        f"{len(names)} ({'; '.join(names)})" if mixed and names else str(len(names))
+        for names in found.values()
+    )
+    return [
+        "Wherever between its sources every constant of a machine's table is, the cheapest κ run"
+        f" takes less energy than uniform high precision in {less} and no less in {more} of"
+        f" {len(demo.known_cases)} pairs of machine and network; in {torn} the sources, and not the"
+        " machine, decide."
+    ]
 
 
 def side_by_side(demo: Demo) -> list[tuple[str, list[str]]]:

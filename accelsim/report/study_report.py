@@ -18,10 +18,10 @@ from accelsim.report.gantt import Excerpt
 from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
 from accelsim.report.page import Report, Section, render
 from accelsim.report.policy_section import policies_section
-from accelsim.report.robustness import survival
+from accelsim.report.robustness import between, survival
 from accelsim.report.survey import Survey
 from accelsim.report.units import unit_files, units_section
-from accelsim.study import Study
+from accelsim.study import Study, tables_of
 from accelsim.study.table import counted, to_csv
 
 DETAILS = "details.json"
@@ -30,15 +30,16 @@ DETAILS = "details.json"
 def write_report(
     study: Study,
     folder: Path,
-    tables: Iterable[EnergyTable] = (),
+    tables: Iterable[EnergyTable] | None = None,
     command: str | None = None,
 ) -> Path:
     """Write the report of a study into `folder`, in the place of one there. Return the page's path.
 
     Nothing is simulated, and the same results give the same bytes. `tables` are those that the
-    study was charged by; what is said of their sources needs them. `command` is what wrote it.
+    study was charged by, by default those kept with it; what is said of their sources needs them.
+    `command` is what wrote it.
     """
-    tables, survey = tuple(tables), Survey(study)
+    tables, survey = tuple(tables_of(study) if tables is None else tables), Survey(study)
     demo = demo_of(study, tables)
     timed = overview.timed_rows(survey)
     details = study.details(survey.rows[row]["point"] for row in timed)
@@ -90,7 +91,7 @@ def _report(
     if demo is not None:
         sections += kappa_sections(demo)
         sections.append(Section("The best points", findings=tuple(answer[1:])))
-        answer = [*demo.answer(), survival(demo), answer[0]]
+        answer = [*demo.answer(), survival(demo), *between(demo), answer[0]]
     if survey.rows:
         special = units_section(study, tables), None if demo else policies_section(study)
         for section in special:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from accelsim.energy import EnergyTable, part_of
+from accelsim.energy import EnergyTable
 from accelsim.energy.sensitivity import (
     LEAKAGE,
     Spread,
@@ -22,10 +22,10 @@ from accelsim.energy.sensitivity import (
 )
 from accelsim.machine import parse_action
 from accelsim.report.break_even import HIGH, LOOKED_AT, Curve, Row, value
-from accelsim.report.leaks import leaks
+from accelsim.report.leaks import areas_of, leaks
 from accelsim.report.page import Column, Table
 from accelsim.report.runs import leakage_by_part_pj
-from accelsim.study import Study
+from accelsim.study import Study, with_shipped
 from accelsim.study.table import to_csv
 
 COUNTS, SOURCES, SPREADS = "unit-counts.csv", "unit-sources.csv", "unit-spreads.csv"
@@ -110,8 +110,7 @@ def _areas(
     areas = []
     charged = {curve.table for curve in found}
     for table in tables:
-        for name in sorted({part["part"] for part in built}) if table.name in charged else ():
-            area = table.area(part_of(name))
+        for name, area in areas_of(table, built) if table.name in charged else ():
             areas.append(
                 {
                     "energy_table": table.name,
@@ -288,8 +287,8 @@ def trust(study: Study, found: Sequence[Curve], tables: Sequence[EnergyTable]) -
         actions = {**ours[1], **theirs[1]}
         spread = [
             one
-            for one in spreads(actions.values(), own, tables)
-            if one.constant in {*ours[0], *theirs[0]}
+            for one in spreads(actions.values(), own, with_shipped(tables))
+            if {*one.moves} & {*ours[0], *theirs[0]}
         ]
         kept.append(Trust(best, ours[0], theirs[0], spread))
     return kept

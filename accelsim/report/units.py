@@ -23,9 +23,8 @@ STALLS = {
 }
 TRUST = "Recompute units: between the sources of each constant"
 NOT_AT_HAND = (
-    "The sources of the study's energy tables are not at hand here, as they are of shipped tables"
-    " that are what they were when the study was run: how far the conclusion depends on single"
-    " constants is not known."
+    "Of the study's energy tables only the costs are kept with its results, and not their other"
+    " sources: how far the conclusion depends on single constants is not known."
 )
 TRACED = (
     "Energies at the rate that is looked at, and those of what redoes nothing, are sums over"
@@ -122,8 +121,8 @@ def _not_first(found: Sequence[Curve], shown: str) -> tuple[str, ...]:
     if found[0].table == shown:
         return ()
     return (
-        f"The sources of {found[0].table} are not at hand here, as they are of shipped tables that"
-        f" are what they were when the study was run; what follows is under {shown}.",
+        f"Of {found[0].table} only the costs are kept with these results; what follows is under"
+        f" {shown}.",
     )
 
 
@@ -240,8 +239,8 @@ def _cheap(group: list[Curve]) -> str:
 
 
 def _survival(found: list[Curve]) -> str:
-    """Say whether the order of the units is that of every table."""
-    same = total = 0
+    """Say whether the order of the units is that of every table, and where they stop paying."""
+    same = alike = total = 0
     for _, group in _grouped(found):
         lot = [curve for curve in group if curve.cluster == found[0].cluster]
         orders = set()
@@ -251,10 +250,12 @@ def _survival(found: list[Curve]) -> str:
             orders.add(tuple(curve.unit for curve in mine))
         total += 1
         same += len(orders) == 1
+        stops = ({curve.break_even("energy", HIGH) for curve in mine} for _, mine in _by_unit(lot))
+        alike += all(len(rates) == 1 for rates in stops)
     return (
-        f"The order of the units by energy (at the middle one of the rates) is the same under every"
-        f" table in {same} of {total} cases; the rates at which they stop paying are not, as given"
-        " above."
+        "Of what the tables agree on: the order of the units by energy (at the middle one of the"
+        f" rates) is the same under every table in {same} of {total} cases, and the rates at which"
+        f" they stop paying against {HIGH} are in {alike} of {total}."
     )
 
 

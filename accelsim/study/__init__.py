@@ -15,6 +15,7 @@ from accelsim.study.front import pareto_front
 from accelsim.study.plan import Plan, slug
 from accelsim.study.processes import in_processes
 from accelsim.study.results import Study
+from accelsim.study.sources import tables_of, with_shipped
 from accelsim.study.store import Store, open_store, read_store
 from accelsim.study.work import Batch, Bench, Group, Outcome, Point
 
@@ -40,6 +41,8 @@ __all__ = [
     "slug",
     "study",
     "table_digest",
+    "tables_of",
+    "with_shipped",
 ]
 
 

@@ -9,11 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from accelsim.config import Bounds, StudyFile, load_study
+from accelsim.config import Bounds, StudyFile, load_energy_table, load_study
 from accelsim.config.tables import KEY
 from accelsim.energy import EnergyTable, IdentifiedEstimator
 from accelsim.errors import AccelsimError
 from accelsim.files import make_folder, write_whole
+from accelsim.machine import Hardware
 from accelsim.study.execute import Executor, Setup, in_this_process
 from accelsim.study.keys import versions
 from accelsim.study.plan import Plan, check_estimators, estimator_key, folder_of, make_plan
@@ -23,6 +24,8 @@ from accelsim.study.store import FILE, Result, Store, open_store, read_store
 from accelsim.study.table import Row, as_row, check_columns, counted, to_csv
 
 CSV = "results.csv"
+TABLES = "energy_tables"
+"""Where the whole of every table is kept: a user's file may change, or go."""
 
 
 class Watch(Protocol):
@@ -165,6 +168,13 @@ def _swept(described: StudyFile) -> list[str]:
     return list(keys)
 
 
+def _with_table_name(entry: tuple[str, Hardware]) -> tuple[str, Hardware]:
+    """Return a machine that names its energy table as results do: a file may be anywhere."""
+    name, machine = entry
+    table = load_energy_table(machine.energy_table).name
+    return name, machine.model_copy(update={"energy_table": table})
+
+
 def _meta(plan: Plan, swept: list[str]) -> dict[str, Any]:
     """Return what a reader of the results needs to know of the study."""
     described = plan.study
@@ -181,8 +191,13 @@ def _meta(plan: Plan, swept: list[str]) -> dict[str, Any]:
         },
         "machines": {
             name: {"description": str(machine), "energy_table": machine.energy_table}
-            for name, machine in described.machines.items()
+            for name, machine in map(_with_table_name, described.machines.items())
         },
         "energy_tables_sha256": {table.name: table_digest(table) for table in plan.tables},
+        TABLES: {
+            table.name: table.model_dump(mode="json", exclude_none=True)
+            for table in plan.tables
+            if isinstance(table, EnergyTable)
+        },
         "versions": versions(),
     }

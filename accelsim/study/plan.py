@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelsim.config import StudyFile, Variant, load_energy_table
-from accelsim.config.tables import KEY
+from accelsim.config.tables import KEY, takes_shipped_name
 from accelsim.energy import EnergyTable, IdentifiedEstimator
 from accelsim.errors import AccelsimError
 from accelsim.machine import Hardware
@@ -203,6 +203,9 @@ def check_estimators(
     for estimator in estimators:
         if names.count(estimator.name) > 1:
             raise AccelsimError(f"energy_tables: {estimator.name!r} is the name of several")
+        problem = takes_shipped_name(estimator) if isinstance(estimator, EnergyTable) else None
+        if problem is not None:
+            raise AccelsimError(f"energy_tables: name: {problem}")
         identity = getattr(estimator, "identity", None)
         if not isinstance(estimator, EnergyTable) and not (isinstance(identity, str) and identity):
             raise AccelsimError(

@@ -159,7 +159,7 @@ CITED_OTHERS: dict[str, dict[str, list[float]]] = {
         "sram 32768": [3.8],
         "sram 1048576": [23.5],
         "dram ddr3": HOROWITZ_DRAM,
-        "dram lpddr4": HOROWITZ_DRAM[:1],
+        "dram lpddr4": HOROWITZ_DRAM,
         "dram gddr6": [350 / 64, 480 / 64],
         "dram hbm2": [250 / 64, 450 / 64, 3.97],
         "dram hbm3": [],

@@ -15,7 +15,7 @@ import pytest
 
 import accelsim
 from accelsim.config import load_study, shipped
-from accelsim.demo import FILE, run_demo, tables_of
+from accelsim.demo import FILE, run_demo
 from accelsim.errors import AccelsimError
 from accelsim.machine import parse_action
 from accelsim.policies import Selective
@@ -23,10 +23,18 @@ from accelsim.report import write_report
 from accelsim.report.case import Case
 from accelsim.report.findings import Demo, demo_of
 from accelsim.report.page import markdown
-from accelsim.report.robustness import robustness, side_by_side, strongest, survival
+from accelsim.report.robustness import (
+    VERDICTS,
+    between,
+    robustness,
+    side_by_side,
+    strongest,
+    survival,
+)
 from accelsim.report.runs import leakage_by_part_pj
-from accelsim.study import Study, in_this_process, pareto_front
+from accelsim.study import Study, in_this_process, pareto_front, tables_of
 
+SHIPPED = Path(accelsim.__file__).parent / "energy" / "tables"
 TABLES = ("45nm", "7nm", "40nm")
 MACHINES = ("edge-16x16", "mid-32x32")
 SEEDS = [0, 1]
@@ -260,16 +268,59 @@ def test_a_table_that_turns_the_verdict_is_named(demo: Demo) -> None:
 def test_without_the_tables_of_then_their_sources_are_not_spoken_of(
     study: Study, tmp_path: Path
 ) -> None:
-    write_report(study, tmp_path)
+    write_report(study, tmp_path, [])
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "The energy tables 45nm, 7nm, 40nm are not among those shipped" in text
+    assert "Of the energy tables 45nm, 7nm, 40nm only the costs are kept with these results" in text
     assert "It depends most on" not in text
-    kept = study.meta["energy_tables_sha256"]
-    study.meta["energy_tables_sha256"] = kept | {"45nm": "0" * 64}
+    assert "Where every constant of each machine" not in text
+    # What each action costs, and who says so, is kept with every run all the same.
+    energies = {(row["energy_table"], row["what"]) for row in rows(tmp_path / "sources.csv")}
+    assert {("45nm", "energy of add fp32"), ("7nm", "energy of add fp32")} <= energies
+    assert all(what.startswith("energy of ") for _, what in energies)
+
+
+def test_tables_are_those_of_then(study: Study) -> None:
+    kept = dict(study.meta)
     try:
-        assert {table.name for table in tables_of(study)} == {"7nm", "40nm"}
+        assert [table.name for table in tables_of(study)] == list(TABLES)
+        study.meta["energy_tables_sha256"] = kept["energy_tables_sha256"] | {"45nm": "0" * 64}
+        assert [table.name for table in tables_of(study)] == ["7nm", "40nm"]
+        del study.meta["energy_tables"]  # which older versions did not keep: shipped ones are known
+        assert [table.name for table in tables_of(study)] == ["7nm", "40nm"]
     finally:
-        study.meta["energy_tables_sha256"] = kept
+        study.meta.update(kept)
+
+
+def test_an_interval_does_not_depend_on_what_else_was_swept(
+    study: Study, demo: Demo, tmp_path: Path
+) -> None:
+    alone = accelsim.study(STUDY | {"sweep": {"energy_table": ["45nm"]}}, jobs=1, out=tmp_path)
+    one = demo_of(alone, tables_of(alone))
+    assert one is not None
+    for case, other in zip(one.cases, demo.cases, strict=True):
+        assert robustness(one, case).sentence() == robustness(demo, other).sentence()
+        assert robustness(one, case).swings == robustness(demo, other).swings
+
+
+def test_the_summary_says_in_how_many_cases_the_sources_decide(demo: Demo, folder: Path) -> None:
+    (sentence,) = between(demo)
+    assert (
+        markdown(sentence) in (folder / "report.md").read_text(encoding="utf-8").split("\n## ")[0]
+    )
+    found = [robustness(demo, case) for case in demo.cases]
+    for verdict, words in zip(VERDICTS, ("high precision in", "no less in", "; in"), strict=True):
+        assert f"{words} {sum(one.verdict == verdict for one in found)} " in sentence
+    for one in found:
+        low, high = one.interval
+        assert ("the sources" in one.verdict) == (low <= 0.0 < high)
+
+
+def test_what_recomputing_adds_is_told_by_the_causes_that_are_tabled(demo: Demo) -> None:
+    for case in demo.cases:
+        best, low = case.best_selective, case.low
+        added = best.energy_by_cause_pj["recomputation"] / (best.charged_pj - low.charged_pj)
+        said = " ".join(case.sentences()).partition("It adds to uniform-low: ")[2]
+        assert f"{added:.0%} for redoing outputs (second MACs with their registers" in said
 
 
 def test_the_interval_holds_every_single_swing_and_the_saving(demo: Demo) -> None:
@@ -392,6 +443,48 @@ def test_under_any_table_an_energy_is_numbers_times_costs_with_their_sources(fol
     assert checked == len(total)
 
 
+def test_under_a_user_s_table_numbers_are_followed_to_their_sources_as_under_any(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "mine.yaml"
+    text = (SHIPPED / "45nm.yaml").read_text(encoding="utf-8").replace("name: 45nm", "name: mine")
+    assert "energy_pj: 0.9, area_um2: 4184" in text
+    changed = text.replace("energy_pj: 0.9, area_um2: 4184", "energy_pj: 0.8, area_um2: 4100")
+    own.write_text(changed, encoding="utf-8")
+    machine = shipped("hwconfigs", "edge-16x16").read_text(encoding="utf-8")
+    machine = re.sub(r"(?m)^(name|energy_table):.*\n", "", machine)
+    (tmp_path / "m.yaml").write_text(
+        f"name: m\nenergy_table: mine.yaml\n{machine}", encoding="utf-8"
+    )
+    (tmp_path / "study.yaml").write_text(
+        "name: mine\nhardware: m.yaml\nworkload: digits-relu\npolicy:\n"
+        "  - uniform-low\n  - uniform-high\n"
+        "  - {name: selective, sweep: {tau: [0, 8]}, controls: [0]}\n"
+    )
+    found = accelsim.study(tmp_path / "study.yaml", jobs=1)
+    own.unlink()  # what is said of it is what it was when it was charged by
+    write_report(found, found.folder)
+    sources = {row["what"]: row for row in rows(found.folder / "sources.csv")}
+    assert {row["energy_table"] for row in sources.values()} == {"mine"}
+    assert (sources["energy of add fp32"]["value"], sources["area of add fp32"]["value"]) == (
+        "0.8", "4100.0"
+    )  # fmt: skip
+    for row in rows(found.folder / "leakage.csv"):
+        assert row["density_source"] == sources[row["what"]]["source"]
+        assert row["power_mw_per_mm2"] == sources[row["what"]]["value"] == "12.2"
+    spread = {row["constant"]: row for row in rows(found.folder / "spreads.csv")}
+    add = spread["add, every float format"]
+    assert add["energy_table"] == "mine"
+    assert add["moves"] == "add e4m3fn, add fp32"
+    # The shipped table that it differs from is a source like any other, and so is Aladdin.
+    assert float(add["highest_factor"]) == pytest.approx(16.7 / 0.8)
+    assert add["highest_source"].startswith("40nm: Aladdin")
+    page = (found.folder / "report.md").read_text(encoding="utf-8")
+    assert "against uniform-high under mine, and" in page
+    assert "only the costs are kept" not in page
+    assert str(tmp_path) not in page
+
+
 def test_a_study_of_anything_else_has_no_such_section(study: Study) -> None:
     complete = list(study.rows)
     for missing in ("uniform-high", "selective:tau=0,numerator=constant"):
@@ -432,7 +525,9 @@ def test_the_demo_is_a_study_like_any_other(
     text = (tmp_path / "demo" / "report.md").read_text(encoding="utf-8")
     kappa = demo_of(found, ())
     assert kappa is not None
-    top = (*kappa.answer(), survival(kappa))  # with what it is under every table
+    kappa = replace(kappa, tables=tuple(tables_of(found)))
+    # With what it is under every table, and between the sources.
+    top = (*kappa.answer(), survival(kappa), *between(kappa))
     assert (
         "# Does selective recomputation pay on these machines?\n\n"
         + "\n\n".join(map(markdown, top))

@@ -217,7 +217,7 @@ def test_the_first_table_whose_sources_are_at_hand_is_looked_at(
     assert {one.curve.table for one in trust(found, kept, others)} == {"7nm"}
     write_report(found, tmp_path, others)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "The sources of 45nm are not at hand here" in text
+    assert "Of 45nm only the costs are kept with these results" in text
     assert "what follows is under 7nm" in text
     assert "against uniform-high under 7nm, and" in markdown(text)
     write_report(found, tmp_path / "none", [])
@@ -232,7 +232,8 @@ def test_the_report_is_written_from_what_is_kept_twice_the_same(
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         write_report(found, folder, [load_energy_table(name) for name in energy_table_names()])
-    names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*.*"))
+    files = (path for path in folders[0].rglob("*.*") if path.is_file())
+    names = sorted(path.relative_to(folders[0]) for path in files)
     kinds = ("added", "energy", "time", "sensitivity")
     assert {f"figures/units-{kind}-1.svg" for kind in kinds} | {COUNTS, SOURCES} <= {
         str(name) for name in names
@@ -318,6 +319,45 @@ def test_what_leaks_under_a_table_that_is_not_at_hand_says_so(found: Study, tmp_
         assert not line["area_um2"]
         power = float(line["power_mw"]) * float(line["latency_s"]) * 1e9
         assert power == pytest.approx(float(line["leakage_pj"]), rel=1e-12)
+
+
+def test_a_user_s_table_has_areas_leakage_and_other_sources_too(tmp_path: Path) -> None:
+    (tmp_path / "shapes.yaml").write_text(
+        "name: shapes\nlayers:\n  - {name: only, kind: gemm, m: 64, k: 32, n: 48}\n"
+    )
+    (tmp_path / "units.yaml").write_text(
+        "name: units\nhardware: mid-32x32\nworkload: shapes.yaml\n"
+        "policy: [uniform-high, 'chunked:chunk=32', 'random:rate=0.1']\n"
+        "sweep:\n"
+        "  recompute: [{unit: array}, {unit: lanes, lanes: 8, queue_capacity: 16}]\n"
+        "  policy.rate: [0.0, 0.1]\n"
+        "  policy.cluster: [1x1, '1x*']\n"
+    )
+    mine = load_energy_table("45nm").model_copy(update={"name": "mine"})
+    study = accelsim.study(tmp_path / "units.yaml", jobs=1, energy_tables=[mine])
+    write_report(study, study.folder)
+    for file in (AREAS, LEAKS, SPREADS):
+        with (study.folder / file).open(encoding="utf-8", newline="") as stream:
+            lines = list(csv.DictReader(stream))
+        assert {line["energy_table"] for line in lines} == {"mine"}
+    (add,) = (line for line in lines if line["constant"] == "add, every float format")
+    assert float(add["highest_factor"]) == pytest.approx(16.7 / 0.9)
+    assert add["highest_source"].startswith("40nm: ")
+
+
+def test_what_the_tables_agree_on_is_counted(found: Study) -> None:
+    kept = curves(found.rows, found.meta["swept"])
+    (sentence,) = (one for one in findings(kept) if one.startswith("Of what the tables agree on"))
+    plain = [curve for curve in kept if curve.cluster == kept[0].cluster]
+    stops: dict[str, set[float | None]] = {}
+    for curve in plain:
+        stops.setdefault(curve.unit, set()).add(curve.break_even("energy", "uniform-high"))
+    alike = int(all(len(rates) == 1 for rates in stops.values()))
+    assert f"stop paying against uniform-high are in {alike} of 1." in sentence
+    same = [curve for curve in kept if curve.table == kept[0].table]
+    (sentence,) = (one for one in findings(same) if one.startswith("Of what the tables agree on"))
+    assert "in 1 of 1 cases, and the rates" in sentence
+    assert sentence.endswith("are in 1 of 1.")
 
 
 def test_whether_a_conclusion_survives_is_told_by_the_verdicts_under_each_table() -> None:

@@ -78,6 +78,54 @@ def test_a_table_is_told_by_its_content_and_not_by_its_path(
     assert make_plan(load_study(file)).keys != [before]
 
 
+def test_a_user_s_table_that_takes_a_shipped_one_s_name_is_refused(tmp_path: Path) -> None:
+    file = folder(tmp_path, "energy_table: [45nm, mine/tiny.yaml]")
+    tiny = tmp_path / "mine" / "tiny.yaml"
+    tiny.write_text("# Mine.\nname: 45nm\nscaled: {from: 45nm, to_node_nm: 7, to_voltage_v: 0.7}\n")
+    expected = (
+        f"{tiny}:2: name: got '45nm', which is the name of the shipped table {SHIPPED}, and this is"
+        " another table; expected a name of its own"
+    )
+    with pytest.raises(InputError) as caught:
+        load_energy_table(tiny)
+    assert caught.value.problems == (expected,)
+    with pytest.raises(InputError) as caught:
+        load_study(file)
+    (problem,) = caught.value.problems
+    assert problem.startswith(expected)
+    # The same table under its name is no other one.
+    tiny.write_text(SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
+    assert {row["energy_table"] for row in run(file).rows} == {"45nm"}
+    changed = load_energy_table("45nm").model_copy(update={"voltage_v": 1.0})
+    file.write_text(HEAD)
+    with pytest.raises(AccelsimError, match=r"^energy_tables: name: got '45nm', which is the name"):
+        accelsim.study(file, jobs=1, energy_tables=[changed])
+
+
+def test_two_tables_of_one_name_in_a_study_are_refused(tmp_path: Path) -> None:
+    own = "machines/tables/own.yaml"
+    file = folder(tmp_path, "energy_table: [mine/dear.yaml, mine/again.yaml, 45nm]")
+    dear, again = tmp_path / "mine" / "dear.yaml", tmp_path / "mine" / "again.yaml"
+    again.write_text(dear.read_text(encoding="utf-8"), encoding="utf-8")
+    assert {row["energy_table"] for row in run(file).rows} == {"dear", "45nm"}  # one, named twice
+    again.write_text(dear.read_text(encoding="utf-8").replace("1.8", "1.7"), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_study(file)
+    (problem,) = caught.value.problems
+    assert problem == (
+        f"{file}:5: sweep.energy_table[1]: {again}: name: got 'dear', which is the name of another"
+        f" table in {dear}; expected a name of its own"
+    )
+    # A machine's own table is one of the study, whether or not it is charged by it.
+    dear.write_text(dear.read_text(encoding="utf-8").replace("name: dear", "name: own"))
+    file.write_text(HEAD + "sweep: {energy_table: [45nm, mine/dear.yaml]}\n")
+    with pytest.raises(InputError) as caught:
+        load_study(file)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{file}:5: sweep.energy_table[1]: {dear}: name: got 'own', which is")
+    assert own in problem
+
+
 def test_a_table_that_is_swept_is_an_input_of_the_study(tmp_path: Path) -> None:
     study = load_study(folder(tmp_path, "energy_table: [45nm, mine/dear.yaml]"))
     assert tmp_path / "mine" / "dear.yaml" in study.files
