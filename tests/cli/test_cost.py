@@ -92,9 +92,10 @@ def test_every_machine_that_comes_with_it_has_its_costs_told(name: str) -> None:
     assert f"a bit of {hardware.dram.type}" in names
     unit = hardware.recompute.unit
     assert ("recompute" in names) == ("queue" in names) == (unit == "lanes")
-    assert ("an output in the queue" in names) == (unit == "lanes")
-    later = unit == "array" and getattr(hardware.recompute, "schedule", "") == "deferred"
-    assert ("an output in the list" in names) == later
+    # A queue is there where lanes work beside the array; what comes later, or is packed, is a list.
+    listed = hardware.defers or getattr(hardware.recompute, "packs", False)
+    assert ("an output in the queue" in names) == (unit == "lanes" and not hardware.defers)
+    assert ("an output in the list" in names) == listed
     # What finds the outputs to redo, with its adders of absolute values, wherever any are redone.
     redoing = {"detector", "absolute-value adders fp32", "absolute-value adder, for each MAC"}
     assert redoing | {"detector, for each output", "element of a softmax"} <= names

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 import accelsim
 from accelsim import energy
-from accelsim.config import energy_table_names, load_energy_table
+from accelsim.config import energy_table_names, load_energy_table, load_hardware, shipped
 from accelsim.energy import EnergyTable, by_component, charge, scale_logic, total_pj
 from accelsim.energy.estimate import conditions
 from accelsim.energy.scale import POLYNOMIALS, logic_energy
@@ -405,6 +405,31 @@ def test_what_a_table_does_not_know_is_refused() -> None:
     assert (
         str(caught.value) == "energy table 45nm has no area of a 64 B SRAM; sram_area would give it"
     )
+
+
+def test_a_larger_queue_takes_more_energy_for_what_waits_in_it() -> None:
+    machine = load_hardware(shipped("hwconfigs", "mid-32x32"))
+    workload = Workload("w", FloatFormat.parse("e4m3fn"), shapes=(Gemm("a", 40, 30, 20),))
+    large = load_energy_table("45nm")
+    # A table that knows a smaller memory is asked for it.
+    small = [large.sram[0].model_copy(update={"capacity_bytes": 512, "energy_pj_per_64_bits": 1.0})]
+    known = table(sram=[*small, *large.sram])
+    spent: list[list[float]] = []
+    for capacity in (64, 256, 1024, 1_000_000):
+        unit = machine.recompute.model_copy(update={"queue_capacity": capacity})
+        changed = machine.model_copy(update={"recompute": unit})
+        run = accelsim.run(changed, workload, "random:rate=1")
+        (read,) = (a for c, a, _ in run.counts if c == "queue" and a.operation == "read")
+        assert read == Sram("read", 8 * capacity)
+        number = run.counts.number("queue", read)
+        costs = [run.with_table(one).energy_by_component_pj["queue"] for one in (large, known)]
+        assert costs == pytest.approx(
+            [2 * number * one.cost(read).energy_pj for one in (large, known)]
+        )
+        spent.append(costs)
+    ours, theirs = zip(*spent, strict=True)
+    assert ours[0] == ours[1] == ours[2] < ours[3]  # 8 KB is the smallest that 45nm knows
+    assert theirs[0] < theirs[1] < theirs[2] < theirs[3]
 
 
 @pytest.mark.parametrize("value", [0.0, -0.1, math.nan, math.inf])
