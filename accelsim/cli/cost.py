@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args
@@ -76,7 +77,8 @@ def of_machine(hardware: Hardware, needed: Needs, table: EnergyTable) -> list[Se
         clocked(step(pj, needed.operands[0], fmt, hardware.array.dataflow), table)
         for fmt in (*needed.first, *needed.again)
     ]
-    all_busy = times(hardware.array.macs_per_cycle, macs[0], "a cycle with every PE busy")
+    all_busy = times(hardware.array.macs_per_cycle, macs[0])
+    all_busy = dataclasses.replace(all_busy, name="a cycle with every PE busy", number=1)
     pads = hardware.scratchpads
     sizes = {pad.capacity_bytes: None for pad in (pads.a, pads.b, pads.c)}
     bit = table.cost(DramAccess("read", hardware.dram.type))
@@ -157,6 +159,7 @@ def as_dict(item: Item) -> dict[str, Any]:
     """Return a tree as plain values."""
     return {
         "name": item.name,
+        "number": item.number,
         "value": item.value,
         "kind": item.kind,
         "source": item.source,
@@ -177,5 +180,5 @@ def _tree(tree: Item) -> list[str]:
     for depth, item, number in rows:
         note = f"  [{item.kind}] {item.source}" if item.source else ""
         value = f"{number * 10.0**-decimals:.{decimals}f}".rjust(width)
-        lines.append(f"{value}  {'  ' * depth}{item.name}{note}")
+        lines.append(f"{value}  {'  ' * depth}{item.title}{note}")
     return lines

@@ -80,12 +80,17 @@ class Area:
         _check_said(self.source, self.kind)
         _check_said(*self.leakage_said)
         _check_amount("area_um2", self.area_um2, self.source)
-        _check_amount("leakage_mw", self.leakage_mw, self.leakage_said[0])
+        _check_amount("leakage_mw", self.leakage_mw, self.leakage_source or self.source)
+
+    @property
+    def said(self) -> str:
+        """Who says what it occupies, and at which node."""
+        return f"{self.source} ({node_in_words(self.node_nm)})"
 
     @property
     def leakage_said(self) -> tuple[str, Kind]:
         """Who says what it leaks, and how that was come by."""
-        source = self.source if self.leakage_source is None else self.leakage_source
+        source = self.said if self.leakage_source is None else self.leakage_source
         return source, self.leakage_kind or self.kind
 
 
@@ -123,12 +128,17 @@ class IdentifiedEstimator(Estimator, Protocol):
         ...
 
 
+def node_in_words(node_nm: float | None) -> str:
+    """Return a node in words, or that it is not stated."""
+    return "node not stated" if node_nm is None else f"{node_nm:g} nm"
+
+
 def conditions(node_nm: float | None, voltage_v: float | None) -> str:
     """Return a node and a voltage in words, and that either is not stated."""
     if node_nm is None and voltage_v is None:
         return "node and voltage not stated"
-    node = "node not stated" if node_nm is None else f"{node_nm:g} nm"
-    return f"{node}, {'voltage not stated' if voltage_v is None else f'{voltage_v:g} V'}"
+    voltage = "voltage not stated" if voltage_v is None else f"{voltage_v:g} V"
+    return f"{node_in_words(node_nm)}, {voltage}"
 
 
 def cost_of(estimator: Estimator, action: Action) -> Cost:

@@ -367,7 +367,9 @@ def test_between_two_capacities_the_logarithms_are_interpolated() -> None:
     cost = load_energy_table("45nm").cost(Sram("read", middle))
     assert cost.energy_pj == pytest.approx(math.sqrt(10 * 20) / 8)
     assert cost.kind == "estimated"
-    assert cost.source.startswith("between 8192 and 32768 B: ")
+    assert cost.source.startswith(
+        "between 10 pJ of 8192 B and 20 pJ of 32768 B, linear in the logarithms: "
+    )
 
 
 def test_what_a_table_does_not_know_is_refused() -> None:
