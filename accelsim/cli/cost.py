@@ -24,8 +24,7 @@ from accelsim.energy.parts import (
     whole,
 )
 from accelsim.energy.redoing import redoing
-from accelsim.machine import Arithmetic, DramAccess, Hardware, Sram
-from accelsim.machine.hardware import FUNCTION_BYTES
+from accelsim.machine import Arithmetic, DramAccess, Hardware
 from accelsim.networks import BY_TABLE, FUNCTIONS
 from accelsim.networks.vector import NORMALIZATION, SOFTMAX, SOFTMAX_BY_TABLE, Operations
 from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
@@ -99,6 +98,7 @@ def _functions(hardware: Hardware, table: EnergyTable) -> list[Item]:
     pj = energy(table)
     found = []
     done_by = BY_TABLE if vector.tables else FUNCTIONS
+    read = lookup(table, FP32, vector.table_entries)
     functions: dict[str, Operations] = {str(name): done for name, done in done_by.items()}
     functions["element of a softmax"] = SOFTMAX_BY_TABLE if vector.tables else SOFTMAX
     functions["element of a normalization"] = NORMALIZATION
@@ -108,8 +108,6 @@ def _functions(hardware: Hardware, table: EnergyTable) -> list[Item]:
             times(number, pj(Arithmetic(what, FP32.name)))  # type: ignore[arg-type]
             for what, number in operations
         ]
-        byte = table.cost(Sram("read", vector.table_bytes))
-        read = Item("read of a table", byte.energy_pj * FUNCTION_BYTES, byte.said, byte.kind)
         found.append(whole(name, [*parts, times(done.lookup, read)]))
     return found
 

@@ -22,7 +22,6 @@ from accelsim.numerics.formats import Format, parse_format
 
 GUARD_BITS = 3
 MAX_INTEGER_BITS = 32
-WORD_BITS = 64
 
 
 @dataclass(frozen=True)
@@ -203,9 +202,8 @@ def polynomial(measure: Measure, fmt: Format, degree: int) -> Item:
 
 
 def lookup(estimator: Estimator, fmt: Format, entries: int) -> Item:
-    """Return the energy of a function by a table in a small memory: one word is read."""
-    capacity = -(-entries * fmt.bits // 8)
-    read = access(estimator, capacity, fmt.bits)
+    """Return the energy of a function by a table in a small memory: one value is read."""
+    read = access(estimator, -(-entries * fmt.bits // 8), fmt.bits)
     return replace(read, name=f"table of {entries} values in {fmt}")
 
 
@@ -221,12 +219,12 @@ def softmax(measure: Measure, fmt: Format, exponential: Item) -> Item:
 
 
 def access(estimator: Estimator, capacity_bytes: int, width_bits: int) -> Item:
-    """Return the energy of reading a word of a scratchpad, which gives 64 bits at a time."""
+    """Return the energy of so many bits of a memory, as runs are charged: by the byte, whatever
+    shares its word. Tables know words of 64 bits; wider ones are several of them side by side.
+    """
     cost = cost_of(estimator, Sram("read", capacity_bytes))
-    words = -(-width_bits // WORD_BITS)
-    each = Item("64 bits", cost.energy_pj * 8, cost.said, cost.kind)
-    name = f"{width_bits} bits of a {capacity_bytes} B scratchpad"
-    return replace(times(words, each), name=name, number=1)
+    name = f"{width_bits} bits of a {capacity_bytes} B memory"
+    return Item(name, cost.energy_pj * width_bits / 8, cost.said, cost.kind)
 
 
 def in_units(item: Item, unit: float) -> list[tuple[int, Item, int]]:
