@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from accelsim.energy.estimate import Kind, says_who
+from accelsim.energy.estimate import Kind
+from accelsim.energy.sources import says_who
 from accelsim.machine import DramType
 from accelsim.numerics import FloatFormat
 from accelsim.numerics.formats import Format, parse_format

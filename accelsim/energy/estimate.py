@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Literal, Protocol, get_args
 
-from accelsim.errors import AccelsimError
+from accelsim.energy.sources import CostError, says_who
 from accelsim.machine import Action, Arithmetic, Sram
 
 Kind = Literal["measured", "scaled", "estimated"]
 Part = Arithmetic | Sram
 """Something that is built: the unit that does an operation in a format, or a whole memory."""
-LEAST_LETTERS = 3
-NOBODY = {
-    "tbd", "tba", "todo", "fixme", "xxx", "none", "null", "unknown", "not known", "unsourced",
-    "not available", "source", "placeholder",
-}  # fmt: skip
-"""What stands where a source is still missing."""
-
-
-class CostError(AccelsimError):
-    """A number that no cost and no area can be, or one without a source."""
-
-
-@functools.lru_cache(maxsize=4096)
-def says_who(source: str) -> str:
-    """Return a source. Raises CostError if it names nobody."""
-    if sum(character.isalpha() for character in source) < LEAST_LETTERS:
-        raise CostError(
-            f"got {source!r}, expected who says so, in words of {LEAST_LETTERS} letters or more"
-        )
-    if " ".join(source.casefold().strip(" .?!()[]<>-").split()) in NOBODY:
-        raise CostError(f"got {source!r}, which names nobody; expected who says so")
-    return source
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from accelsim.energy.estimate import CostError, Estimator, Kind, Part, area_of, cost_of
+from accelsim.energy.estimate import Estimator, Kind, Part, area_of, cost_of
+from accelsim.energy.sources import CostError
 from accelsim.energy.table import EnergyTable
 from accelsim.errors import AccelsimError
 from accelsim.machine import Arithmetic, Sram, needs_shift

@@ -10,6 +10,7 @@ import pytest
 import accelsim
 from accelsim.config import check_file, load_energy_table, load_hardware, shipped
 from accelsim.config.inputs import input_files
+from accelsim.energy.sources import says_who
 from accelsim.errors import InputError
 from accelsim.machine import Arithmetic
 
@@ -130,12 +131,25 @@ def test_a_value_without_a_source_does_not_load(folder: Path) -> None:
 
 SHORT = "{}, expected who says so, in words of 3 letters or more"
 NOBODY = "{}, which names nobody; expected who says so"
+STANDING_IN = (
+    "no source", "to be determined", "to do", "To do: ask Horowitz", "guess", "a wild guess",
+    "citation needed", "[citation needed]", "missing", "nobody", "not yet known", "asdf", "test",
+    "unsourced value", "TBD (later)", "TBD, perhaps Horowitz", "see above", "from memory", "here",
+    "without a source", "needs a source", "test 1", "to be measured at 45 nm", "to_be_done",
+)  # fmt: skip
+SAYING_WHO = (
+    "Guess et al., 2019", "test chip, ISSCC 2014", "Test and Measurement Ltd., data sheet",
+    "Unknown Devices Inc., data sheet 7", "measured here on board 3", "a guess by our designer",
+    "Smith, to be published in 2027", "To Be published, Smith", "Known-good-die report",
+    "missing in Horowitz, so as CACTI", "ACM", "as logic: nobody says of which cells",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("source", "said"),
     [(source, SHORT) for source in ("-", "?", "x", "2014", "—–", "n/a")]
-    + [(source, NOBODY) for source in ("TBD", "none", "Unknown", "todo", "(unknown)", "tba.")],
+    + [(source, NOBODY) for source in ("TBD", "none", "Unknown", "todo", "(unknown)", "tba.")]
+    + [(source, NOBODY) for source in STANDING_IN],
 )
 def test_a_source_that_names_nobody_does_not_load(folder: Path, source: str, said: str) -> None:
     (folder / "tables/own.yaml").write_text(
@@ -150,6 +164,11 @@ def test_a_source_that_names_nobody_does_not_load(folder: Path, source: str, sai
         encoding="utf-8",
     )
     assert load_energy_table(folder / "tables/own.yaml").register_bit is not None
+
+
+@pytest.mark.parametrize("source", SAYING_WHO)
+def test_a_source_that_names_somebody_is_one(source: str) -> None:
+    assert says_who(source) == source
 
 
 @pytest.mark.parametrize(

@@ -436,7 +436,7 @@ def test_a_larger_queue_takes_more_energy_for_what_waits_in_it() -> None:
 
 @pytest.mark.parametrize("value", [0.0, -0.1, math.nan, math.inf])
 def test_a_cost_that_is_not_a_positive_number_does_not_load(value: float) -> None:
-    entry = {"operation": "add", "format": "fp16", "kind": "measured", "source": "here"}
+    entry = {"operation": "add", "format": "fp16", "kind": "measured", "source": "a paper"}
     with pytest.raises(ValidationError):
         table(arithmetic=[entry | {"energy_pj": value}])
     with pytest.raises(ValidationError):
@@ -454,7 +454,7 @@ def test_a_cost_without_a_source_does_not_load() -> None:
 def test_two_costs_for_one_action_do_not_load() -> None:
     entry = {"operation": "add", "format": "fp16", "kind": "measured", "energy_pj": 0.1}
     with pytest.raises(ValidationError, match="more than one cost for: add fp16"):
-        table(arithmetic=[entry | {"source": "here"}, entry | {"source": "there"}])
+        table(arithmetic=[entry | {"source": "a paper"}, entry | {"source": "a book"}])
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_a_cost_of_what_does_not_exist_does_not_load(
     section: str, entry: dict[str, object]
 ) -> None:
     with pytest.raises(ValidationError):
-        table(**{section: [entry | {"kind": "measured", "source": "here"}]})
+        table(**{section: [entry | {"kind": "measured", "source": "a paper"}]})
 
 
 ACTIONS: st.SearchStrategy[Action] = st.sampled_from(list(CITED["45nm"]))

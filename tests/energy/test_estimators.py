@@ -62,7 +62,7 @@ class Gates:
                 pj = 0.01 * math.sqrt(action.capacity_bytes)
                 return Cost(pj, "the side of a square", "estimated", 28)
             case DramAccess():
-                return Cost(32.0, "a guess for this test", "estimated")
+                return Cost(32.0, "a round number of the test suite", "estimated")
 
     def area(self, part: Arithmetic | Sram) -> Area:
         gates = self.gates(part) if isinstance(part, Arithmetic) else 8 * part.capacity_bytes
@@ -79,7 +79,7 @@ def test_a_gate_level_estimator_serves_as_a_table(policy: str) -> None:
     assert found["energy_table"] == row["energy_table"] == "gates"
     assert sum(found["energy_by_cause_pj"].values()) == found["total_energy_pj"]
     assert {line["source"] for line in found["counts"]} == {
-        "gates, counted", "the side of a square", "a guess for this test"
+        "gates, counted", "the side of a square", "a round number of the test suite"
     }  # fmt: skip
     # One gate leaks as much as any other, so that area and leakage are in proportion.
     assert row["leakage_mw"] == pytest.approx(row["area_um2"] / GATE_UM2 * GATE_MW)
