@@ -15,7 +15,7 @@ from pydantic import ValidationError
 import accelsim
 from accelsim import energy
 from accelsim.config import energy_table_names, load_energy_table, load_hardware, shipped
-from accelsim.energy import EnergyTable, by_component, charge, scale_logic, total_pj
+from accelsim.energy import EnergyTable, adding_up, by_component, charge, scale_logic, total_pj
 from accelsim.energy.estimate import conditions
 from accelsim.energy.scale import POLYNOMIALS, logic_energy
 from accelsim.errors import AccelsimError
@@ -495,6 +495,30 @@ def test_counts_add_up(
     first: list[tuple[str, Action, int]], second: list[tuple[str, Action, int]]
 ) -> None:
     assert Counts(first) + Counts(second) == Counts(first + second) == Counts(second + first)
+
+
+@given(st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=8))
+def test_parts_add_up_to_a_total_that_each_of_them_missed(values: list[float]) -> None:
+    thirds = [value / 3 for value in values]
+    total = math.fsum(thirds * 3) / 3
+    parts = dict(zip("abcdefgh", thirds, strict=False))
+    found = adding_up(parts, total)
+    assert list(found) == list(parts)
+    assert math.fsum(found.values()) == math.fsum(reversed(found.values())) == total
+    # None is moved by more than a digit or so in the last place of the total.
+    assert all(abs(found[name] - parts[name]) <= 8 * math.ulp(total) for name in parts)
+
+
+def test_a_small_part_is_not_rounded_to_the_digits_of_a_large_total() -> None:
+    small = 354206 * 0.1
+    found = adding_up({"dram": 123456789.1, "detector": small, "array": 7654321.7}, 131146531.4)
+    assert found["detector"] == small
+    assert found["array"] == 7654321.7
+    assert math.fsum(found.values()) == 131146531.4
+    # Half-way between two numbers the largest cannot make it right by itself.
+    one = 1.0 + 2**-52
+    found = adding_up({"a": 0.75, "b": 0.25 + 2**-53}, one)
+    assert math.fsum(found.values()) == one
 
 
 def test_doubling_one_constant_doubles_its_term_and_nothing_else() -> None:

@@ -77,7 +77,7 @@ def test_a_gate_level_estimator_serves_as_a_table(policy: str) -> None:
     assert run.energy_pj == pytest.approx(by_hand, rel=1e-14)
     found, row = run.as_dict(), run.as_row()
     assert found["energy_table"] == row["energy_table"] == "gates"
-    assert sum(found["energy_by_cause_pj"].values()) == found["total_energy_pj"]
+    assert math.fsum(found["energy_by_cause_pj"].values()) == found["total_energy_pj"]
     assert {line["source"] for line in found["counts"]} == {
         "gates, counted", "the side of a square", "a round number of the test suite"
     }  # fmt: skip
