@@ -11,6 +11,12 @@ from accelsim.energy.sources import CostError, says_who
 from accelsim.machine import Action, Arithmetic, Sram
 
 Kind = Literal["measured", "scaled", "estimated"]
+NODES_NM = (1.0, 1e4)
+"""From what is announced to the first microprocessor's, 10 um."""
+VOLTAGES_V = (0.1, 15.0)
+"""From below the threshold of transistors to the supply of the first CMOS chips."""
+MOST_PJ = 1e9
+"""A millijoule, for one action: outside any circuit."""
 Part = Arithmetic | Sram
 """Something that is built: the unit that does an operation in a format, or a whole memory."""
 
@@ -19,7 +25,7 @@ Part = Arithmetic | Sram
 class Cost:
     """The energy of one action, and where the number comes from.
 
-    `voltage_v` is None where the source does not state it.
+    `node_nm` and `voltage_v` are None where the source does not state them.
     """
 
     energy_pj: float
@@ -30,7 +36,9 @@ class Cost:
 
     def __post_init__(self) -> None:
         _check_said(self.source, self.kind)
-        _check_amount("energy_pj", self.energy_pj, self.source)
+        _check_amount("energy_pj", self.energy_pj, self.source, MOST_PJ)
+        _check_within("node_nm", self.node_nm, NODES_NM, self.source)
+        _check_within("voltage_v", self.voltage_v, VOLTAGES_V, self.source)
 
     @property
     def said(self) -> str:
@@ -55,6 +63,7 @@ class Area:
 
     def __post_init__(self) -> None:
         _check_said(self.source, self.kind)
+        _check_within("node_nm", self.node_nm, NODES_NM, self.source)
         _check_said(*self.leakage_said)
         _check_amount("area_um2", self.area_um2, self.source)
         _check_amount("leakage_mw", self.leakage_mw, self.leakage_source or self.source)
@@ -146,7 +155,21 @@ def _check_said(source: object, kind: object) -> None:
         raise CostError(f"kind: got {kind!r}, expected one of {', '.join(get_args(Kind))}")
 
 
-def _check_amount(name: str, amount: object, source: str) -> None:
-    number = isinstance(amount, Real) and not isinstance(amount, bool)
-    if not number or not math.isfinite(amount) or amount < 0:  # type: ignore[arg-type, operator]
-        raise CostError(f"{name}: got {amount!r}, expected a finite number from 0 on ({source})")
+def _check_amount(name: str, amount: object, source: str, most: float = math.inf) -> None:
+    if not _is_finite(amount) or not 0 <= amount <= most:  # type: ignore[operator]
+        to = "on" if math.isinf(most) else f"to {most:g}"
+        raise CostError(f"{name}: got {amount!r}, expected a finite number from 0 {to} ({source})")
+
+
+def _check_within(name: str, value: object, allowed: tuple[float, float], source: str) -> None:
+    least, most = allowed
+    if value is not None and not (_is_finite(value) and least <= value <= most):  # type: ignore[operator]
+        raise CostError(
+            f"{name}: got {value!r}, expected a finite number from {least:g} to {most:g}, or None"
+            f" ({source})"
+        )
+
+
+def _is_finite(value: object) -> bool:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and math.isfinite(value)  # type: ignore[arg-type]

@@ -115,13 +115,29 @@ def test_what_an_estimator_does_not_know_ends_the_run_with_its_own_words() -> No
 @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, -math.inf, "1", None, True])
 def test_no_cost_and_no_area_is_negative_or_not_finite(bad: Any) -> None:
     said = re.escape(f": got {bad!r}, expected a finite number from 0 on (gates, counted)")
-    with pytest.raises(AccelsimError, match=f"^energy_pj{said}$"):
+    of_energy = said.replace("0\\ on", "0\\ to\\ 1e\\+09")
+    with pytest.raises(AccelsimError, match=f"^energy_pj{of_energy}$"):
         Cost(bad, "gates, counted", "estimated")
     with pytest.raises(AccelsimError, match=f"^area_um2{said}$"):
         Area(bad, 1.0, "gates, counted", "estimated")
     with pytest.raises(AccelsimError, match=f"^leakage_mw{said}$"):
         Area(1.0, bad, "gates, counted", "estimated")
     assert Cost(0.0, "gates, counted", "estimated").energy_pj == 0.0
+
+
+@pytest.mark.parametrize("bad", [math.nan, -5, 0.0, math.inf, 1e300, "45", True])
+def test_no_cost_and_no_area_is_at_a_node_or_a_voltage_that_there_is_not(bad: Any) -> None:
+    node = re.escape(f"node_nm: got {bad!r}, expected a finite number from 1 to 10000, or None (g)")
+    voltage = re.escape(f"voltage_v: got {bad!r}, expected a finite number from 0.1 to 15, or None")
+    with pytest.raises(AccelsimError, match=f"^{node}".replace(r"\(g\)", r"\(gates, counted\)$")):
+        Cost(1.0, "gates, counted", "estimated", bad)
+    with pytest.raises(AccelsimError, match=f"^{voltage}"):
+        Cost(1.0, "gates, counted", "estimated", 45, bad)
+    with pytest.raises(AccelsimError, match=r"^node_nm: got"):
+        Area(1.0, 1.0, "gates, counted", "estimated", node_nm=bad)
+    with pytest.raises(AccelsimError, match=r"^energy_pj: got 1e\+300, .* from 0 to 1e\+09"):
+        Cost(1e300, "gates, counted", "estimated")
+    assert Cost(1.0, "gates, counted", "estimated", 45, 0.9).node_nm == 45
 
 
 @pytest.mark.parametrize("source", ["", "?", "TBD", None])
@@ -150,7 +166,7 @@ def test_what_an_estimator_may_not_say_is_named_with_what_it_is_said_of() -> Non
     with pytest.raises(AccelsimError) as caught:
         _ = run.energy_pj
     assert str(caught.value) == (
-        "gates: cost of add fp32: energy_pj: got nan, expected a finite number from 0 on"
+        "gates: cost of add fp32: energy_pj: got nan, expected a finite number from 0 to 1e+09"
         " (gates, counted)"
     )
     with pytest.raises(AccelsimError) as caught:  # and not as if areas were not known
