@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
@@ -23,6 +24,7 @@ from accelsim.machine import Action, Arithmetic, Counts, DramAccess, Sram
 from accelsim.machine.counts import Operation
 from accelsim.networks import Gemm, Workload
 from accelsim.numerics import FloatFormat
+from accelsim.report.kappa import LEFT_OUT
 
 TABLES = ("40nm", "45nm", "7nm")
 
@@ -564,6 +566,32 @@ def test_doubling_a_constant_of_a_run_doubles_its_lines_and_nothing_else(section
     assert run.with_table(doubled).leakage_pj == run.leakage_pj
 
 
+def test_dram_is_charged_by_what_it_moves_and_not_by_the_time_that_it_is_on() -> None:
+    machine = load_hardware(shipped("hwconfigs", "edge-16x16"))
+    workload = Workload("w", FloatFormat.parse("e4m3fn"), shapes=(Gemm("a", 40, 30, 20),))
+    slow = machine.model_copy(update={"clock_mhz": machine.clock_mhz / 100})
+    runs = [accelsim.run(one, workload, "uniform-low") for one in (machine, slow)]
+    assert runs[1].latency_s > 2 * runs[0].latency_s
+    leaks = [run.leakage_pj or 0.0 for run in runs]
+    assert leaks[1] > 2 * leaks[0] > 0.0
+    assert runs[1].energy_by_component_pj["dram"] == runs[0].energy_by_component_pj["dram"]
+    # Which is said wherever it is said what is left out, with the side that it favours.
+    root = Path(__file__).parents[2]
+    files = ("README.md", "docs/energy.md", "docs/machine.md")
+    for text in (*((root / name).read_text("utf-8") for name in files), " ".join(LEFT_OUT)):
+        said = " ".join(text.replace("[", "").split())
+        assert re.search(r"[Rr]efresh.{,350}favours recomputation", said)
+
+
+def test_all_work_of_a_uniform_policy_is_called_useful_low_work_in_any_format() -> None:
+    workload = Workload("w", FloatFormat.parse("e4m3fn"), shapes=(Gemm("a", 40, 30, 20),))
+    causes = accelsim.run("edge-16x16", workload, "uniform-high").energy_by_cause_pj
+    spent = {cause for cause, pj in causes.items() if pj}
+    assert spent == {"useful_low_work", "memory_first_pass", "leakage"}
+    said = " ".join((Path(__file__).parents[2] / "docs/energy.md").read_text("utf-8").split())
+    assert "in whatever format, that of `uniform-high` too, where nothing is low" in said
+
+
 CACTI_UM2_PER_BIT = 3.13089e3 * 1.04214e3 / 2**23
 CACTI_LEAKS = (0.0176539 + 0.00730865) / (3.13089 * 1.04214)
 LEAKS = 0.0531 / 4360e-6
@@ -654,8 +682,32 @@ def test_logic_scales_by_the_published_polynomials_and_memories_do_not() -> None
 def test_a_smaller_node_never_takes_more_energy() -> None:
     energies = [logic_energy(node, 0.9) for node in sorted(POLYNOMIALS)]
     assert energies == sorted(energies)
-    volts = [logic_energy(45, voltage / 100) for voltage in range(50, 131)]
-    assert volts == sorted(volts)
+    allowed = {}
+    for node in POLYNOMIALS:
+        volts = {}
+        for voltage in range(50, 131):
+            with contextlib.suppress(AccelsimError):
+                volts[voltage] = logic_energy(node, voltage / 100)
+        assert [*volts.values()] == sorted(volts.values()), node
+        allowed[node] = min(volts), max(volts)
+    assert allowed.pop(65) == (59, 130)
+    assert allowed.pop(90) == (51, 130)
+    assert {*allowed.values()} == {(50, 130)}
+    # Nor does it at any voltage that both nodes allow.
+    for small, large in itertools.pairwise(sorted(POLYNOMIALS)):
+        for voltage in range(59, 131):
+            assert logic_energy(small, voltage / 100) <= logic_energy(large, voltage / 100)
+
+
+def test_that_scaling_overstates_the_gain_is_said_once_and_where_there_is_one() -> None:
+    old, add = load_energy_table("45nm"), Arithmetic("add", "fp32")
+    warning = "overstates the gain 2.5 times or more"
+    for node, said in ((130, 0), (45, 0), (32, 1), (7, 1)):
+        assert scale_logic(old, node).cost(add).source.count(warning) == said
+    chained = scale_logic(scale_logic(scale_logic(old, 16, 0.8), 7, 0.7), 65, 0.9)
+    assert chained.cost(add).source.count(warning) == 1
+    assert chained.cost(add).source.count("; energy times ") == 3
+    assert scale_logic(scale_logic(old, 130), 7).cost(add).source.count(warning) == 1
 
 
 @pytest.mark.parametrize(
@@ -664,7 +716,10 @@ def test_a_smaller_node_never_takes_more_energy() -> None:
         ("7nm", 45, 0.9, "energy table 7nm states no voltage_v to scale logic from"),
         ("45nm", 5, 0.7, "logic is not scaled to or from 5 nm; known are 130, 90, 65, 45, 32, 20,"
          " 16, 14, 10, 7"),
-        ("45nm", 7, 0.2, "logic is not scaled to or from 0.2 V; allowed are 0.5 to 1.3"),
+        ("45nm", 7, 0.2, "logic is not scaled to or from 0.2 V at 7 nm; allowed are 0.5 to 1.3"),
+        ("45nm", 65, 0.55, "logic is not scaled to or from 0.55 V at 65 nm; allowed are 0.59 to"
+         " 1.3"),
+        ("45nm", 90, 0.5, "logic is not scaled to or from 0.5 V at 90 nm; allowed are 0.51 to 1.3"),
     ],
 )  # fmt: skip
 def test_logic_scales_only_where_that_is_published(
