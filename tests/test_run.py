@@ -152,8 +152,8 @@ def test_energy_by_cause_adds_up_with_leakage() -> None:
     assert list(causes) == list(CAUSES)
     assert all(value > 0 for value in causes.values())
     assert result.total_energy_pj is not None
-    assert sum(causes.values()) == result.total_energy_pj
-    assert sum(result.energy_by_component_pj.values()) == result.energy_pj
+    assert math.fsum(causes.values()) == result.total_energy_pj
+    assert math.fsum(result.energy_by_component_pj.values()) == result.energy_pj
     # The memory of the first pass is that of a run that redoes nothing; what is more, is redoing's.
     low = run(machine, "uniform-low")
     plain, energy = by_component(low.energy_lines), by_component(result.energy_lines)
@@ -184,15 +184,16 @@ def test_parts_add_up_to_their_totals_to_the_last_digit(machine: str) -> None:
     for table in (load_energy_table(name) for name in energy_table_names()):
         charged = result.with_table(table)
         row, found = charged.as_row(), charged.as_dict()
-        assert sum(row[f"{name}_pj"] for name in COMPONENTS) == row["energy_pj"]
-        assert sum(row[f"{cause}_nj"] for cause in CAUSES) == row["total_energy_nj"]
+        assert math.fsum(row[f"{name}_pj"] for name in COMPONENTS) == row["energy_pj"]
+        assert math.fsum(row[f"{cause}_nj"] for cause in CAUSES) == row["total_energy_nj"]
         for key, total in (
             ("energy_by_component_pj", "energy_pj"),
             ("energy_by_cause_pj", "total_energy_pj"),
         ):
-            assert sum(found[key].values()) == found[total]
+            assert math.fsum(found[key].values()) == found[total]
         for layer in found["layers"]:
-            assert sum(layer["energy_pj"].values()) == sum(layer["energy_by_cause_pj"].values())
+            both = layer["energy_pj"], layer["energy_by_cause_pj"]
+            assert math.fsum(both[0].values()) == math.fsum(both[1].values())
         # In integers there is nothing to round: every action is there for one thing.
         assert result.counts_by_cause.total == result.counts
 

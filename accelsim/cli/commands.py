@@ -28,6 +28,7 @@ from accelsim.config import (
     shipped_names,
     table_files,
 )
+from accelsim.energy.entries import no_wider
 from accelsim.errors import AccelsimError, InputError, one_line
 from accelsim.files import check_writable, same_file, write_whole
 from accelsim.machine import Hardware
@@ -147,18 +148,14 @@ def run(
 @click.option("--accumulator", help="What is accumulated in first (FORMAT itself, or e4m3fn).")
 @click.option(
     "--recompute",
-    default="fp32",
-    show_default=True,
+    show_default="fp32",
     help="Of HARDWARE: what is redone in; none for a machine that redoes nothing.",
 )
-@click.option(
-    "--operands", default="e4m3fn", show_default=True, help="Of HARDWARE: what is multiplied."
-)
+@click.option("--operands", show_default="e4m3fn", help="Of HARDWARE: what is multiplied.")
 @click.option(
     "--numerator",
     type=click.Choice(NUMERATORS),
-    default="exact",
-    show_default=True,
+    show_default="exact",
     help="Of HARDWARE: how κ estimates what an output's error is bounded by, to find what to redo.",
 )
 @click.option("--energy-table", help="A shipped table or a file (45nm, or the hardware's).")
@@ -166,15 +163,19 @@ def run(
 def cost(
     target: str,
     accumulator: str | None,
-    recompute: str,
-    operands: str,
-    numerator: str,
+    recompute: str | None,
+    operands: str | None,
+    numerator: str | None,
     energy_table: str | None,
     json_path: Path | None,
 ) -> None:
     """Print what a MAC in FORMAT, or HARDWARE, costs and why, as trees that add up."""
     fmt = _format_named(target)
     if fmt is not None:
+        of_hardware = {"recompute": recompute, "operands": operands, "numerator": numerator}
+        for option, given in of_hardware.items():
+            if given is not None:
+                raise AccelsimError(f"--{option}: of HARDWARE alone, and {target} is a format")
         table = load_energy_table(energy_table or DEFAULT_TABLE)
         into = _format("accumulator", accumulator) if accumulator else fmt
         title, sections = f"{fmt} under {table.name}", of_format(fmt, into, table)
@@ -182,10 +183,20 @@ def cost(
         hardware = _hardware_or_format(target)
         table = load_energy_table(energy_table or hardware.energy_table)
         first = _format("accumulator", accumulator or "e4m3fn")
-        again = None if recompute == "none" else _format("recompute", recompute)
-        need = needed(_format("operands", operands), first, again, numerator)
+        again = None if recompute == "none" else _format("recompute", recompute or "fp32")
+        if again is None and numerator is not None:
+            raise AccelsimError(
+                "--numerator: finds what to redo, and nothing is (--recompute none)"
+            )
+        if again is not None and no_wider(again, first):
+            raise AccelsimError(
+                f"--recompute: got {again}, expected a format with a width beyond those of {first},"
+                " which is accumulated in first; or none"
+            )
+        rule = numerator or "exact"
+        need = needed(_format("operands", operands or "e4m3fn"), first, again, rule)
         sections = of_machine(hardware, need, table)
-        redone = "" if again is None else f", redone in {again} by κ ({numerator} numerator)"
+        redone = "" if again is None else f", redone in {again} by κ ({rule} numerator)"
         title = f"{hardware.name} under {table.name}: accumulated in {first}{redone}"
     if json_path is not None:
         read = [] if fmt is not None else hardware_files(target)

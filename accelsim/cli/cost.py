@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args
@@ -23,8 +24,7 @@ from accelsim.energy.parts import (
     whole,
 )
 from accelsim.energy.redoing import redoing
-from accelsim.machine import Arithmetic, DramAccess, Hardware, Sram
-from accelsim.machine.hardware import FUNCTION_BYTES
+from accelsim.machine import Arithmetic, DramAccess, Hardware
 from accelsim.networks import BY_TABLE, FUNCTIONS
 from accelsim.networks.vector import NORMALIZATION, SOFTMAX, SOFTMAX_BY_TABLE, Operations
 from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
@@ -76,7 +76,8 @@ def of_machine(hardware: Hardware, needed: Needs, table: EnergyTable) -> list[Se
         clocked(step(pj, needed.operands[0], fmt, hardware.array.dataflow), table)
         for fmt in (*needed.first, *needed.again)
     ]
-    all_busy = times(hardware.array.macs_per_cycle, macs[0], "a cycle with every PE busy")
+    all_busy = times(hardware.array.macs_per_cycle, macs[0])
+    all_busy = dataclasses.replace(all_busy, name="a cycle with every PE busy", number=1)
     pads = hardware.scratchpads
     sizes = {pad.capacity_bytes: None for pad in (pads.a, pads.b, pads.c)}
     bit = table.cost(DramAccess("read", hardware.dram.type))
@@ -97,6 +98,7 @@ def _functions(hardware: Hardware, table: EnergyTable) -> list[Item]:
     pj = energy(table)
     found = []
     done_by = BY_TABLE if vector.tables else FUNCTIONS
+    read = lookup(table, FP32, vector.table_entries)
     functions: dict[str, Operations] = {str(name): done for name, done in done_by.items()}
     functions["element of a softmax"] = SOFTMAX_BY_TABLE if vector.tables else SOFTMAX
     functions["element of a normalization"] = NORMALIZATION
@@ -106,8 +108,6 @@ def _functions(hardware: Hardware, table: EnergyTable) -> list[Item]:
             times(number, pj(Arithmetic(what, FP32.name)))  # type: ignore[arg-type]
             for what, number in operations
         ]
-        byte = table.cost(Sram("read", vector.table_bytes))
-        read = Item("read of a table", byte.energy_pj * FUNCTION_BYTES, byte.said, byte.kind)
         found.append(whole(name, [*parts, times(done.lookup, read)]))
     return found
 
@@ -157,6 +157,7 @@ def as_dict(item: Item) -> dict[str, Any]:
     """Return a tree as plain values."""
     return {
         "name": item.name,
+        "number": item.number,
         "value": item.value,
         "kind": item.kind,
         "source": item.source,
@@ -177,5 +178,5 @@ def _tree(tree: Item) -> list[str]:
     for depth, item, number in rows:
         note = f"  [{item.kind}] {item.source}" if item.source else ""
         value = f"{number * 10.0**-decimals:.{decimals}f}".rjust(width)
-        lines.append(f"{value}  {'  ' * depth}{item.name}{note}")
+        lines.append(f"{value}  {'  ' * depth}{item.title}{note}")
     return lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from accelsim.config.document import Document, Location, read_document
+from accelsim.config.plausible import report_implausible
 from accelsim.config.validate import did_you_mean, validate
 from accelsim.energy import EnergyTable, scale_logic
-from accelsim.energy.entries import ArithmeticCost, Name, Node, SramCost, Voltage, no_wider
+from accelsim.energy.entries import Name, Node, Voltage
 from accelsim.errors import AccelsimError, InputError
 from accelsim.numerics.formats import parse_format
 from accelsim.schema import Strict
@@ -112,7 +112,7 @@ def _table(document: Document, above: tuple[Path, ...] = ()) -> EnergyTable:
     if twice:  # the table says so as well, but not where
         document.problems = [problem for problem in document.problems if problem.location]
     if table is not None:
-        _report_falling(document, table)
+        report_implausible(document, table)
     if document.problems or table is None:
         document.fail()
     return table
@@ -217,40 +217,6 @@ def _report_twice(document: Document) -> bool:
                 found = True
             first.setdefault(what, index)
     return found
-
-
-def _report_falling(document: Document, table: EnergyTable) -> None:
-    """Report what costs or occupies less than the same in something narrower or smaller."""
-    for (i, small), (j, large) in itertools.permutations(enumerate(table.arithmetic), 2):
-        if small.operation == large.operation and _is_narrower(small.format, large.format):
-            for key in ("energy_pj", "area_um2"):
-                _report_less(document, "arithmetic", key, (i, small), (j, large))
-    for (i, less), (j, more) in itertools.permutations(enumerate(table.sram), 2):
-        if less.capacity_bytes < more.capacity_bytes:
-            _report_less(document, "sram", "energy_pj_per_64_bits", (i, less), (j, more))
-
-
-def _report_less(
-    document: Document,
-    section: str,
-    key: str,
-    small: tuple[int, ArithmeticCost | SramCost],
-    large: tuple[int, ArithmeticCost | SramCost],
-) -> None:
-    """Report a larger entry's value if it is less than a smaller one's."""
-    least, given = getattr(small[1], key), getattr(large[1], key)
-    if least is not None and given is not None and given < least:
-        document.report(
-            (section, large[0], key),
-            f"got {given:g} for {large[1].key}, expected at least the {least:g} of"
-            f" {small[1].key}, {section}[{small[0]}]",
-        )
-
-
-def _is_narrower(name: str, other: str) -> bool:
-    """Whether a format has fewer bits than another of its kind somewhere, and nowhere more."""
-    ours, theirs = parse_format(name), parse_format(other)
-    return no_wider(ours, theirs) and not no_wider(theirs, ours)
 
 
 def _usual(word: str) -> str:

@@ -3,7 +3,6 @@
 from accelsim.energy.estimate import (
     Area,
     Cost,
-    CostError,
     Estimator,
     IdentifiedEstimator,
     Part,
@@ -29,6 +28,7 @@ from accelsim.energy.machine_area import (
 from accelsim.energy.parts import Item
 from accelsim.energy.parts_built import BuiltParts, built, part_name, part_of
 from accelsim.energy.scale import scale_logic
+from accelsim.energy.sources import CostError
 from accelsim.energy.table import EnergyTable
 
 __all__ = [

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from accelsim.energy.estimate import Kind, says_who
+from accelsim.energy.estimate import MOST_PJ, NODES_NM, VOLTAGES_V, Kind
+from accelsim.energy.sources import says_who
 from accelsim.machine import DramType
 from accelsim.numerics import FloatFormat
 from accelsim.numerics.formats import Format, parse_format
@@ -14,10 +15,10 @@ from accelsim.schema import Strict
 
 ONLY_FIXED = "a shift is into fixed point, additions of floating point contain their own"
 # Outside any circuit: in pJ, from below the 3e-9 that erasing a bit takes at room temperature.
-Positive = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)]
-Node = Annotated[float, Field(ge=0.1, le=1e5, allow_inf_nan=False)]
-Voltage = Annotated[float, Field(ge=0.01, le=100.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=1e-9, le=MOST_PJ, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, le=MOST_PJ, allow_inf_nan=False)]
+Node = Annotated[float, Field(ge=NODES_NM[0], le=NODES_NM[1], allow_inf_nan=False)]
+Voltage = Annotated[float, Field(ge=VOLTAGES_V[0], le=VOLTAGES_V[1], allow_inf_nan=False)]
 Power = Annotated[float, Field(ge=0.01, le=10.0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, pattern=r"\S")]

@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Literal, Protocol, get_args
 
-from accelsim.errors import AccelsimError
+from accelsim.energy.sources import CostError, says_who
 from accelsim.machine import Action, Arithmetic, Sram
 
 Kind = Literal["measured", "scaled", "estimated"]
+NODES_NM = (1.0, 1e4)
+"""From what is announced to the first microprocessor's, 10 um."""
+VOLTAGES_V = (0.1, 15.0)
+"""From below the threshold of transistors to the supply of the first CMOS chips."""
+MOST_PJ = 1e9
+"""A millijoule, for one action: outside any circuit."""
 Part = Arithmetic | Sram
 """Something that is built: the unit that does an operation in a format, or a whole memory."""
-LEAST_LETTERS = 3
-NOBODY = {
-    "tbd", "tba", "todo", "fixme", "xxx", "none", "null", "unknown", "not known", "unsourced",
-    "not available", "source", "placeholder",
-}  # fmt: skip
-"""What stands where a source is still missing."""
-
-
-class CostError(AccelsimError):
-    """A number that no cost and no area can be, or one without a source."""
-
-
-@functools.lru_cache(maxsize=4096)
-def says_who(source: str) -> str:
-    """Return a source. Raises CostError if it names nobody."""
-    if sum(character.isalpha() for character in source) < LEAST_LETTERS:
-        raise CostError(
-            f"got {source!r}, expected who says so, in words of {LEAST_LETTERS} letters or more"
-        )
-    if " ".join(source.casefold().strip(" .?!()[]<>-").split()) in NOBODY:
-        raise CostError(f"got {source!r}, which names nobody; expected who says so")
-    return source
 
 
 @dataclass(frozen=True)
 class Cost:
     """The energy of one action, and where the number comes from.
 
-    `voltage_v` is None where the source does not state it.
+    `node_nm` and `voltage_v` are None where the source does not state them.
     """
 
     energy_pj: float
@@ -53,7 +36,9 @@ class Cost:
 
     def __post_init__(self) -> None:
         _check_said(self.source, self.kind)
-        _check_amount("energy_pj", self.energy_pj, self.source)
+        _check_amount("energy_pj", self.energy_pj, self.source, MOST_PJ)
+        _check_within("node_nm", self.node_nm, NODES_NM, self.source)
+        _check_within("voltage_v", self.voltage_v, VOLTAGES_V, self.source)
 
     @property
     def said(self) -> str:
@@ -78,14 +63,20 @@ class Area:
 
     def __post_init__(self) -> None:
         _check_said(self.source, self.kind)
+        _check_within("node_nm", self.node_nm, NODES_NM, self.source)
         _check_said(*self.leakage_said)
         _check_amount("area_um2", self.area_um2, self.source)
-        _check_amount("leakage_mw", self.leakage_mw, self.leakage_said[0])
+        _check_amount("leakage_mw", self.leakage_mw, self.leakage_source or self.source)
+
+    @property
+    def said(self) -> str:
+        """Who says what it occupies, and at which node."""
+        return f"{self.source} ({node_in_words(self.node_nm)})"
 
     @property
     def leakage_said(self) -> tuple[str, Kind]:
         """Who says what it leaks, and how that was come by."""
-        source = self.source if self.leakage_source is None else self.leakage_source
+        source = self.said if self.leakage_source is None else self.leakage_source
         return source, self.leakage_kind or self.kind
 
 
@@ -123,12 +114,17 @@ class IdentifiedEstimator(Estimator, Protocol):
         ...
 
 
+def node_in_words(node_nm: float | None) -> str:
+    """Return a node in words, or that it is not stated."""
+    return "node not stated" if node_nm is None else f"{node_nm:g} nm"
+
+
 def conditions(node_nm: float | None, voltage_v: float | None) -> str:
     """Return a node and a voltage in words, and that either is not stated."""
     if node_nm is None and voltage_v is None:
         return "node and voltage not stated"
-    node = "node not stated" if node_nm is None else f"{node_nm:g} nm"
-    return f"{node}, {'voltage not stated' if voltage_v is None else f'{voltage_v:g} V'}"
+    voltage = "voltage not stated" if voltage_v is None else f"{voltage_v:g} V"
+    return f"{node_in_words(node_nm)}, {voltage}"
 
 
 def cost_of(estimator: Estimator, action: Action) -> Cost:
@@ -159,7 +155,21 @@ def _check_said(source: object, kind: object) -> None:
         raise CostError(f"kind: got {kind!r}, expected one of {', '.join(get_args(Kind))}")
 
 
-def _check_amount(name: str, amount: object, source: str) -> None:
-    number = isinstance(amount, Real) and not isinstance(amount, bool)
-    if not number or not math.isfinite(amount) or amount < 0:  # type: ignore[arg-type, operator]
-        raise CostError(f"{name}: got {amount!r}, expected a finite number from 0 on ({source})")
+def _check_amount(name: str, amount: object, source: str, most: float = math.inf) -> None:
+    if not _is_finite(amount) or not 0 <= amount <= most:  # type: ignore[operator]
+        to = "on" if math.isinf(most) else f"to {most:g}"
+        raise CostError(f"{name}: got {amount!r}, expected a finite number from 0 {to} ({source})")
+
+
+def _check_within(name: str, value: object, allowed: tuple[float, float], source: str) -> None:
+    least, most = allowed
+    if value is not None and not (_is_finite(value) and least <= value <= most):  # type: ignore[operator]
+        raise CostError(
+            f"{name}: got {value!r}, expected a finite number from {least:g} to {most:g}, or None"
+            f" ({source})"
+        )
+
+
+def _is_finite(value: object) -> bool:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and math.isfinite(value)  # type: ignore[arg-type]

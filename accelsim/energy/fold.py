@@ -67,16 +67,26 @@ def by_cause(lines: Iterable[EnergyLine]) -> dict[str, float]:
 
 
 def adding_up(parts: Mapping[Name, float], total: float) -> dict[Name, float]:
-    """Return parts that add up to `total` exactly, in whatever order.
+    """Return parts whose correctly rounded sum (`math.fsum`, in any order) is `total`.
 
     They are sums of the same lines, each rounded on its own, so that together they may miss the
-    total in its last binary digit. Each is rounded to that digit, and the largest takes what is
-    left over.
+    total in its last binary digit. The largest takes what is left over, and all others stay as
+    they are; but where that lies half-way between two numbers, the next ones are rounded to the
+    last digit of the total as well.
     """
     if not parts or not total:
         return dict(parts)
-    unit = math.ulp(total)
-    found = {name: round(value / unit) * unit for name, value in parts.items()}
-    largest = max(found, key=lambda name: found[name])
-    found[largest] = math.fsum((total, found[largest], *(-value for value in found.values())))
+    found, unit = dict(parts), math.ulp(total)
+    largest, *others = sorted(found, key=lambda name: -found[name])
+    for name in others:
+        if _leave_over(found, largest, total):
+            return found
+        found[name] = round(found[name] / unit) * unit
+    _leave_over(found, largest, total)
     return found
+
+
+def _leave_over(found: dict[Name, float], largest: Name, total: float) -> bool:
+    """Give the largest what the others leave of the total; return whether the sum is right."""
+    found[largest] = math.fsum((total, found[largest], *(-value for value in found.values())))
+    return math.fsum(found.values()) == total

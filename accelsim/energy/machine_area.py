@@ -149,10 +149,10 @@ def _machine(
     parts = [_array(hardware, needed, measure)]
     if needed.again and isinstance(hardware.recompute, Lanes):
         pe = _pe(measure, needed, needed.again)
-        parts.append(times(hardware.recompute.lanes, pe, "recompute"))
+        parts.append(whole("recompute", times(hardware.recompute.lanes, pe).parts))
     parts += [
         _detector(hardware, needed, measure),
-        times(hardware.vector_operations_per_cycle, lane, "vector"),
+        whole("vector", times(hardware.vector_operations_per_cycle, lane).parts),
         *memories.values(),
     ]
     return whole(hardware.name, parts)
@@ -177,14 +177,15 @@ def _array(hardware: Hardware, needed: Needs, measure: Measure) -> Item:
     formats = needed.first
     if not isinstance(hardware.recompute, Lanes):
         formats += needed.again
-    return times(hardware.array.macs_per_cycle, _pe(measure, needed, formats), "array")
+    pe = _pe(measure, needed, formats)
+    return whole("array", times(hardware.array.macs_per_cycle, pe).parts)
 
 
 def _pe(measure: Measure, needed: Needs, formats: tuple[Format, ...]) -> Item:
     """Return a PE: what multiplies and accumulates, and registers for the operands passing by."""
     parts: list[Item] = []
     for operands in needed.operands:
-        held = times(2, register(measure, operands), f"operand registers {operands}")
+        held = times(2, register(measure, operands), f"operand register {operands}")
         parts += [*mac(measure, operands, formats, needed.of_sums).parts, held]
     return whole("PE", {part.name: part for part in parts}.values())
 
@@ -207,8 +208,9 @@ def _detector(hardware: Hardware, needed: Needs, measure: Measure) -> Item:
     for fmt in needed.numerators:
         adder = operation(measure, Arithmetic("add", fmt.name))
         macs = array.macs_per_cycle
-        parts.append(times(macs, adder, f"absolute-value adders {fmt}"))
-        parts.append(times(macs, register(measure, fmt), f"registers {fmt}"))
+        parts.append(times(macs, adder, f"absolute-value adder {fmt}"))
+        held = f"register of an absolute-value adder {fmt}"
+        parts.append(times(macs, register(measure, fmt), held))
     return whole("detector", parts)
 
 

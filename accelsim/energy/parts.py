@@ -13,7 +13,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from accelsim.energy.estimate import CostError, Estimator, Kind, Part, area_of, cost_of
+from accelsim.energy.estimate import Estimator, Kind, Part, area_of, cost_of
+from accelsim.energy.sources import CostError
 from accelsim.energy.table import EnergyTable
 from accelsim.errors import AccelsimError
 from accelsim.machine import Arithmetic, Sram, needs_shift
@@ -22,18 +23,28 @@ from accelsim.numerics.formats import Format, parse_format
 
 GUARD_BITS = 3
 MAX_INTEGER_BITS = 32
-WORD_BITS = 64
 
 
 @dataclass(frozen=True)
 class Item:
-    """A value and what it is made of: the parts add up to it, unless there are none."""
+    """A value and what it is made of: the parts add up to it, unless there are none.
+
+    It is that of `number` of what the name and the source speak of.
+    """
 
     name: str
     value: float
     source: str = ""
     kind: Kind | None = None
     parts: tuple[Item, ...] = ()
+    number: int = 1
+
+    @property
+    def title(self) -> str:
+        """How many of what, and what one of them has."""
+        if self.number == 1:
+            return self.name
+        return f"{self.number} × {self.name}, {self.value / self.number:.6g} each"
 
 
 Measure = Callable[[Arithmetic], Item]
@@ -50,11 +61,11 @@ def whole(name: str, parts: Iterable[Item], source: str = "", kind: Kind | None 
 
 def times(number: int, item: Item, name: str | None = None) -> Item:
     """Return `number` of an item, and of all its parts."""
-    text = name or f"{number} × {item.name}"
-    if not item.parts:
-        return replace(item, name=text, value=number * item.value)
-    return whole(text, [times(number, part, part.name) for part in item.parts],
-                 item.source, item.kind)  # fmt: skip
+    parts = tuple(times(number, part) for part in item.parts if number)
+    value = math.fsum(part.value for part in parts) if parts else number * item.value
+    return replace(
+        item, name=name or item.name, value=value, parts=parts, number=number * item.number
+    )
 
 
 def energy(estimator: Estimator) -> Measure:
@@ -72,7 +83,7 @@ def area(estimator: Estimator) -> PartMeasure:
 
     def measure(part: Part) -> Item:
         found = area_of(estimator, part)
-        return Item(str(part), found.area_um2, found.source, found.kind)
+        return Item(str(part), found.area_um2, found.said, found.kind)
 
     return measure
 
@@ -181,8 +192,8 @@ def clocked(item: Item, estimator: Estimator) -> Item:
     clock = item.value * entry.clock_share
     shares = (("clock pins", clock), ("data", item.value - clock))
     said = f"assumed: {entry.clock_share:g} of a register is at its clock pin ({item.source})"
-    return whole(item.name, [Item(name, value, said, "estimated") for name, value in shares],
-                 item.source, item.kind)  # fmt: skip
+    parts = [Item(name, value, said, "estimated", number=item.number) for name, value in shares]
+    return replace(whole(item.name, parts, item.source, item.kind), number=item.number)
 
 
 def polynomial(measure: Measure, fmt: Format, degree: int) -> Item:
@@ -192,9 +203,8 @@ def polynomial(measure: Measure, fmt: Format, degree: int) -> Item:
 
 
 def lookup(estimator: Estimator, fmt: Format, entries: int) -> Item:
-    """Return the energy of a function by a table in a small memory: one word is read."""
-    capacity = -(-entries * fmt.bits // 8)
-    read = access(estimator, capacity, fmt.bits)
+    """Return the energy of a function by a table in a small memory: one value is read."""
+    read = access(estimator, -(-entries * fmt.bits // 8), fmt.bits)
     return replace(read, name=f"table of {entries} values in {fmt}")
 
 
@@ -210,11 +220,12 @@ def softmax(measure: Measure, fmt: Format, exponential: Item) -> Item:
 
 
 def access(estimator: Estimator, capacity_bytes: int, width_bits: int) -> Item:
-    """Return the energy of reading a word of a scratchpad, which gives 64 bits at a time."""
+    """Return the energy of so many bits of a memory, as runs are charged: by the byte, whatever
+    shares its word. Tables know words of 64 bits; wider ones are several of them side by side.
+    """
     cost = cost_of(estimator, Sram("read", capacity_bytes))
-    words = -(-width_bits // WORD_BITS)
-    each = Item("64 bits", cost.energy_pj * 8, cost.said, cost.kind)
-    return replace(times(words, each), name=f"{width_bits} bits of a {capacity_bytes} B scratchpad")
+    name = f"{width_bits} bits of a {capacity_bytes} B memory"
+    return Item(name, cost.energy_pj * width_bits / 8, cost.said, cost.kind)
 
 
 def in_units(item: Item, unit: float) -> list[tuple[int, Item, int]]:

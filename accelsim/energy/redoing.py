@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from accelsim.energy.estimate import Estimator, cost_of
 from accelsim.energy.machine_area import FP32, OPERATIONS, Needs
 from accelsim.energy.parts import Item, Measure, energy, operation, times, whole
-from accelsim.machine import Arithmetic, Dual, Hardware, Lanes, Sram
+from accelsim.machine import Arithmetic, Hardware, Lanes, Rerun, Sram
 from accelsim.machine.redo import ENTRY_BYTES
-from accelsim.machine.tally_redo import QUEUE_SRAM_BYTES
+from accelsim.machine.tally_redo import waiting_bytes
 from accelsim.numerics.formats import Format
 from accelsim.trace import Detector
 
@@ -25,22 +25,31 @@ def redoing(hardware: Hardware, needed: Needs, estimator: Estimator) -> Trees:
     for detector in needed.detectors:
         trees = [item for fmt in needed.operands for item in _detecting(pj, detector, fmt)]
         found.append((f"energy of detection: {detector.name}", "pJ", trees))
-    unit = hardware.recompute
-    if needed.again and not isinstance(unit, Dual):
-        place = "queue" if isinstance(unit, Lanes) else "list"
-        if place == "queue" or unit.schedule == "deferred":
-            entry = _entry(estimator, place)
-            found.append(("energy of an output that waits to be redone", "pJ", [entry]))
+    place = _waits_in(hardware) if needed.again else None
+    if place is not None:
+        # A list is as long as a layer makes it: where none is known, one output waits in it.
+        size = waiting_bytes(hardware, needed.list_bytes or ENTRY_BYTES)
+        entry = _entry(estimator, place, size)
+        found.append(("energy of an output that waits to be redone", "pJ", [entry]))
     return found
 
 
-def _entry(estimator: Estimator, place: str) -> Item:
+def _waits_in(hardware: Hardware) -> str | None:
+    """Return where outputs, or lines of them, wait to be redone, if they do."""
+    unit = hardware.recompute
+    if isinstance(unit, Lanes) and unit.schedule == "inline":
+        return "queue"
+    return "list" if hardware.defers or (isinstance(unit, Rerun) and unit.packs) else None
+
+
+def _entry(estimator: Estimator, place: str, size_bytes: int) -> Item:
     """Return what it takes to put an output's index into a queue or a list, and out of it."""
     parts = []
-    for sram in (Sram("write", QUEUE_SRAM_BYTES), Sram("read", QUEUE_SRAM_BYTES)):
+    for sram in (Sram("write", size_bytes), Sram("read", size_bytes)):
         byte = cost_of(estimator, sram)
-        name = f"{sram.operation} {ENTRY_BYTES} bytes"
-        parts.append(Item(name, ENTRY_BYTES * byte.energy_pj, byte.source, byte.kind))
+        parts.append(
+            times(ENTRY_BYTES, Item(f"byte: {sram}", byte.energy_pj, byte.said, byte.kind))
+        )
     return whole(f"an output in the {place}", parts)
 
 

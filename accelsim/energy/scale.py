@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from accelsim.energy.table import EnergyTable
@@ -23,6 +24,7 @@ POLYNOMIALS: dict[int, tuple[float, float, float]] = {
     7: (0.1776, -0.09097, 0.02447),
 }
 MIN_VOLTAGE_V, MAX_VOLTAGE_V = 0.5, 1.3
+"""Allowed voltages; those at which a polynomial falls with the voltage are not."""
 SOURCE = "Stillmaker & Baas 2017"
 WARNING = "overstates the gain 2.5 times or more against measurements at 7 nm"
 
@@ -30,17 +32,19 @@ WARNING = "overstates the gain 2.5 times or more against measurements at 7 nm"
 def logic_energy(node_nm: float, voltage_v: float) -> float:
     """Return the energy of logic at a node and a voltage, in the polynomials' unit.
 
-    Raises AccelsimError for a node without a polynomial or a voltage outside 0.5 to 1.3 V.
+    Raises AccelsimError for a node without a polynomial, and for a voltage outside 0.5 to 1.3 V or
+    where the polynomial falls with it.
     """
     if node_nm not in POLYNOMIALS:
         known = ", ".join(str(node) for node in POLYNOMIALS)
         raise AccelsimError(f"logic is not scaled to or from {node_nm:g} nm; known are {known}")
-    if not MIN_VOLTAGE_V <= voltage_v <= MAX_VOLTAGE_V:
-        raise AccelsimError(
-            f"logic is not scaled to or from {voltage_v:g} V;"
-            f" allowed are {MIN_VOLTAGE_V:g} to {MAX_VOLTAGE_V:g}"
-        )
     a, b, c = POLYNOMIALS[int(node_nm)]
+    least = max(MIN_VOLTAGE_V, math.ceil(-b / (2 * a) * 100) / 100)  # of 65 nm, 0.59
+    if not least <= voltage_v <= MAX_VOLTAGE_V:
+        raise AccelsimError(
+            f"logic is not scaled to or from {voltage_v:g} V at {node_nm:g} nm;"
+            f" allowed are {least:g} to {MAX_VOLTAGE_V:g}"
+        )
     return a * voltage_v**2 + b * voltage_v + c
 
 
@@ -58,7 +62,7 @@ def scale_logic(
     factor = logic_energy(node_nm, voltage) / logic_energy(table.node_nm, table.voltage_v)
     note = (
         f"; energy times {factor:.4g} from {table.node_nm:g} nm at {table.voltage_v:g} V to"
-        f" {node_nm:g} nm at {voltage:g} V ({SOURCE}), which {WARNING}"
+        f" {node_nm:g} nm at {voltage:g} V ({SOURCE})"
     )
 
     def scaled(entry: dict[str, Any], *energies: str) -> dict[str, Any]:
@@ -67,7 +71,10 @@ def scale_logic(
         rest = {key: value for key, value in (entry | where).items() if value is not None}
         # An estimate does not become better by being scaled.
         kind = "estimated" if entry["kind"] == "estimated" else "scaled"
-        return rest | changed | {"kind": kind, "source": entry["source"] + note}
+        # Said once, and of what shrinks: nothing measured is set against the rest.
+        warns = node_nm < table.node_nm and WARNING not in entry["source"]
+        source = entry["source"] + note + f", which {WARNING}" * warns
+        return rest | changed | {"kind": kind, "source": source}
 
     def with_area(entry: dict[str, Any], energy: str) -> dict[str, Any]:
         known = {"area_um2", "area_um2_per_bit"} & set(entry)

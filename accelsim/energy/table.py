@@ -29,7 +29,7 @@ from accelsim.energy.entries import (
     WithArea,
     no_wider,
 )
-from accelsim.energy.estimate import Area, Cost, Kind, Part, conditions
+from accelsim.energy.estimate import Area, Cost, Kind, Part, conditions, node_in_words
 from accelsim.errors import AccelsimError
 from accelsim.machine import Action, Arithmetic, DramAccess, Sram
 from accelsim.numerics import FixedFormat, FloatFormat
@@ -112,8 +112,9 @@ class EnergyTable(Strict):
             if self.sram_area is None:
                 self._unknown(f"area of a {part.capacity_bytes} B SRAM", "sram_area")
             entry = self.sram_area
-            um2 = part.capacity_bytes * 8 * entry.area_um2_per_bit
-            return self._leaking(um2, "sram", entry.source, entry.kind, self.where(entry)[0])
+            bits, each = part.capacity_bytes * 8, entry.area_um2_per_bit
+            source = f"{bits} bits of {each:g} um2: {entry.source}"
+            return self._leaking(bits * each, "sram", source, entry.kind, self.where(entry)[0])
         return self._leaking(*self._logic_um2(part))
 
     def leakage_of(self, part: str) -> Leakage | None:
@@ -188,7 +189,10 @@ class EnergyTable(Strict):
             high.capacity_bytes / low.capacity_bytes
         )
         ratio = high.energy_pj_per_64_bits / energy
-        source = f"between {low.capacity_bytes} and {high.capacity_bytes} B: {low.source}"
+        source = (
+            f"between {energy:g} pJ of {low.capacity_bytes} B and {high.energy_pj_per_64_bits:g} pJ"
+            f" of {high.capacity_bytes} B, linear in the logarithms: {low.source}"
+        )
         return self._cost(low, energy * ratio**share / 8, source, "estimated")
 
     def sram_around(self, capacity_bytes: int) -> tuple[SramCost, SramCost]:
@@ -258,7 +262,7 @@ class EnergyTable(Strict):
             self._unknown(f"leakage of {part}", "leakage")
         density = f"{entry.power_mw_per_mm2:g} mW/mm2 [{entry.kind}] {entry.source}"
         place = conditions(*self.where(entry))
-        said = f"{density} ({place}); on {um2:.6g} um2 [{kind}] {source}"
+        said = f"{density} ({place}); on {um2:.6g} um2 [{kind}] {source} ({node_in_words(node_nm)})"
         # Even where both are measured: the density is that of another circuit.
         leaks_mw = um2 / UM2_PER_MM2 * entry.power_mw_per_mm2
         return Area(um2, leaks_mw, source, kind, said, "estimated", node_nm)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from accelsim.machine.counts import Arithmetic, ByCause, Counts, DramAccess, Sram, arithmetic
-from accelsim.machine.hardware import Lanes
+from accelsim.machine.hardware import Hardware, Lanes
 from accelsim.machine.redo import ENTRY_BYTES, Work
 from accelsim.machine.tally import FP32, Entries, additions, clocked, filling, hop, passing
 from accelsim.machine.tiling import Nest, Tiling, bytes_of
-
-QUEUE_SRAM_BYTES = 8192
-"""A queue or list is charged as a memory of its own, and at least as the smallest the tables know.
-"""
 
 
 def tally_redo(nest: Nest, tiling: Tiling, work: Work) -> ByCause:
@@ -25,7 +21,7 @@ def tally_redo(nest: Nest, tiling: Tiling, work: Work) -> ByCause:
     ]
     entries += additions("recompute", again, work.outputs, trace)
     entries += _passed(nest, work)
-    queue = max(QUEUE_SRAM_BYTES, work.list_bytes)
+    queue = waiting_bytes(nest.hardware, work.list_bytes)
     passed = work.entries * ENTRY_BYTES
     entries += [
         ("queue", Sram("write", queue), passed),
@@ -37,6 +33,16 @@ def tally_redo(nest: Nest, tiling: Tiling, work: Work) -> ByCause:
             ("memory_recomputation", _operands(nest, work) + _outputs(nest, tiling, work)),
         ]
     )
+
+
+def waiting_bytes(hardware: Hardware, list_bytes: int) -> int:
+    """Return the size of the memory in which outputs wait to be redone: the queue of lanes, or the
+    list of what comes later.
+    """
+    unit = hardware.recompute
+    if isinstance(unit, Lanes) and unit.schedule == "inline":
+        return unit.queue_capacity * ENTRY_BYTES
+    return list_bytes
 
 
 def _passed(nest: Nest, work: Work) -> Entries:

@@ -29,6 +29,9 @@ LEFT_OUT = (
     " 40 nm and for memories of known cells; elsewhere that of logic is taken. The sections that"
     " every study has, on the best points, fronts and what matters, have it too, as energy with"
     " what leaks, of the whole test set and not of one inference.",
+    "DRAM is charged by the bit that moves. What it takes for as long as it is on, background power"
+    " and refresh, is not charged; what redoes outputs lasts longer, so that this favours"
+    " recomputation, too.",
     "The sticky overflow flag of each accumulator, and drawing the numbers of the random control,"
     " are not charged.",
     "Area is that of the machine that a policy needs: one that redoes nothing has no second"
@@ -117,7 +120,9 @@ def _tables(demo: Demo) -> list[Section]:
     names = [table.name for table in demo.tables]
     head, rows = spent(demo)
     parts = (
-        "In nJ an inference, with what leaks; parts add up in the last digit. Memory is scratchpads"
+        "In nJ an inference, with what leaks; parts add up in the last digit. Useful low work is"
+        " what of the first pass is not redone, and vector work, in whatever format: that of"
+        " uniform-high is high work. Memory is scratchpads"
         " and DRAM, that of the first pass and that of recomputation; discarded low work is the"
         " first pass over what is then redone. Energy × delay is that of the whole test set: all of"
         " its energy in pJ, leakage included, times all of its time in s."

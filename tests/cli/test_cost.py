@@ -20,8 +20,10 @@ from accelsim.config import load_energy_table, load_hardware, shipped_names
 from accelsim.energy import Needs, charge
 from accelsim.energy.redoing import redoing
 from accelsim.errors import AccelsimError
+from accelsim.machine import Counts
+from accelsim.machine.vector import vector_operations
 from accelsim.numerics import FixedFormat, FloatFormat
-from accelsim.trace import LayerTrace
+from accelsim.trace import LayerTrace, VectorOperations
 
 ROW = re.compile(r"^ *(\d+(?:\.\d+)?)  ( *)(\S.*)$")
 HARDWARE = (
@@ -86,27 +88,32 @@ def test_every_machine_that_comes_with_it_has_its_costs_told(name: str) -> None:
     rows = trees(printed(name))
     hardware = load_hardware(name)
     assert rows[0][2] == hardware.name
-    names = {what for _, _, what in rows}
+    counted = {what.rsplit(",", 1)[0] for _, _, what in rows if " × " in what}
+    names = {what for _, _, what in rows} | {what.split(" × ")[1] for what in counted}
     assert {"array", "vector", "scratchpad_a", "scratchpad_b", "scratchpad_c"} <= names
     assert {"tanh", "relu"} <= names
     assert f"a bit of {hardware.dram.type}" in names
     unit = hardware.recompute.unit
     assert ("recompute" in names) == ("queue" in names) == (unit == "lanes")
-    assert ("an output in the queue" in names) == (unit == "lanes")
-    later = unit == "array" and getattr(hardware.recompute, "schedule", "") == "deferred"
-    assert ("an output in the list" in names) == later
+    # A queue is there where lanes work beside the array; what comes later, or is packed, is a list.
+    listed = hardware.defers or getattr(hardware.recompute, "packs", False)
+    assert ("an output in the queue" in names) == (unit == "lanes" and not hardware.defers)
+    assert ("an output in the list" in names) == listed
     # What finds the outputs to redo, with its adders of absolute values, wherever any are redone.
-    redoing = {"detector", "absolute-value adders fp32", "absolute-value adder, for each MAC"}
+    redoing = {"detector", "absolute-value adder fp32", "absolute-value adder, for each MAC"}
     assert redoing | {"detector, for each output", "element of a softmax"} <= names
     never = {what for _, _, what in trees(printed(name, "--recompute", "none"))}
     assert not (redoing | {"queue", "recompute", "an output in the list"}) & never
     # Of a MAC in an array: twice the operand where both stream, once where one stays.
     streams = 2 if hardware.array.dataflow == "os" else 1
-    assert f"{streams} × operand e4m3fn" in names
+    assert (f"{streams} × operand e4m3fn" if streams > 1 else "operand e4m3fn") in names | counted
 
 
 @pytest.mark.parametrize("arguments", [
     ["e9m3"], ["mid-32x3"], ["fp16", "--accumulator", "fp99"], ["fp16", "--energy-table", "9nm"],
+    ["e4m3fn", "--recompute", "fp32"], ["fp16", "--operands", "fp16"],
+    ["fp16", "--numerator", "l2"], ["edge-16x16", "--recompute", "none", "--numerator", "l2"],
+    ["edge-16x16", "--accumulator", "fp32", "--recompute", "e4m3fn"],
     ["no.yaml"], ["edge-16x16", "--recompute", "x"], ["fp16", "--tabel", "45nm"], [],
 ])  # fmt: skip
 def test_bad_input_is_one_line_and_a_status_of_two(
@@ -166,6 +173,30 @@ def test_functions_from_tables_cost_a_read(tmp_path: Path) -> None:
     assert rows["tanh"] == rows["sigmoid"] == 5000  # four bytes at 10 pJ for eight, in 1/1000 pJ
 
 
+def test_a_value_of_a_table_has_one_price(tmp_path: Path) -> None:
+    (tmp_path / "h.yaml").write_text(HARDWARE + "vector: {functions: table}\n")
+    for text in (printed(str(tmp_path / "h.yaml")), printed("fp32")):
+        rows = [line.split() for line in text.splitlines() if "table of 256 values in fp32" in line]
+        assert {float(row[0]) for row in rows} == {5.0}
+    hardware, table = load_hardware(tmp_path / "h.yaml"), load_energy_table("45nm")
+    once = Counts(vector_operations(VectorOperations(lookups=1), 1, hardware))
+    assert sum(line.energy_pj for line in charge(once, table)) == 5.0
+
+
+@pytest.mark.parametrize("name", ["mid-32x32", "tpu-v4i-like", "edge-16x16-dual"])
+def test_whatever_there_are_many_of_is_printed_with_how_many_and_what_one_has(name: str) -> None:
+    found = 0
+    for line in printed(name).splitlines():
+        row = re.match(r"^ *(\d+(?:\.(\d+))?)  +(\d+) × [^\[]*, (\S+) each(?:  \[|$)", line)
+        if row is not None:
+            total, decimals, number, each = row.groups()
+            # A row may be one unit off for its siblings to add up; one has six digits.
+            off = 1.01 * 10.0 ** -len(decimals or "") + 1e-5 * float(total)
+            assert int(number) * float(each) == pytest.approx(float(total), abs=off), line
+            found += 1
+    assert found > 40
+
+
 def test_a_mac_is_told_with_its_sources() -> None:
     text = printed("fp16", "--accumulator", "fp32", "--energy-table", "7nm")
     lines = text.splitlines()
@@ -220,6 +251,21 @@ def test_the_trees_can_be_written(tmp_path: Path) -> None:
         (["fp16", "--energy-table", "9nm"], "energy table '9nm': unknown"),
         (["edge-16x16", "--recompute", "fp99"], "recompute: unknown format 'fp99'"),
         (["edge-16x16", "--operands", "x"], "operands: unknown format 'x'"),
+        (
+            ["e4m3fn", "--recompute", "bogus", "--operands", "nonsense"],
+            "--recompute: of HARDWARE alone, and e4m3fn is a format",
+        ),
+        (["e4m3fn", "--numerator", "exact"], "--numerator: of HARDWARE alone, and e4m3fn is a"),
+        (
+            ["edge-16x16", "--recompute", "none", "--numerator", "exact"],
+            "--numerator: finds what to redo, and nothing is (--recompute none)",
+        ),
+        (
+            ["edge-16x16", "--accumulator", "fp32", "--recompute", "e4m3fn"],
+            "--recompute: got e4m3fn, expected a format with a width beyond those of fp32, which is"
+            " accumulated in first; or none",
+        ),
+        (["edge-16x16", "--accumulator", "fp32"], "--recompute: got fp32, expected a format with"),
     ],
 )
 def test_what_is_not_known_is_refused(arguments: list[str], said: str) -> None:

@@ -55,7 +55,7 @@ voltage_v: 0.9
 """
 QUANTITY = "expected a finite number from 1e-09 to 1e+15"
 COST = "expected a finite number from 1e-09 to 1e+09"
-NODE = "expected a finite number from 0.1 to 100000"
+NODE = "expected a finite number from 1 to 10000"
 COUNT = "expected an integer from 1 to 1099511627776"
 SIZE = "expected an integer from 1 to 2147483648"
 HARDWARE_KEYS = "name, clock_mhz, array, dram, scratchpads, tiling, recompute, vector, energy_table"

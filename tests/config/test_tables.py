@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 import accelsim
-from accelsim.config import check_file, load_energy_table, load_hardware, shipped
+from accelsim.config import (
+    check_file,
+    energy_table_names,
+    load_energy_table,
+    load_hardware,
+    shipped,
+)
 from accelsim.config.inputs import input_files
+from accelsim.energy.laws import residuals
+from accelsim.energy.sources import says_who
 from accelsim.errors import InputError
 from accelsim.machine import Arithmetic
 
@@ -130,12 +138,25 @@ def test_a_value_without_a_source_does_not_load(folder: Path) -> None:
 
 SHORT = "{}, expected who says so, in words of 3 letters or more"
 NOBODY = "{}, which names nobody; expected who says so"
+STANDING_IN = (
+    "no source", "to be determined", "to do", "To do: ask Horowitz", "guess", "a wild guess",
+    "citation needed", "[citation needed]", "missing", "nobody", "not yet known", "asdf", "test",
+    "unsourced value", "TBD (later)", "TBD, perhaps Horowitz", "see above", "from memory", "here",
+    "without a source", "needs a source", "test 1", "to be measured at 45 nm", "to_be_done",
+)  # fmt: skip
+SAYING_WHO = (
+    "Guess et al., 2019", "test chip, ISSCC 2014", "Test and Measurement Ltd., data sheet",
+    "Unknown Devices Inc., data sheet 7", "measured here on board 3", "a guess by our designer",
+    "Smith, to be published in 2027", "To Be published, Smith", "Known-good-die report",
+    "missing in Horowitz, so as CACTI", "ACM", "as logic: nobody says of which cells",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("source", "said"),
     [(source, SHORT) for source in ("-", "?", "x", "2014", "—–", "n/a")]
-    + [(source, NOBODY) for source in ("TBD", "none", "Unknown", "todo", "(unknown)", "tba.")],
+    + [(source, NOBODY) for source in ("TBD", "none", "Unknown", "todo", "(unknown)", "tba.")]
+    + [(source, NOBODY) for source in STANDING_IN],
 )
 def test_a_source_that_names_nobody_does_not_load(folder: Path, source: str, said: str) -> None:
     (folder / "tables/own.yaml").write_text(
@@ -150,6 +171,65 @@ def test_a_source_that_names_nobody_does_not_load(folder: Path, source: str, sai
         encoding="utf-8",
     )
     assert load_energy_table(folder / "tables/own.yaml").register_bit is not None
+
+
+LAW = "coefficient_pj: 0.0254643, exponent: 1.56449"
+FLOAT_AREA = "coefficient_um2: 41.3394, exponent: 1.45025"
+COMPARE = "operation: compare, format: fp32, energy_pj: 0.1, area_um2: 137"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (LAW, "coefficient_pj: 100, exponent: 1.56449",
+         "width_laws[0].coefficient_pj: got 100, by which multiply fp32 takes 1.443e+04; expected"
+         " within 4 times of the 3.7 that the table gives"),
+        (LAW, "coefficient_pj: 0.0254643, exponent: 0.5",
+         "width_laws[0].coefficient_pj: got 0.0254643, by which multiply fp32 takes"
+         " 0.1497; expected within 4 times of the 3.7 that the table gives"),
+        (FLOAT_AREA, "coefficient_um2: 4.1, exponent: 1.45025",
+         "area_laws[1].coefficient_um2: got 4.1, by which add fp32 takes 445.8; expected within"
+         " 4 times of the 4184 that the table gives"),
+        (COMPARE, "operation: compare, format: fp32, energy_pj: 1000, area_um2: 137",
+         "arithmetic[8].energy_pj: got 1000 for compare fp32, expected at most 4 times the 0.9 of"
+         " add fp32, which contains a subtraction"),
+        ("{value: 17.0, source", "{value: 2000000, source",
+         "sram[1].alternatives[0].value: got 2e+06, expected within 100 times of the 20 of"
+         " the entry"),
+        ("{value: 0.0699, source", "{value: 0.0000699, source",
+         "wire.alternatives[0].value: got 6.99e-05, expected within 100 times of the 0.0405 of the"
+         " entry"),
+        ("{value: 157, source", "{value: 1570000, source",
+         "leakage[1].alternatives[2].value: got 1.57e+06, expected within 50000 times of the"
+         " 12.2 of the entry"),
+        ("node_nm: 45\n", "node_nm: 0.5\n",
+         "node_nm: got 0.5, expected a finite number from 1 to 10000"),
+        ("voltage_v: 0.9\n", "voltage_v: 50\n",
+         "voltage_v: got 50, expected a finite number from 0.1 to 15"),
+    ],
+)  # fmt: skip
+def test_what_contradicts_the_rest_of_the_table_does_not_load(
+    folder: Path, old: str, new: str, said: str
+) -> None:
+    assert OWN.count(old) == 1
+    (folder / "tables/own.yaml").write_text(OWN.replace(old, new), encoding="utf-8")
+    line = next(n for n, text in enumerate(OWN.splitlines(True), 1) if old in text)
+    assert problems(folder / "h.yaml") == [f"tables/own.yaml:{line}: {said}"]
+
+
+def test_a_law_that_is_near_its_figures_loads(folder: Path) -> None:
+    new = "coefficient_pj: 0.09, exponent: 1.56449"
+    (folder / "tables/own.yaml").write_text(OWN.replace(LAW, new), encoding="utf-8")
+    table = load_energy_table(folder / "tables/own.yaml")
+    assert 3.4 < max(one.fitted / one.published for one in residuals(table)) < 4.0
+    # The shipped ones are far within, which is what the limit is set by.
+    shipped = [one for name in energy_table_names() for one in residuals(load_energy_table(name))]
+    assert max(abs(one.relative) for one in shipped) < 0.03
+
+
+@pytest.mark.parametrize("source", SAYING_WHO)
+def test_a_source_that_names_somebody_is_one(source: str) -> None:
+    assert says_who(source) == source
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
@@ -14,8 +15,8 @@ from pydantic import ValidationError
 
 import accelsim
 from accelsim import energy
-from accelsim.config import energy_table_names, load_energy_table
-from accelsim.energy import EnergyTable, by_component, charge, scale_logic, total_pj
+from accelsim.config import energy_table_names, load_energy_table, load_hardware, shipped
+from accelsim.energy import EnergyTable, adding_up, by_component, charge, scale_logic, total_pj
 from accelsim.energy.estimate import conditions
 from accelsim.energy.scale import POLYNOMIALS, logic_energy
 from accelsim.errors import AccelsimError
@@ -23,6 +24,7 @@ from accelsim.machine import Action, Arithmetic, Counts, DramAccess, Sram
 from accelsim.machine.counts import Operation
 from accelsim.networks import Gemm, Workload
 from accelsim.numerics import FloatFormat
+from accelsim.report.kappa import LEFT_OUT
 
 TABLES = ("40nm", "45nm", "7nm")
 
@@ -367,7 +369,9 @@ def test_between_two_capacities_the_logarithms_are_interpolated() -> None:
     cost = load_energy_table("45nm").cost(Sram("read", middle))
     assert cost.energy_pj == pytest.approx(math.sqrt(10 * 20) / 8)
     assert cost.kind == "estimated"
-    assert cost.source.startswith("between 8192 and 32768 B: ")
+    assert cost.source.startswith(
+        "between 10 pJ of 8192 B and 20 pJ of 32768 B, linear in the logarithms: "
+    )
 
 
 def test_what_a_table_does_not_know_is_refused() -> None:
@@ -407,9 +411,34 @@ def test_what_a_table_does_not_know_is_refused() -> None:
     )
 
 
+def test_a_larger_queue_takes_more_energy_for_what_waits_in_it() -> None:
+    machine = load_hardware(shipped("hwconfigs", "mid-32x32"))
+    workload = Workload("w", FloatFormat.parse("e4m3fn"), shapes=(Gemm("a", 40, 30, 20),))
+    large = load_energy_table("45nm")
+    # A table that knows a smaller memory is asked for it.
+    small = [large.sram[0].model_copy(update={"capacity_bytes": 512, "energy_pj_per_64_bits": 1.0})]
+    known = table(sram=[*small, *large.sram])
+    spent: list[list[float]] = []
+    for capacity in (64, 256, 1024, 1_000_000):
+        unit = machine.recompute.model_copy(update={"queue_capacity": capacity})
+        changed = machine.model_copy(update={"recompute": unit})
+        run = accelsim.run(changed, workload, "random:rate=1")
+        (read,) = (a for c, a, _ in run.counts if c == "queue" and a.operation == "read")
+        assert read == Sram("read", 8 * capacity)
+        number = run.counts.number("queue", read)
+        costs = [run.with_table(one).energy_by_component_pj["queue"] for one in (large, known)]
+        assert costs == pytest.approx(
+            [2 * number * one.cost(read).energy_pj for one in (large, known)]
+        )
+        spent.append(costs)
+    ours, theirs = zip(*spent, strict=True)
+    assert ours[0] == ours[1] == ours[2] < ours[3]  # 8 KB is the smallest that 45nm knows
+    assert theirs[0] < theirs[1] < theirs[2] < theirs[3]
+
+
 @pytest.mark.parametrize("value", [0.0, -0.1, math.nan, math.inf])
 def test_a_cost_that_is_not_a_positive_number_does_not_load(value: float) -> None:
-    entry = {"operation": "add", "format": "fp16", "kind": "measured", "source": "here"}
+    entry = {"operation": "add", "format": "fp16", "kind": "measured", "source": "a paper"}
     with pytest.raises(ValidationError):
         table(arithmetic=[entry | {"energy_pj": value}])
     with pytest.raises(ValidationError):
@@ -427,7 +456,7 @@ def test_a_cost_without_a_source_does_not_load() -> None:
 def test_two_costs_for_one_action_do_not_load() -> None:
     entry = {"operation": "add", "format": "fp16", "kind": "measured", "energy_pj": 0.1}
     with pytest.raises(ValidationError, match="more than one cost for: add fp16"):
-        table(arithmetic=[entry | {"source": "here"}, entry | {"source": "there"}])
+        table(arithmetic=[entry | {"source": "a paper"}, entry | {"source": "a book"}])
 
 
 @pytest.mark.parametrize(
@@ -441,7 +470,7 @@ def test_a_cost_of_what_does_not_exist_does_not_load(
     section: str, entry: dict[str, object]
 ) -> None:
     with pytest.raises(ValidationError):
-        table(**{section: [entry | {"kind": "measured", "source": "here"}]})
+        table(**{section: [entry | {"kind": "measured", "source": "a paper"}]})
 
 
 ACTIONS: st.SearchStrategy[Action] = st.sampled_from(list(CITED["45nm"]))
@@ -468,6 +497,30 @@ def test_counts_add_up(
     first: list[tuple[str, Action, int]], second: list[tuple[str, Action, int]]
 ) -> None:
     assert Counts(first) + Counts(second) == Counts(first + second) == Counts(second + first)
+
+
+@given(st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=8))
+def test_parts_add_up_to_a_total_that_each_of_them_missed(values: list[float]) -> None:
+    thirds = [value / 3 for value in values]
+    total = math.fsum(thirds * 3) / 3
+    parts = dict(zip("abcdefgh", thirds, strict=False))
+    found = adding_up(parts, total)
+    assert list(found) == list(parts)
+    assert math.fsum(found.values()) == math.fsum(reversed(found.values())) == total
+    # None is moved by more than a digit or so in the last place of the total.
+    assert all(abs(found[name] - parts[name]) <= 8 * math.ulp(total) for name in parts)
+
+
+def test_a_small_part_is_not_rounded_to_the_digits_of_a_large_total() -> None:
+    small = 354206 * 0.1
+    found = adding_up({"dram": 123456789.1, "detector": small, "array": 7654321.7}, 131146531.4)
+    assert found["detector"] == small
+    assert found["array"] == 7654321.7
+    assert math.fsum(found.values()) == 131146531.4
+    # Half-way between two numbers the largest cannot make it right by itself.
+    one = 1.0 + 2**-52
+    found = adding_up({"a": 0.75, "b": 0.25 + 2**-53}, one)
+    assert math.fsum(found.values()) == one
 
 
 def test_doubling_one_constant_doubles_its_term_and_nothing_else() -> None:
@@ -511,6 +564,32 @@ def test_doubling_a_constant_of_a_run_doubles_its_lines_and_nothing_else(section
         seen |= {operation} & operations
     assert seen == operations
     assert run.with_table(doubled).leakage_pj == run.leakage_pj
+
+
+def test_dram_is_charged_by_what_it_moves_and_not_by_the_time_that_it_is_on() -> None:
+    machine = load_hardware(shipped("hwconfigs", "edge-16x16"))
+    workload = Workload("w", FloatFormat.parse("e4m3fn"), shapes=(Gemm("a", 40, 30, 20),))
+    slow = machine.model_copy(update={"clock_mhz": machine.clock_mhz / 100})
+    runs = [accelsim.run(one, workload, "uniform-low") for one in (machine, slow)]
+    assert runs[1].latency_s > 2 * runs[0].latency_s
+    leaks = [run.leakage_pj or 0.0 for run in runs]
+    assert leaks[1] > 2 * leaks[0] > 0.0
+    assert runs[1].energy_by_component_pj["dram"] == runs[0].energy_by_component_pj["dram"]
+    # Which is said wherever it is said what is left out, with the side that it favours.
+    root = Path(__file__).parents[2]
+    files = ("README.md", "docs/energy.md", "docs/machine.md")
+    for text in (*((root / name).read_text("utf-8") for name in files), " ".join(LEFT_OUT)):
+        said = " ".join(text.replace("[", "").split())
+        assert re.search(r"[Rr]efresh.{,350}favours recomputation", said)
+
+
+def test_all_work_of_a_uniform_policy_is_called_useful_low_work_in_any_format() -> None:
+    workload = Workload("w", FloatFormat.parse("e4m3fn"), shapes=(Gemm("a", 40, 30, 20),))
+    causes = accelsim.run("edge-16x16", workload, "uniform-high").energy_by_cause_pj
+    spent = {cause for cause, pj in causes.items() if pj}
+    assert spent == {"useful_low_work", "memory_first_pass", "leakage"}
+    said = " ".join((Path(__file__).parents[2] / "docs/energy.md").read_text("utf-8").split())
+    assert "in whatever format, that of `uniform-high` too, where nothing is low" in said
 
 
 CACTI_UM2_PER_BIT = 3.13089e3 * 1.04214e3 / 2**23
@@ -603,8 +682,32 @@ def test_logic_scales_by_the_published_polynomials_and_memories_do_not() -> None
 def test_a_smaller_node_never_takes_more_energy() -> None:
     energies = [logic_energy(node, 0.9) for node in sorted(POLYNOMIALS)]
     assert energies == sorted(energies)
-    volts = [logic_energy(45, voltage / 100) for voltage in range(50, 131)]
-    assert volts == sorted(volts)
+    allowed = {}
+    for node in POLYNOMIALS:
+        volts = {}
+        for voltage in range(50, 131):
+            with contextlib.suppress(AccelsimError):
+                volts[voltage] = logic_energy(node, voltage / 100)
+        assert [*volts.values()] == sorted(volts.values()), node
+        allowed[node] = min(volts), max(volts)
+    assert allowed.pop(65) == (59, 130)
+    assert allowed.pop(90) == (51, 130)
+    assert {*allowed.values()} == {(50, 130)}
+    # Nor does it at any voltage that both nodes allow.
+    for small, large in itertools.pairwise(sorted(POLYNOMIALS)):
+        for voltage in range(59, 131):
+            assert logic_energy(small, voltage / 100) <= logic_energy(large, voltage / 100)
+
+
+def test_that_scaling_overstates_the_gain_is_said_once_and_where_there_is_one() -> None:
+    old, add = load_energy_table("45nm"), Arithmetic("add", "fp32")
+    warning = "overstates the gain 2.5 times or more"
+    for node, said in ((130, 0), (45, 0), (32, 1), (7, 1)):
+        assert scale_logic(old, node).cost(add).source.count(warning) == said
+    chained = scale_logic(scale_logic(scale_logic(old, 16, 0.8), 7, 0.7), 65, 0.9)
+    assert chained.cost(add).source.count(warning) == 1
+    assert chained.cost(add).source.count("; energy times ") == 3
+    assert scale_logic(scale_logic(old, 130), 7).cost(add).source.count(warning) == 1
 
 
 @pytest.mark.parametrize(
@@ -613,7 +716,10 @@ def test_a_smaller_node_never_takes_more_energy() -> None:
         ("7nm", 45, 0.9, "energy table 7nm states no voltage_v to scale logic from"),
         ("45nm", 5, 0.7, "logic is not scaled to or from 5 nm; known are 130, 90, 65, 45, 32, 20,"
          " 16, 14, 10, 7"),
-        ("45nm", 7, 0.2, "logic is not scaled to or from 0.2 V; allowed are 0.5 to 1.3"),
+        ("45nm", 7, 0.2, "logic is not scaled to or from 0.2 V at 7 nm; allowed are 0.5 to 1.3"),
+        ("45nm", 65, 0.55, "logic is not scaled to or from 0.55 V at 65 nm; allowed are 0.59 to"
+         " 1.3"),
+        ("45nm", 90, 0.5, "logic is not scaled to or from 0.5 V at 90 nm; allowed are 0.51 to 1.3"),
     ],
 )  # fmt: skip
 def test_logic_scales_only_where_that_is_published(

@@ -62,7 +62,7 @@ class Gates:
                 pj = 0.01 * math.sqrt(action.capacity_bytes)
                 return Cost(pj, "the side of a square", "estimated", 28)
             case DramAccess():
-                return Cost(32.0, "a guess for this test", "estimated")
+                return Cost(32.0, "a round number of the test suite", "estimated")
 
     def area(self, part: Arithmetic | Sram) -> Area:
         gates = self.gates(part) if isinstance(part, Arithmetic) else 8 * part.capacity_bytes
@@ -77,9 +77,9 @@ def test_a_gate_level_estimator_serves_as_a_table(policy: str) -> None:
     assert run.energy_pj == pytest.approx(by_hand, rel=1e-14)
     found, row = run.as_dict(), run.as_row()
     assert found["energy_table"] == row["energy_table"] == "gates"
-    assert sum(found["energy_by_cause_pj"].values()) == found["total_energy_pj"]
+    assert math.fsum(found["energy_by_cause_pj"].values()) == found["total_energy_pj"]
     assert {line["source"] for line in found["counts"]} == {
-        "gates, counted", "the side of a square", "a guess for this test"
+        "gates, counted", "the side of a square", "a round number of the test suite"
     }  # fmt: skip
     # One gate leaks as much as any other, so that area and leakage are in proportion.
     assert row["leakage_mw"] == pytest.approx(row["area_um2"] / GATE_UM2 * GATE_MW)
@@ -115,13 +115,29 @@ def test_what_an_estimator_does_not_know_ends_the_run_with_its_own_words() -> No
 @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, -math.inf, "1", None, True])
 def test_no_cost_and_no_area_is_negative_or_not_finite(bad: Any) -> None:
     said = re.escape(f": got {bad!r}, expected a finite number from 0 on (gates, counted)")
-    with pytest.raises(AccelsimError, match=f"^energy_pj{said}$"):
+    of_energy = said.replace("0\\ on", "0\\ to\\ 1e\\+09")
+    with pytest.raises(AccelsimError, match=f"^energy_pj{of_energy}$"):
         Cost(bad, "gates, counted", "estimated")
     with pytest.raises(AccelsimError, match=f"^area_um2{said}$"):
         Area(bad, 1.0, "gates, counted", "estimated")
     with pytest.raises(AccelsimError, match=f"^leakage_mw{said}$"):
         Area(1.0, bad, "gates, counted", "estimated")
     assert Cost(0.0, "gates, counted", "estimated").energy_pj == 0.0
+
+
+@pytest.mark.parametrize("bad", [math.nan, -5, 0.0, math.inf, 1e300, "45", True])
+def test_no_cost_and_no_area_is_at_a_node_or_a_voltage_that_there_is_not(bad: Any) -> None:
+    node = re.escape(f"node_nm: got {bad!r}, expected a finite number from 1 to 10000, or None (g)")
+    voltage = re.escape(f"voltage_v: got {bad!r}, expected a finite number from 0.1 to 15, or None")
+    with pytest.raises(AccelsimError, match=f"^{node}".replace(r"\(g\)", r"\(gates, counted\)$")):
+        Cost(1.0, "gates, counted", "estimated", bad)
+    with pytest.raises(AccelsimError, match=f"^{voltage}"):
+        Cost(1.0, "gates, counted", "estimated", 45, bad)
+    with pytest.raises(AccelsimError, match=r"^node_nm: got"):
+        Area(1.0, 1.0, "gates, counted", "estimated", node_nm=bad)
+    with pytest.raises(AccelsimError, match=r"^energy_pj: got 1e\+300, .* from 0 to 1e\+09"):
+        Cost(1e300, "gates, counted", "estimated")
+    assert Cost(1.0, "gates, counted", "estimated", 45, 0.9).node_nm == 45
 
 
 @pytest.mark.parametrize("source", ["", "?", "TBD", None])
@@ -150,7 +166,7 @@ def test_what_an_estimator_may_not_say_is_named_with_what_it_is_said_of() -> Non
     with pytest.raises(AccelsimError) as caught:
         _ = run.energy_pj
     assert str(caught.value) == (
-        "gates: cost of add fp32: energy_pj: got nan, expected a finite number from 0 on"
+        "gates: cost of add fp32: energy_pj: got nan, expected a finite number from 0 to 1e+09"
         " (gates, counted)"
     )
     with pytest.raises(AccelsimError) as caught:  # and not as if areas were not known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from accelsim.energy import (
     leakage_mw,
     leakage_pj,
     needs,
+    scale_logic,
 )
 from accelsim.energy.entries import AreaLaw
 from accelsim.energy.laws import fit_power, residuals
@@ -183,7 +185,8 @@ def test_functions_of_one_value_are_made_of_operations() -> None:
     cubic = polynomial(pj, FP16, 3)
     assert cubic.value == pytest.approx(3 * (1.1 + 0.4))
     table_read = lookup(table, FP16, 256)
-    assert table_read.value == 10.0  # 512 B are charged as the smallest memory that is known
+    # 512 B are charged as the smallest memory that is known, and a value as a quarter of its word.
+    assert table_read.value == 2.5
     for exponential in (cubic, table_read):
         element = softmax(pj, FP16, exponential)
         check_sums(element)
@@ -335,7 +338,7 @@ def test_the_area_of_an_array_is_that_of_what_its_pes_are_made_of(table: EnergyT
     units = [table.area(Arithmetic(what, "e4m3fn")).area_um2 for what in ("multiply", "add")]
     pe = math.fsum([*units, 8 * bit, 2 * 8 * bit])
     assert found["array"].value == pytest.approx(16 * 16 * pe, rel=1e-12)
-    held = {part.name: part.value for part in found["array"].parts}["operand registers e4m3fn"]
+    held = {part.name: part.value for part in found["array"].parts}["operand register e4m3fn"]
     assert held == pytest.approx(16 * 16 * 2 * 8 * bit, rel=1e-12)
 
 
@@ -380,6 +383,58 @@ def test_whatever_leaks_names_the_source_of_its_area_and_of_the_density(table: E
                 assert entry.source in item.source
                 assert f"[{occupied.kind}] {occupied.source}" in item.source
         assert component.source or all(part.source for part in component.parts)
+
+
+LEAKS = re.compile(
+    r"(\S+) mW/mm2 \[\w+\] .*; on (\S+) um2 \[\w+\] .* \((?:node not stated|\S+ nm)\)$"
+)
+
+
+@pytest.mark.parametrize("name", ["mid-32x32", "edge-16x16", "datacentre-128x128"])
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_what_stands_in_a_line_of_leakage_makes_its_number(table: EnergyTable, name: str) -> None:
+    hardware = load_hardware(shipped("hwconfigs", name))
+    needed = needs(E4M3, LOW, HIGH, Detector("x", FP32, 1, 1))
+    found = 0
+    for component in leakage_mw(hardware, needed, table).parts:
+        for item in component.parts or (component,):
+            said = LEAKS.fullmatch(item.source)
+            assert said is not None, item.source
+            density, um2 = map(float, said.groups())
+            assert item.value == pytest.approx(item.number * density * um2 / 1e6, rel=1e-5)
+            assert item.title.startswith(f"{item.number} × ") == (item.number > 1)
+            found += 1
+    array = area_um2(hardware, needed, table).parts[0]
+    assert {item.number for item in array.parts if item.name.startswith("multiply")} == {
+        hardware.array.macs_per_cycle
+    }
+    (held,) = (item.number for item in array.parts if item.name.startswith("operand register"))
+    assert held == 2 * hardware.array.macs_per_cycle
+    assert found > 8
+
+
+@given(st.integers(1, 10**4), FORMATS)
+def test_whatever_there_are_many_of_says_so_and_its_one_is_what_it_says(
+    number: int, name: str
+) -> None:
+    one = mac(area(TABLES[0]), parse_format(name), [FP32])
+    for single, many in zip(all_items(one), all_items(times(number, one)), strict=True):
+        assert many.number == number * single.number
+        assert (many.name, many.source) == (single.name, single.source)
+        assert many.value == pytest.approx(number * single.value, rel=1e-12)
+
+
+def test_an_area_names_the_node_that_it_is_of_also_where_logic_is_scaled() -> None:
+    hardware = load_hardware(shipped("hwconfigs", "edge-16x16"))
+    scaled = scale_logic(load_energy_table("45nm"), 16, 0.8)
+    for item in all_items(area_um2(hardware, needs(E4M3, LOW), scaled)):
+        if not item.parts:
+            # Aladdin's register is of 40 nm; nothing has become one of 16.
+            node = 40 if "register" in item.name else 45
+            assert item.source.rstrip(")").endswith(f"({node} nm"), item.source
+    for item in all_items(leakage_mw(hardware, needs(E4M3, LOW), scaled)):
+        if item.source and not item.source.startswith("assumed"):
+            assert re.search(r"\(40 nm, voltage not stated\); on .* \((40|45) nm\)$", item.source)
 
 
 @pytest.mark.parametrize("capacity_bytes", [64, 512, 4096, 2**20])

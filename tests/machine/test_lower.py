@@ -216,8 +216,8 @@ def test_each_policy_is_charged_for_the_work_it_causes() -> None:
     assert counts.number("detector", Arithmetic("compare", "fp32")) == 30
     assert counts.number("detector", Arithmetic("multiply", "fp32")) == 30
     assert counts.number("vector", Arithmetic("add", "fp32")) == 32
-    assert counts.number("queue", Sram("write", 8192)) == 16
-    assert counts.number("queue", Sram("read", 8192)) == 16
+    assert counts.number("queue", Sram("write", 8)) == 16  # a queue of one entry
+    assert counts.number("queue", Sram("read", 8)) == 16
 
 
 def test_a_detector_is_charged_by_mac_word_row_and_output() -> None:

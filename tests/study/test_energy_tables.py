@@ -156,10 +156,10 @@ class Flat:
     identity: str = "version 1"
 
     def cost(self, action: Action) -> Cost:
-        return Cost(self.pj, "a guess for this test", "estimated")
+        return Cost(self.pj, "a round number of the test suite", "estimated")
 
     def area(self, part: Part) -> Area:
-        return Area(1.0, 0.0, "a guess for this test", "estimated")
+        return Area(1.0, 0.0, "a round number of the test suite", "estimated")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
