@@ -13,7 +13,7 @@ from accelsim.config import Bounds, StudyFile, load_energy_table, load_study
 from accelsim.config.tables import KEY
 from accelsim.energy import EnergyTable, IdentifiedEstimator
 from accelsim.errors import AccelsimError
-from accelsim.files import make_folder, write_whole
+from accelsim.files import check_own, make_folder, write_own
 from accelsim.machine import Hardware
 from accelsim.study.execute import Executor, Setup, in_this_process
 from accelsim.study.keys import versions
@@ -81,6 +81,7 @@ def study(
     check_columns({"objectives": described.objectives, "constraints": described.constraints}, swept)
     plan = make_plan(described, energy_tables)
     make_folder(folder)
+    check_own(folder / CSV)
     store = open_store(folder, described.name)
     watch = watch or Unwatched()
     try:
@@ -98,7 +99,7 @@ def study(
             states = store.states()
             watch.ended(sum(key in states for key in plan.keys))
         rows = [as_row(result, described.constraints) for result in store.results()]
-        write_whole(folder / CSV, to_csv(rows))
+        write_own(folder / CSV, to_csv(rows))
     finally:
         store.close()
     return Study(folder)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from grids import POINTS, contents, folder, run
 
-from accelsim import cli
+from accelsim import cli, files
 from accelsim.errors import AccelsimError
 from accelsim.study import Outcome, open_store, read_store
 from accelsim.study import store as store_module
@@ -170,6 +170,40 @@ def test_links_and_folders_are_no_stores(tmp_path: Path, done: Path) -> None:
         with pytest.raises(AccelsimError, match="is not a regular file"):
             open_store(tmp_path / name, "grid")
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_table_that_is_a_link_is_told_and_what_it_leads_to_is_left(
+    tmp_path: Path, done: Path, there: bool
+) -> None:
+    file = folder(tmp_path)
+    shutil.copytree(done, tmp_path / "grid")
+    table = tmp_path / "grid" / "results.csv"
+    precious = tmp_path / "precious"
+    if there:
+        precious.write_text("kept")
+    table.unlink()
+    table.symlink_to(precious)
+    with pytest.raises(AccelsimError) as caught:
+        run(file)
+    assert str(caught.value) == (
+        f"{table}: is not a regular file, and would be written over; move it"
+    )
+    assert table.is_symlink()
+    assert precious.exists() == there
+    assert not there or precious.read_text() == "kept"
+
+
+def test_a_link_that_is_made_meanwhile_is_replaced_and_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "check_own", lambda path: None)
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "table").symlink_to(tmp_path / "precious")
+    files.write_own(tmp_path / "table", "new")
+    assert (tmp_path / "precious").read_text() == "kept"
+    assert not (tmp_path / "table").is_symlink()
+    assert (tmp_path / "table").read_text() == "new"
 
 
 def test_the_store_of_another_study_is_told_and_left(
