@@ -231,6 +231,25 @@ def test_layers_that_are_alike_are_simulated_once_for_all_points(
     assert len(tables) == 4  # of what has nothing done again, both machines pay the same
 
 
+def test_layers_of_a_network_are_simulated_once_however_many_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[str] = []
+
+    def counting(trace: Any, hardware: Any) -> Any:
+        timed.append(trace.name)
+        return time_layer(trace, hardware)
+
+    monkeypatch.setattr(work_module, "time_layer", counting)
+    many = work_module.MAX_LAYERS + 6
+    text = STUDY.split("policy")[0] + "policy: uniform-low\n"
+    file = folder(tmp_path, text + "sweep: {energy_table: [45nm, 7nm, 40nm]}\n")
+    layers = [f"  - {{name: l{m}, kind: gemm, m: {m}, k: 2, n: 2}}" for m in range(1, many + 1)]
+    (tmp_path / "shapes.yaml").write_text("\n".join(["name: shapes", "layers:", *layers, ""]))
+    assert len(run(file)) == 6
+    assert len(timed) == 2 * many  # two machines, of three tables each
+
+
 def test_a_point_that_fails_is_kept_with_its_error_and_tried_again_only_if_asked(
     tmp_path: Path, accelsim_command: Any
 ) -> None:
