@@ -35,6 +35,7 @@ _LISTS = ("hardware", "workload", "policy", "sweep")
 """One of these needs no list."""
 _NOT_PARAMETERS = ("name", "sweep", "controls")
 """What a policy as a mapping has beside its parameters."""
+_RELATIVE = "expected a path relative to the study's"
 
 
 class StudySpec(Strict):
@@ -114,6 +115,7 @@ def _study(document: Document, folder: Path, path: Path | None) -> StudyFile:
     workloads = _files(document, "workload", "workloads", folder, load_workload)
     policies = _policies(document)
     axes = _sweeps(document, spec)
+    _check_tables(document, axes)
     constraints, objectives = _constraints(document, spec), _objectives(document, spec)
     if document.problems:
         document.fail()
@@ -186,7 +188,7 @@ def _files(document: Document, key: str, kind: str, folder: Path, load: Any) -> 
             got = document.given(here)
             document.report(here, f"got {got}, expected a file beside the study, or a shipped name")
         elif Path(name).is_absolute():
-            document.report(here, f"got {shown(name)}, expected a path relative to the study's")
+            document.report(here, f"got {shown(name)}, {_RELATIVE}")
         elif name in seen:
             document.report(here, f"{shown(name)} is given twice")
         else:
@@ -315,6 +317,14 @@ def _sweeps(document: Document, spec: StudySpec) -> list[list[Axis]]:
         seeds = Axis(f"{POLICY}seed", ("seeds",), tuple(spec.seeds), places)
         grids = [[*axes, seeds] for axes in grids]
     return grids
+
+
+def _check_tables(document: Document, grids: Sequence[Sequence[Axis]]) -> None:
+    """Report energy tables that are named by where they are on this machine."""
+    for axis in (axis for grid in grids for axis in grid if axis.key == KEY):
+        for place, value in zip(axis.places, axis.values, strict=True):
+            if isinstance(value, str) and Path(value).is_absolute():
+                document.report(place, f"got {shown(value)}, {_RELATIVE}")
 
 
 def _constraints(document: Document, spec: StudySpec) -> dict[str, Bounds]:

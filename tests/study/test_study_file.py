@@ -211,6 +211,10 @@ def test_check_knows_a_study(tmp_path: Path) -> None:
         (HEAD + "sweep: {energy_table: [45nm, 46nm]}\n", [
             "grid.yaml:5: energy_table: unknown name '46nm'; did you mean '45nm'? allowed: ",
         ]),
+        (HEAD + "sweep: {energy_table: [45nm, /etc/passwd]}\n", [
+            "grid.yaml:5: sweep.energy_table[1]: got '/etc/passwd', expected a path relative to the"
+            " study's",
+        ]),
         (HEAD + "constraints: {accuracy: 0.9}\n", [
             "grid.yaml:5: constraints.accuracy: got 0.9, expected a mapping with min, max or both",
         ]),
