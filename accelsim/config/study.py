@@ -65,6 +65,7 @@ class StudyFile:
 
     `path` is None for a study that came as a mapping. `objectives` are -1 for a column that is to
     be small, and 1 for one that is to be large. `files` are those that it was made of.
+    `wanted` says for each key and column of constraints and objectives where it is said.
     """
 
     name: str
@@ -75,6 +76,7 @@ class StudyFile:
     objectives: dict[str, int]
     files: tuple[Path, ...]
     machines: dict[str, Hardware]
+    wanted: dict[tuple[str, str], str]
 
     @property
     def points(self) -> int:
@@ -136,6 +138,11 @@ def _study(document: Document, folder: Path, path: Path | None) -> StudyFile:
     return StudyFile(
         spec.name, path, tuple(workloads), grids, constraints, objectives, tuple(files),
         {machine.name: machine for machine in machines},
+        {
+            (key, column): document.place((key, column))
+            for key, columns in (("objectives", objectives), ("constraints", constraints))
+            for column in columns
+        },
     )  # fmt: skip
 
 
@@ -335,10 +342,13 @@ def _constraints(document: Document, spec: StudySpec) -> dict[str, Bounds]:
             got = document.given(here)
             document.report(here, f"got {got}, expected a mapping with min, max or both")
             continue
-        for key, value in given.items():
-            if type(value) not in (int, float) or not math.isfinite(value):
-                got = document.given((*here, key))
-                document.report((*here, key), f"got {got}, expected a finite number")
+        wrong = [k for k, v in given.items() if type(v) not in (int, float) or not math.isfinite(v)]
+        for key in wrong:
+            got = document.given((*here, key))
+            document.report((*here, key), f"got {got}, expected a finite number")
+        if not wrong and given.get("min", -math.inf) > given.get("max", math.inf):
+            got = f"min {document.given((*here, 'min'))} and max {document.given((*here, 'max'))}"
+            document.report(here, f"got {got}, expected min to be at most max")
         found[column] = Bounds(**given)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,7 @@ from accelsim.study.plan import Plan, check_estimators, estimator_key, folder_of
 from accelsim.study.processes import cores, in_processes
 from accelsim.study.results import Study
 from accelsim.study.store import FILE, Result, Store, open_store, read_store
-from accelsim.study.table import Row, as_row, check_columns, counted, to_csv
+from accelsim.study.table import Row, as_row, check_wanted, counted, to_csv
 
 CSV = "results.csv"
 TABLES = "energy_tables"
@@ -76,16 +77,16 @@ def study(
     described = load_study(source)
     folder = folder_of(described) if out is None else Path(out)
     swept = _swept(described)
-    check_estimators(energy_tables, swept)
-    swept += [KEY] if energy_tables else []
-    check_columns({"objectives": described.objectives, "constraints": described.constraints}, swept)
+    check_estimators(energy_tables, [*swept])
+    swept |= {KEY: False} if energy_tables else {}
+    check_wanted(described.wanted, swept)
     plan = make_plan(described, energy_tables)
     make_folder(folder)
     check_own(folder / CSV)
     store = open_store(folder, described.name)
     watch = watch or Unwatched()
     try:
-        store.set_points(_meta(plan, swept), ((k, plan.describe(i)) for i, k in _keys(plan)))
+        store.set_points(_meta(plan, [*swept]), ((k, plan.describe(i)) for i, k in _keys(plan)))
         states = store.states()
         failed = sum(states.get(key, False) for key in plan.keys)
         todo = [i for i, key in _keys(plan) if key not in states or (retry and states[key])]
@@ -108,6 +109,7 @@ def study(
 def count_points(source: str | Path, out: str | Path | None = None) -> str:
     """Say how many points a study has, and how many of them are done. Writes nothing."""
     described = load_study(source)
+    check_wanted(described.wanted, _swept(described))
     plan = make_plan(described)
     folder = folder_of(described) if out is None else Path(out)
     done = failed = 0
@@ -158,15 +160,15 @@ def table_digest(table: EnergyTable | IdentifiedEstimator) -> str:
     return estimator_key(table).hex()
 
 
-def _swept(described: StudyFile) -> list[str]:
-    """Return every key that is set for some point, in the order of the file."""
-    keys: dict[str, None] = {}
+def _swept(described: StudyFile) -> dict[str, bool]:
+    """Return every key that is set for some point, in order, and whether it is ever a number."""
+    keys: dict[str, bool] = {}
     for grid in described.grids:
-        for machine in grid.machines:
-            keys |= dict.fromkeys(key for key, _ in machine.settings)
-        for policy in grid.policies:
-            keys |= dict.fromkeys(key for key, _ in policy.settings)
-    return list(keys)
+        settings = [one.settings for one in grid.machines] + [one.settings for one in grid.policies]
+        for key, value in itertools.chain.from_iterable(settings):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            keys[key] = keys.get(key, False) or number
+    return keys
 
 
 def _with_table_name(entry: tuple[str, Hardware]) -> tuple[str, Hardware]:
