@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 from accelsim.config import Bounds, StudyFile, load_energy_table, load_study
+from accelsim.config.shipped import KINDS, shipped_folder
 from accelsim.config.tables import KEY
 from accelsim.energy import EnergyTable, IdentifiedEstimator
 from accelsim.errors import AccelsimError
@@ -178,6 +180,15 @@ def _with_table_name(entry: tuple[str, Hardware]) -> tuple[str, Hardware]:
     return name, machine.model_copy(update={"energy_table": table})
 
 
+def _file_name(described: StudyFile, path: Path) -> str:
+    """Return a file's path from the study's folder, wherever one stands; or what ships it."""
+    for kind in KINDS:
+        if path.parent == shipped_folder(kind):
+            return f"accelsim:{kind}/{path.name}"
+    beside = Path() if described.path is None else described.path.parent
+    return Path(os.path.relpath(path, beside)).as_posix()
+
+
 def _meta(plan: Plan, swept: list[str]) -> dict[str, Any]:
     """Return what a reader of the results needs to know of the study."""
     described = plan.study
@@ -189,7 +200,7 @@ def _meta(plan: Plan, swept: list[str]) -> dict[str, Any]:
         "swept": swept,
         "source": None if described.path is None else described.path.name,
         "inputs_sha256": {
-            f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+            _file_name(described, path): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in described.files
         },
         "machines": {

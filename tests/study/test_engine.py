@@ -250,6 +250,33 @@ def test_layers_of_a_network_are_simulated_once_however_many_differ(
     assert len(timed) == 2 * many  # two machines, of three tables each
 
 
+def test_files_are_named_by_their_paths_from_the_study_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/x/m", "a/y/m", "b"):
+        (tmp_path / name).mkdir(parents=True)
+    file = folder(tmp_path / "a")
+    (tmp_path / "a" / "x" / "m" / "m.yaml").write_text(MACHINE)
+    (tmp_path / "a" / "y" / "m" / "m.yaml").write_text(MACHINE.replace("tiny", "other"))
+    (tmp_path / "b" / "shapes.yaml").write_text(WORKLOAD)
+    file.write_text(
+        "name: grid\nhardware: [x/m/m.yaml, y/m/m.yaml, mid-32x32]\nworkload: ../b/shapes.yaml\n"
+        "policy: uniform-low\n"
+    )
+    given = []
+    for where, path in (("a", "grid.yaml"), (".", "a/grid.yaml"), ("b", str(file))):
+        monkeypatch.chdir(tmp_path / where)
+        given.append(run(Path(path)).meta)
+    assert given[1:] == [given[0]] * 2
+    assert set(given[0]["inputs_sha256"]) == {
+        "grid.yaml",
+        "x/m/m.yaml",
+        "y/m/m.yaml",
+        "../b/shapes.yaml",
+        "accelsim:hwconfigs/mid-32x32.yaml",
+    }
+
+
 def test_a_point_that_fails_is_kept_with_its_error_and_tried_again_only_if_asked(
     tmp_path: Path, accelsim_command: Any
 ) -> None:
