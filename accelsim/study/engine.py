@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,8 +34,13 @@ TABLES = "energy_tables"
 class Watch(Protocol):
     """Is told how a study goes, and may show it."""
 
-    def planned(self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path) -> None:
-        """`todo` points are to be computed; `failed` ones are not tried again."""
+    def planned(
+        self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path, kept: Iterable[Row]
+    ) -> None:
+        """`todo` points are to be computed; `failed` ones are not tried again.
+
+        `kept` are the points that are done; they are read when, and only if, one asks for them.
+        """
 
     def finished(self, row: Row, seconds: float) -> None:
         """A point was kept that took `seconds` of one core."""
@@ -47,7 +52,9 @@ class Watch(Protocol):
 class Unwatched:
     """Shows nothing."""
 
-    def planned(self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path) -> None:
+    def planned(
+        self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path, kept: Iterable[Row]
+    ) -> None:
         """Show nothing."""
 
     def finished(self, row: Row, seconds: float) -> None:
@@ -93,7 +100,8 @@ def study(
         failed = sum(states.get(key, False) for key in plan.keys)
         todo = [i for i, key in _keys(plan) if key not in states or (retry and states[key])]
         jobs = min(jobs or cores(), max(1, len(todo)))
-        watch.planned(plan, len(todo), 0 if retry else failed, jobs, folder)
+        kept = (as_row(r, described.constraints) for r in store.results() if r.row is not None)
+        watch.planned(plan, len(todo), 0 if retry else failed, jobs, folder, kept)
         if executor is None:
             executor = in_this_process if jobs == 1 else in_processes(jobs)
         try:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from grids import MACHINE, POINTS, STUDY, WORKLOAD, contents, folder, run
 
 import accelsim
 from accelsim import cli, infer
+from accelsim.cli.watch import Terminal
 from accelsim.config import load_energy_table, load_workload
 from accelsim.errors import AccelsimError
 from accelsim.point import time_layer
@@ -275,6 +277,20 @@ def test_files_are_named_by_their_paths_from_the_study_wherever_one_stands(
         "../b/shapes.yaml",
         "accelsim:hwconfigs/mid-32x32.yaml",
     }
+
+
+def test_the_best_so_far_is_of_what_was_kept_before_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    text = "name: grid\nhardware: tiny.yaml\nworkload: shapes.yaml\npolicy: uniform-low\n"
+    text += "objectives: {latency_s: min}\nsweep: {array.rows: [4]}\n"
+    (fast,) = run(folder(tmp_path, text), watch=Terminal()).rows
+    capsys.readouterr()
+    rows = run(folder(tmp_path, text.replace("[4]", "[4, 1]")), watch=Terminal()).rows
+    shown = {*re.findall(r"latency_s ([-+.e0-9]+)", capsys.readouterr().err)}
+    assert shown == {f"{fast['latency_s']:.4g}"}
+    assert rows[1]["latency_s"] > 1.1 * fast["latency_s"]
 
 
 def test_a_point_that_fails_is_kept_with_its_error_and_tried_again_only_if_asked(
