@@ -49,18 +49,19 @@ def same_file(path: Path, other: Path) -> bool:
         return False
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def write_whole(path: Path, content: bytes | str, follow: bool = True) -> None:
     """Write `content` under a temporary name beside `path`, then rename it.
 
-    A link is followed, and what is not a regular file (a terminal, a pipe) is written to directly.
-    Raises AccelsimError if the place cannot be written to; an old file is then left as it was.
+    With `follow`, a link is followed, and what is not a regular file (a terminal, a pipe) is
+    written to directly. Raises AccelsimError if the place cannot be written to; an old file is
+    then left as it was.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     try:
-        if path.exists() and not path.is_file():
+        if follow and path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        target = path.resolve()
+        target = path.resolve() if follow else path
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".accelsim.")
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -72,6 +73,22 @@ def write_whole(path: Path, content: bytes | str) -> None:
             raise
     except OSError as error:
         raise AccelsimError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def check_own(path: Path) -> None:
+    """Raise AccelsimError if `path` is there and no regular file: a link may lead anywhere."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise AccelsimError(f"{path}: is not a regular file, and would be written over; move it")
+
+
+def write_own(path: Path, content: str) -> None:
+    """Write a file of a folder that is accelsim's, whole and never through a link.
+
+    Raises AccelsimError as `check_own` and `write_whole` do.
+    """
+    check_own(path)
+    # A link that was made since is replaced.
+    write_whole(path, content, follow=False)
 
 
 def check_writable(path: Path) -> None:

@@ -6,11 +6,13 @@ import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelsim.study import Study, study
 from accelsim.study.plan import Plan
+from accelsim.study.table import Row
 from benchmarks.measure import cpu, slowdown
 
 POINTS = 1_000
@@ -48,7 +50,9 @@ class Clock:
         self.kept: list[float] = []
         self.point_s: list[float] = []
 
-    def planned(self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path) -> None:
+    def planned(
+        self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path, kept: Iterable[Row]
+    ) -> None:
         """Hold the study to its size."""
         assert todo == POINTS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ class Terminal:
         self._told = False
         self._todo = 0
 
-    def planned(self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path) -> None:
+    def planned(
+        self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path, kept: Iterable[Row]
+    ) -> None:
         """Say how many points there are."""
         self.folder, self.total, self._todo = folder, len(plan), todo
         self._in_all = self.total - todo
@@ -44,6 +47,8 @@ class Terminal:
             parts.append(f"{todo} to do in {jobs} process{'' if jobs == 1 else 'es'}")
         _say(f"{plan.study.name}: {', '.join(parts)}")
         if todo and self._shown:
+            for row in kept:
+                self._compare(row)
             self._bar = tqdm(
                 total=self.total,
                 initial=self._in_all,
@@ -51,12 +56,12 @@ class Terminal:
                 leave=False,
                 smoothing=0.1,
             )
+            self._show_best(at_once=True)
 
     def finished(self, row: Row, seconds: float) -> None:
         """Count a point, and show the best so far."""
         self.kept += 1
-        wanted = self._objectives or usual_objectives([row])
-        self._best = best_so_far(self._best, row, wanted)
+        self._compare(row)
         now = time.perf_counter()
         if self.kept == 1:
             self._first = now  # what was before it, starting and compiling, is not done again
@@ -66,9 +71,16 @@ class Terminal:
             left = taken / more * (self._todo - self.kept)
             self._write(f"about {duration(left)} to go, by {counted(more)} in {taken:.1f} s")
         if self._bar is not None:
-            best = ", ".join(f"{column} {value:.4g}" for column, value in self._best.items())
-            self._bar.set_postfix_str(one_line(best), refresh=False)
+            self._show_best()
             self._bar.update()
+
+    def _compare(self, row: Row) -> None:
+        wanted = self._objectives or usual_objectives([row])
+        self._best = best_so_far(self._best, row, wanted)
+
+    def _show_best(self, at_once: bool = False) -> None:
+        best = ", ".join(f"{column} {value:.4g}" for column, value in self._best.items())
+        self._bar.set_postfix_str(one_line(best), refresh=at_once)
 
     def ended(self, kept: int) -> None:
         """Take the bar away."""

@@ -81,10 +81,16 @@ class Document:
 
     def report(self, location: Location, message: str) -> None:
         """Add a problem with the value, or the missing key, at `location`."""
-        known = location
-        while known and known not in self.lines:
-            known = known[:-1]
-        self.problems.append(Problem(self.lines.get(known, 1), location, message))
+        self.problems.append(Problem(self._line(location), location, message))
+
+    def place(self, location: Location) -> str:
+        """Say where a value is, as problems do: `file:line: key`."""
+        return f"{self.path}:{self._line(location)}: {dotted(location)}".removesuffix(": ")
+
+    def _line(self, location: Location) -> int:
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location, 1)
 
     def fail(self) -> NoReturn:
         """Raise an InputError with all problems, in the order of their lines, as

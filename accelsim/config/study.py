@@ -35,6 +35,7 @@ _LISTS = ("hardware", "workload", "policy", "sweep")
 """One of these needs no list."""
 _NOT_PARAMETERS = ("name", "sweep", "controls")
 """What a policy as a mapping has beside its parameters."""
+_RELATIVE = "expected a path relative to the study's"
 
 
 class StudySpec(Strict):
@@ -64,6 +65,7 @@ class StudyFile:
 
     `path` is None for a study that came as a mapping. `objectives` are -1 for a column that is to
     be small, and 1 for one that is to be large. `files` are those that it was made of.
+    `wanted` says for each key and column of constraints and objectives where it is said.
     """
 
     name: str
@@ -74,6 +76,7 @@ class StudyFile:
     objectives: dict[str, int]
     files: tuple[Path, ...]
     machines: dict[str, Hardware]
+    wanted: dict[tuple[str, str], str]
 
     @property
     def points(self) -> int:
@@ -114,6 +117,7 @@ def _study(document: Document, folder: Path, path: Path | None) -> StudyFile:
     workloads = _files(document, "workload", "workloads", folder, load_workload)
     policies = _policies(document)
     axes = _sweeps(document, spec)
+    _check_tables(document, axes)
     constraints, objectives = _constraints(document, spec), _objectives(document, spec)
     if document.problems:
         document.fail()
@@ -134,6 +138,11 @@ def _study(document: Document, folder: Path, path: Path | None) -> StudyFile:
     return StudyFile(
         spec.name, path, tuple(workloads), grids, constraints, objectives, tuple(files),
         {machine.name: machine for machine in machines},
+        {
+            (key, column): document.place((key, column))
+            for key, columns in (("objectives", objectives), ("constraints", constraints))
+            for column in columns
+        },
     )  # fmt: skip
 
 
@@ -186,7 +195,7 @@ def _files(document: Document, key: str, kind: str, folder: Path, load: Any) -> 
             got = document.given(here)
             document.report(here, f"got {got}, expected a file beside the study, or a shipped name")
         elif Path(name).is_absolute():
-            document.report(here, f"got {shown(name)}, expected a path relative to the study's")
+            document.report(here, f"got {shown(name)}, {_RELATIVE}")
         elif name in seen:
             document.report(here, f"{shown(name)} is given twice")
         else:
@@ -317,6 +326,14 @@ def _sweeps(document: Document, spec: StudySpec) -> list[list[Axis]]:
     return grids
 
 
+def _check_tables(document: Document, grids: Sequence[Sequence[Axis]]) -> None:
+    """Report energy tables that are named by where they are on this machine."""
+    for axis in (axis for grid in grids for axis in grid if axis.key == KEY):
+        for place, value in zip(axis.places, axis.values, strict=True):
+            if isinstance(value, str) and Path(value).is_absolute():
+                document.report(place, f"got {shown(value)}, {_RELATIVE}")
+
+
 def _constraints(document: Document, spec: StudySpec) -> dict[str, Bounds]:
     found: dict[str, Bounds] = {}
     for column, given in spec.constraints.items():
@@ -325,10 +342,13 @@ def _constraints(document: Document, spec: StudySpec) -> dict[str, Bounds]:
             got = document.given(here)
             document.report(here, f"got {got}, expected a mapping with min, max or both")
             continue
-        for key, value in given.items():
-            if type(value) not in (int, float) or not math.isfinite(value):
-                got = document.given((*here, key))
-                document.report((*here, key), f"got {got}, expected a finite number")
+        wrong = [k for k, v in given.items() if type(v) not in (int, float) or not math.isfinite(v)]
+        for key in wrong:
+            got = document.given((*here, key))
+            document.report((*here, key), f"got {got}, expected a finite number")
+        if not wrong and given.get("min", -math.inf) > given.get("max", math.inf):
+            got = f"min {document.given((*here, 'min'))} and max {document.given((*here, 'max'))}"
+            document.report(here, f"got {got}, expected min to be at most max")
         found[column] = Bounds(**given)
     return found
 

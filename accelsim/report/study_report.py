@@ -21,7 +21,7 @@ from accelsim.report.policy_section import policies_section
 from accelsim.report.robustness import between, survival
 from accelsim.report.survey import Survey
 from accelsim.report.units import unit_files, units_section
-from accelsim.study import Study, tables_of
+from accelsim.study import Study, slug, tables_of
 from accelsim.study.table import counted, to_csv
 
 DETAILS = "details.json"
@@ -131,9 +131,10 @@ def _failures(study: Study) -> str:
 
 
 def _repeat(study: Study, command: str) -> Section:
-    source = study.meta.get("source")
+    source, folder = study.meta.get("source"), folder_name(study)
+    given = "" if folder == slug(study.name) else f" --out {shlex.quote(folder)}"
     made = (
-        f"The points were computed by accelsim study {shlex.quote(str(source))}."
+        f"The points were computed by accelsim study {shlex.quote(str(source))}{given}."
         if source
         else "The points were computed by accelsim.study, from a mapping in a script."
     )

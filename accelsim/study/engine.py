@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+import itertools
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 from accelsim.config import Bounds, StudyFile, load_energy_table, load_study
+from accelsim.config.shipped import KINDS, shipped_folder
 from accelsim.config.tables import KEY
 from accelsim.energy import EnergyTable, IdentifiedEstimator
 from accelsim.errors import AccelsimError
-from accelsim.files import make_folder, write_whole
+from accelsim.files import check_own, make_folder, write_own
 from accelsim.machine import Hardware
 from accelsim.study.execute import Executor, Setup, in_this_process
 from accelsim.study.keys import versions
@@ -21,7 +24,7 @@ from accelsim.study.plan import Plan, check_estimators, estimator_key, folder_of
 from accelsim.study.processes import cores, in_processes
 from accelsim.study.results import Study
 from accelsim.study.store import FILE, Result, Store, open_store, read_store
-from accelsim.study.table import Row, as_row, check_columns, counted, to_csv
+from accelsim.study.table import Row, as_row, check_wanted, counted, to_csv
 
 CSV = "results.csv"
 TABLES = "energy_tables"
@@ -31,8 +34,13 @@ TABLES = "energy_tables"
 class Watch(Protocol):
     """Is told how a study goes, and may show it."""
 
-    def planned(self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path) -> None:
-        """`todo` points are to be computed; `failed` ones are not tried again."""
+    def planned(
+        self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path, kept: Iterable[Row]
+    ) -> None:
+        """`todo` points are to be computed; `failed` ones are not tried again.
+
+        `kept` are the points that are done; they are read when, and only if, one asks for them.
+        """
 
     def finished(self, row: Row, seconds: float) -> None:
         """A point was kept that took `seconds` of one core."""
@@ -44,7 +52,9 @@ class Watch(Protocol):
 class Unwatched:
     """Shows nothing."""
 
-    def planned(self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path) -> None:
+    def planned(
+        self, plan: Plan, todo: int, failed: int, jobs: int, folder: Path, kept: Iterable[Row]
+    ) -> None:
         """Show nothing."""
 
     def finished(self, row: Row, seconds: float) -> None:
@@ -76,20 +86,22 @@ def study(
     described = load_study(source)
     folder = folder_of(described) if out is None else Path(out)
     swept = _swept(described)
-    check_estimators(energy_tables, swept)
-    swept += [KEY] if energy_tables else []
-    check_columns({"objectives": described.objectives, "constraints": described.constraints}, swept)
+    check_estimators(energy_tables, [*swept])
+    swept |= {KEY: False} if energy_tables else {}
+    check_wanted(described.wanted, swept)
     plan = make_plan(described, energy_tables)
     make_folder(folder)
+    check_own(folder / CSV)
     store = open_store(folder, described.name)
     watch = watch or Unwatched()
     try:
-        store.set_points(_meta(plan, swept), ((k, plan.describe(i)) for i, k in _keys(plan)))
+        store.set_points(_meta(plan, [*swept]), ((k, plan.describe(i)) for i, k in _keys(plan)))
         states = store.states()
         failed = sum(states.get(key, False) for key in plan.keys)
         todo = [i for i, key in _keys(plan) if key not in states or (retry and states[key])]
         jobs = min(jobs or cores(), max(1, len(todo)))
-        watch.planned(plan, len(todo), 0 if retry else failed, jobs, folder)
+        kept = (as_row(r, described.constraints) for r in store.results() if r.row is not None)
+        watch.planned(plan, len(todo), 0 if retry else failed, jobs, folder, kept)
         if executor is None:
             executor = in_this_process if jobs == 1 else in_processes(jobs)
         try:
@@ -98,7 +110,7 @@ def study(
             states = store.states()
             watch.ended(sum(key in states for key in plan.keys))
         rows = [as_row(result, described.constraints) for result in store.results()]
-        write_whole(folder / CSV, to_csv(rows))
+        write_own(folder / CSV, to_csv(rows))
     finally:
         store.close()
     return Study(folder)
@@ -107,6 +119,7 @@ def study(
 def count_points(source: str | Path, out: str | Path | None = None) -> str:
     """Say how many points a study has, and how many of them are done. Writes nothing."""
     described = load_study(source)
+    check_wanted(described.wanted, _swept(described))
     plan = make_plan(described)
     folder = folder_of(described) if out is None else Path(out)
     done = failed = 0
@@ -157,15 +170,15 @@ def table_digest(table: EnergyTable | IdentifiedEstimator) -> str:
     return estimator_key(table).hex()
 
 
-def _swept(described: StudyFile) -> list[str]:
-    """Return every key that is set for some point, in the order of the file."""
-    keys: dict[str, None] = {}
+def _swept(described: StudyFile) -> dict[str, bool]:
+    """Return every key that is set for some point, in order, and whether it is ever a number."""
+    keys: dict[str, bool] = {}
     for grid in described.grids:
-        for machine in grid.machines:
-            keys |= dict.fromkeys(key for key, _ in machine.settings)
-        for policy in grid.policies:
-            keys |= dict.fromkeys(key for key, _ in policy.settings)
-    return list(keys)
+        settings = [one.settings for one in grid.machines] + [one.settings for one in grid.policies]
+        for key, value in itertools.chain.from_iterable(settings):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            keys[key] = keys.get(key, False) or number
+    return keys
 
 
 def _with_table_name(entry: tuple[str, Hardware]) -> tuple[str, Hardware]:
@@ -173,6 +186,15 @@ def _with_table_name(entry: tuple[str, Hardware]) -> tuple[str, Hardware]:
     name, machine = entry
     table = load_energy_table(machine.energy_table).name
     return name, machine.model_copy(update={"energy_table": table})
+
+
+def _file_name(described: StudyFile, path: Path) -> str:
+    """Return a file's path from the study's folder, wherever one stands; or what ships it."""
+    for kind in KINDS:
+        if path.parent == shipped_folder(kind):
+            return f"accelsim:{kind}/{path.name}"
+    beside = Path() if described.path is None else described.path.parent
+    return Path(os.path.relpath(path, beside)).as_posix()
 
 
 def _meta(plan: Plan, swept: list[str]) -> dict[str, Any]:
@@ -186,7 +208,7 @@ def _meta(plan: Plan, swept: list[str]) -> dict[str, Any]:
         "swept": swept,
         "source": None if described.path is None else described.path.name,
         "inputs_sha256": {
-            f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+            _file_name(described, path): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in described.files
         },
         "machines": {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelsim.config import StudyFile, Variant, load_energy_table
+from accelsim.config.sweep import MAX_POINTS
 from accelsim.config.tables import KEY, takes_shipped_name
 from accelsim.energy import EnergyTable, IdentifiedEstimator
 from accelsim.errors import AccelsimError
@@ -123,7 +124,14 @@ def make_plan(
     """Return the points of a study, each with its key, and those that are equal once.
 
     With `estimators`, every point is charged by each of them, and by no table of a machine's.
+    Raises AccelsimError if that makes over a million points.
     """
+    total = study.points * max(1, len(estimators))
+    if total > MAX_POINTS:
+        raise AccelsimError(
+            f"energy_tables: {len(estimators)} of them make {total:,} points, expected at most"
+            f" {MAX_POINTS:,}"
+        )
     plan = Plan(study, tables=[*estimators])
     loads = _workload_keys(study.workloads)
     tables: dict[str, int] = {}

@@ -22,6 +22,7 @@ from accelsim.study.work import Batch, Group, Outcome, Point
 MAX_DEATHS = 2
 """A point that was alone in a process when it died, this often, is not tried again."""
 MAX_STILLBORN = 3
+"""So many processes in a row that end before they begin, and no more are started."""
 _THREADS = (
     "ACCELSIM_THREADS",
     "MKL_NUM_THREADS",
@@ -139,6 +140,7 @@ class _Pool:
         self.workers: list[_Worker] = []
         self.deaths: dict[int, int] = {}
         self.stillborn = 0
+        self.born = 0
         self.pace = Pace()
 
     def close(self) -> None:
@@ -181,6 +183,8 @@ class _Pool:
             # the one that starts it waiting forever.
             with contextlib.suppress(OSError):
                 worker.connection.send(self.setup)
+            self.born += 1
+            self.stillborn = 0
         worker.begun, worker.batch = True, None
         if outcomes:
             self.pace.saw(outcomes)
@@ -194,10 +198,7 @@ class _Pool:
         if not worker.begun:
             self.stillborn += 1
             if self.stillborn == MAX_STILLBORN:
-                raise AccelsimError(
-                    f"processes end when they begin ({how}): a script that runs a study needs"
-                    " `if __name__ == '__main__':` around it, or one job (-j 1)"
-                )
+                raise AccelsimError(f"processes end when they begin ({how}): {self._why()}")
         if batch is None:
             return []
         if len(batch.points) > 1:
@@ -209,6 +210,15 @@ class _Pool:
             return [Outcome(index, error=f"its process died {MAX_DEATHS} times ({how})")]
         self.again.append(batch)
         return []
+
+    def _why(self) -> str:
+        """Say what may be wrong if processes end when they begin."""
+        if self.born:  # so the script is not what is wrong
+            return "what is finished is kept, and the same command does the rest, with fewer jobs"
+        return (
+            "a script that runs a study needs `if __name__ == '__main__':` around it, or one job"
+            " (-j 1)"
+        )
 
     def _next(self, worker: _Worker) -> Batch | None:
         """Return points that a worker has the inference of, or else of a group to itself."""

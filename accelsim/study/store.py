@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import tempfile
 import zlib
@@ -180,7 +181,9 @@ def open_store(folder: Path, name: str) -> Store:
     path = folder / FILE
     held = lock(folder)
     try:
-        if not _exists(path):
+        if _exists(path):
+            _check_journal(path)
+        else:
             _make(path)
         store = Store(path, _connect(path), held)
         try:
@@ -208,13 +211,81 @@ def read_store(folder: Path) -> Store:
     path = folder / FILE
     if not _exists(path):
         raise AccelsimError(f"{path}: no such file, expected the results of a study")
-    store = Store(path, _connect(path), None)
+    with _alone_with_journal(path):
+        store = Store(path, _connect(path), None)
+        try:
+            store.check()
+        except BaseException:
+            store.close()
+            raise
+    return store
+
+
+@contextlib.contextmanager
+def _alone_with_journal(path: Path) -> Iterator[None]:
+    """Check the journal that lies beside a store, unless it is that of a process at work."""
+    held = None
+    if os.path.lexists(_journal(path)):
+        with contextlib.suppress(AccelsimError):
+            held = lock(path.parent)
+    try:
+        if held is not None:
+            _check_journal(path)
+        yield
+    finally:
+        if held is not None:
+            held.close()
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-journal")
+
+
+def _check_journal(path: Path) -> None:
+    """Raise AccelsimError if the journal beside a store is another's, or cannot be played back.
+
+    SQLite plays any journal of that name into the store when it is first read, and cannot tell
+    whose it is. What follows from it is therefore looked at in a copy before.
+    """
+    journal = _journal(path)
+    try:
+        if not os.path.lexists(journal):
+            return
+        if journal.is_symlink() or not journal.is_file():
+            raise AccelsimError(f"{journal}: is not a regular file, expected a journal of SQLite")
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".accelsim.") as place:
+            copy = Path(place) / path.name
+            shutil.copyfile(path, copy)
+            shutil.copyfile(journal, _journal(copy))
+            if _is_whole(copy):
+                return
+            _journal(copy).unlink(missing_ok=True)
+            shutil.copyfile(path, copy)
+            foreign = _is_whole(copy)
+    except OSError as error:
+        raise AccelsimError(
+            f"{journal}: cannot be tried on a copy of the results: {error.strerror}"
+        ) from None
+    if foreign:
+        raise AccelsimError(
+            f"{journal}: is not the journal of {path.name}, which is whole without it; neither was"
+            " changed; move the journal"
+        )
+    _damaged(path, f"with {journal.name} and without")
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        store = Store(path, _connect(path), None)
+    except AccelsimError:
+        return False
     try:
         store.check()
-    except BaseException:
+    except AccelsimError:
+        return False
+    finally:
         store.close()
-        raise
-    return store
+    return True
 
 
 def _exists(path: Path) -> bool:
@@ -286,7 +357,7 @@ def _make(path: Path) -> None:
     """Make an empty store under another name, and give it its own when it is whole."""
     try:
         # A journal without its file is of one that was removed, and would be played into this one.
-        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+        _journal(path).unlink(missing_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".accelsim.")
         os.close(handle)
     except OSError as error:

@@ -34,8 +34,11 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @functools.cache
-def result_columns() -> tuple[str, ...]:
-    """Return the columns that every result has, found by running the smallest point there is."""
+def result_columns() -> dict[str, bool]:
+    """Return the columns that every result has, and whether they are of numbers.
+
+    They are found by running the smallest point there is.
+    """
     hardware = Hardware.model_validate(
         {
             "name": "one",
@@ -44,7 +47,8 @@ def result_columns() -> tuple[str, ...]:
         }
     )
     workload = Workload("one", FloatFormat.parse("e4m3fn"), shapes=(Gemm("one", 1, 1, 1),))
-    return tuple(run(hardware, workload, "uniform-low").as_row())
+    row = run(hardware, workload, "uniform-low").as_row()
+    return {column: not isinstance(value, str) for column, value in row.items()}
 
 
 def as_row(result: Result, constraints: Mapping[str, Bounds]) -> Row:
@@ -100,6 +104,23 @@ def check_columns(named: Mapping[str, Iterable[str]], settings: Iterable[str]) -
         for column in columns
         if column not in known
     ]
+    if problems:
+        raise InputError(problems)
+
+
+def check_wanted(wanted: Mapping[tuple[str, str], str], settings: Mapping[str, bool]) -> None:
+    """Raise InputError for constraints and objectives on what is no column of numbers.
+
+    `wanted` holds for each key and column where it is said; `settings` whether they are numbers.
+    """
+    known = {**settings, **result_columns()}
+    problems = []
+    for (_, column), where in wanted.items():
+        if column not in known:
+            hint = did_you_mean(column, sorted(name for name, number in known.items() if number))
+            problems.append(f"{where}: no result has the column {column!r}{hint}")
+        elif not known[column]:
+            problems.append(f"{where}: {column!r} holds no numbers, expected a column that does")
     if problems:
         raise InputError(problems)
 

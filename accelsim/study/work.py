@@ -21,7 +21,7 @@ from accelsim.trace import LayerTrace, VectorTrace
 
 MAX_INFERENCES = 8
 MAX_LAYERS = 64
-"""What a process remembers of the points before: some megabytes."""
+"""What a process remembers of the points before: some megabytes, or all layers of one point."""
 UNTIMED = {"name": "", "energy_table": "-"}
 """What a machine is called and what it is charged make no difference to its time."""
 
@@ -91,6 +91,8 @@ class Bench:
     def _point(self, batch: Batch, inferred: _Inferred, point: Point) -> Outcome:
         start = time.perf_counter()
         same = digest(point.hardware.model_copy(update=UNTIMED))
+        # All layers of a point at least: of fewer, those of the next, in order, would find none.
+        limit = max(MAX_LAYERS, inferred.distinct)
 
         def run_layer(trace: LayerTrace | VectorTrace, hardware: Hardware) -> LayerRun:
             key = same + inferred.digests[id(trace)]
@@ -98,7 +100,7 @@ class Bench:
                 self._layers.move_to_end(key)
                 return self._layers[key].renamed(trace)
             layer = self._layers[key] = time_layer(trace, hardware)
-            if len(self._layers) > MAX_LAYERS:
+            if len(self._layers) > limit:
                 self._layers.popitem(last=False)
             return layer
 
@@ -140,6 +142,11 @@ class _Inferred:
     policy: Policy
     inference: Inference
     digests: dict[int, bytes]
+
+    @property
+    def distinct(self) -> int:
+        """How many of its layers differ."""
+        return len({*self.digests.values()})
 
 
 def _message(error: Exception) -> str:

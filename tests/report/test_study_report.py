@@ -120,6 +120,23 @@ def test_written_twice_it_is_the_same_bytes(study: Study, folder: Path, tmp_path
     assert files(tmp_path) == files(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "folder", "command"),
+    [
+        ("by hand", "by-hand", "accelsim study hand.yaml."),
+        ("by hand", "my own", "accelsim study hand.yaml --out 'my own'."),
+        ("by-hand", "by-hand", "accelsim study hand.yaml."),
+    ],
+)
+def test_the_command_that_computed_it_names_its_folder_unless_that_is_the_usual_one(
+    tmp_path: Path, name: str, folder: str, command: str
+) -> None:
+    study = keep(tmp_path / folder, grid()[:1], name=name)
+    write_report(study, study.folder)
+    text = (study.folder / "report.md").read_text(encoding="utf-8")
+    assert f"The points were computed by {command} This page" in text
+
+
 def test_the_page_needs_nothing_but_itself(page: Page, folder: Path) -> None:
     for _, attributes in page.tags:
         for name in ("src", "href", "srcset", "action", "data"):

@@ -171,6 +171,64 @@ def test_processes_that_cannot_begin_are_told(
         accelsim.study(folder(tmp_path), jobs=2)
 
 
+class _Births:
+    """Stands for `_work`: of the processes that are started, some end at once."""
+
+    def __init__(self, folder: Path, dead: set[int]) -> None:
+        self.folder, self.dead = folder, dead
+
+    def __call__(self, connection: Any) -> None:
+        number = 0
+        while True:
+            try:
+                (self.folder / f"start-{number}").touch(exist_ok=False)
+                break
+            except FileExistsError:
+                number += 1
+        if number in self.dead:
+            os._exit(9)
+        processes._work(connection)
+
+
+class _Sociable(Bench):
+    """Ends its process at points that are not alone."""
+
+    def do(self, batch: Batch) -> list[Outcome]:
+        if len(batch.points) > 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().do(batch)
+
+
+class _FragileSetup(Setup):
+    def bench(self) -> Bench:
+        return _Sociable(self.workloads, self.tables)
+
+
+def _fragile(setup: Any, groups: Any, point: Any) -> Iterator[list[Outcome]]:
+    return in_processes(1)(_FragileSetup(setup.workloads, setup.tables), groups, point)
+
+
+def test_processes_that_end_when_they_begin_are_counted_in_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_work", _Births(tmp_path, {0, 1, 3, 4}))
+    found = accelsim.study(folder(tmp_path), executor=_fragile)  # type: ignore[arg-type]
+    assert [row["status"] for row in found.rows] == ["done"] * POINTS
+    assert (tmp_path / "start-5").exists()  # four of the six ended when they began
+
+
+def test_processes_that_begin_no_more_are_told_without_blaming_the_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_work", _Births(tmp_path, {1, 2, 3}))
+    with pytest.raises(AccelsimError) as caught:
+        accelsim.study(folder(tmp_path), executor=_fragile)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "processes end when they begin (exit status 9): what is finished is kept, and the same"
+        " command does the rest, with fewer jobs"
+    )
+
+
 def test_a_script_that_processes_cannot_import_is_told_so_and_does_not_wait(
     tmp_path: Path,
 ) -> None:

@@ -16,6 +16,7 @@ from accelsim.energy import Area, Cost, EnergyTable, Part
 from accelsim.errors import AccelsimError, InputError
 from accelsim.machine import Action
 from accelsim.report import write_report
+from accelsim.study import plan as plan_module
 from accelsim.study.plan import make_plan
 
 SHIPPED = Path(accelsim.__file__).parent / "energy" / "tables" / "45nm.yaml"
@@ -220,3 +221,17 @@ def test_an_estimator_that_no_other_process_knows_is_refused(tmp_path: Path) -> 
     with pytest.raises(AccelsimError, match=r"flat cannot go to other processes .*\(jobs=1\)$"):
         accelsim.study(file, jobs=2, energy_tables=[Local()])
     assert not accelsim.study(file, jobs=1, energy_tables=[Local()]).failed
+
+
+def test_points_under_every_given_table_count_towards_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder(tmp_path, "array.rows: [1, 2, 3, 4]")
+    tables = [load_energy_table(name) for name in ("45nm", "7nm")]
+    monkeypatch.setattr(plan_module, "MAX_POINTS", 8)
+    assert len(make_plan(load_study(file), tables)) == 8
+    monkeypatch.setattr(plan_module, "MAX_POINTS", 7)
+    with pytest.raises(AccelsimError) as caught:
+        accelsim.study(file, jobs=1, energy_tables=tables)
+    assert str(caught.value) == ("energy_tables: 2 of them make 8 points, expected at most 7")
+    assert not (tmp_path / "grid").exists()

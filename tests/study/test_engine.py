@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from grids import MACHINE, POINTS, STUDY, WORKLOAD, contents, folder, run
 
 import accelsim
 from accelsim import cli, infer
+from accelsim.cli.watch import Terminal
 from accelsim.config import load_energy_table, load_workload
 from accelsim.errors import AccelsimError
 from accelsim.point import time_layer
@@ -229,6 +231,66 @@ def test_layers_that_are_alike_are_simulated_once_for_all_points(
     tables = {(row["energy_table"], row["energy_pj"]) for row in rows}
     assert {table for table, _ in tables} == {"45nm", "7nm"}
     assert len(tables) == 4  # of what has nothing done again, both machines pay the same
+
+
+def test_layers_of_a_network_are_simulated_once_however_many_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[str] = []
+
+    def counting(trace: Any, hardware: Any) -> Any:
+        timed.append(trace.name)
+        return time_layer(trace, hardware)
+
+    monkeypatch.setattr(work_module, "time_layer", counting)
+    many = work_module.MAX_LAYERS + 6
+    text = STUDY.split("policy")[0] + "policy: uniform-low\n"
+    file = folder(tmp_path, text + "sweep: {energy_table: [45nm, 7nm, 40nm]}\n")
+    layers = [f"  - {{name: l{m}, kind: gemm, m: {m}, k: 2, n: 2}}" for m in range(1, many + 1)]
+    (tmp_path / "shapes.yaml").write_text("\n".join(["name: shapes", "layers:", *layers, ""]))
+    assert len(run(file)) == 6
+    assert len(timed) == 2 * many  # two machines, of three tables each
+
+
+def test_files_are_named_by_their_paths_from_the_study_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/x/m", "a/y/m", "b"):
+        (tmp_path / name).mkdir(parents=True)
+    file = folder(tmp_path / "a")
+    (tmp_path / "a" / "x" / "m" / "m.yaml").write_text(MACHINE)
+    (tmp_path / "a" / "y" / "m" / "m.yaml").write_text(MACHINE.replace("tiny", "other"))
+    (tmp_path / "b" / "shapes.yaml").write_text(WORKLOAD)
+    file.write_text(
+        "name: grid\nhardware: [x/m/m.yaml, y/m/m.yaml, mid-32x32]\nworkload: ../b/shapes.yaml\n"
+        "policy: uniform-low\n"
+    )
+    given = []
+    for where, path in (("a", "grid.yaml"), (".", "a/grid.yaml"), ("b", str(file))):
+        monkeypatch.chdir(tmp_path / where)
+        given.append(run(Path(path)).meta)
+    assert given[1:] == [given[0]] * 2
+    assert set(given[0]["inputs_sha256"]) == {
+        "grid.yaml",
+        "x/m/m.yaml",
+        "y/m/m.yaml",
+        "../b/shapes.yaml",
+        "accelsim:hwconfigs/mid-32x32.yaml",
+    }
+
+
+def test_the_best_so_far_is_of_what_was_kept_before_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    text = "name: grid\nhardware: tiny.yaml\nworkload: shapes.yaml\npolicy: uniform-low\n"
+    text += "objectives: {latency_s: min}\nsweep: {array.rows: [4]}\n"
+    (fast,) = run(folder(tmp_path, text), watch=Terminal()).rows
+    capsys.readouterr()
+    rows = run(folder(tmp_path, text.replace("[4]", "[4, 1]")), watch=Terminal()).rows
+    shown = {*re.findall(r"latency_s ([-+.e0-9]+)", capsys.readouterr().err)}
+    assert shown == {f"{fast['latency_s']:.4g}"}
+    assert rows[1]["latency_s"] > 1.1 * fast["latency_s"]
 
 
 def test_a_point_that_fails_is_kept_with_its_error_and_tried_again_only_if_asked(

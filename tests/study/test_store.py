@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from grids import POINTS, contents, folder, run
+from grids import POINTS, STUDY, contents, folder, run
 
-from accelsim import cli
+from accelsim import cli, files
 from accelsim.errors import AccelsimError
 from accelsim.study import Outcome, open_store, read_store
 from accelsim.study import store as store_module
@@ -172,6 +172,40 @@ def test_links_and_folders_are_no_stores(tmp_path: Path, done: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_table_that_is_a_link_is_told_and_what_it_leads_to_is_left(
+    tmp_path: Path, done: Path, there: bool
+) -> None:
+    file = folder(tmp_path)
+    shutil.copytree(done, tmp_path / "grid")
+    table = tmp_path / "grid" / "results.csv"
+    precious = tmp_path / "precious"
+    if there:
+        precious.write_text("kept")
+    table.unlink()
+    table.symlink_to(precious)
+    with pytest.raises(AccelsimError) as caught:
+        run(file)
+    assert str(caught.value) == (
+        f"{table}: is not a regular file, and would be written over; move it"
+    )
+    assert table.is_symlink()
+    assert precious.exists() == there
+    assert not there or precious.read_text() == "kept"
+
+
+def test_a_link_that_is_made_meanwhile_is_replaced_and_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "check_own", lambda path: None)
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "table").symlink_to(tmp_path / "precious")
+    files.write_own(tmp_path / "table", "new")
+    assert (tmp_path / "precious").read_text() == "kept"
+    assert not (tmp_path / "table").is_symlink()
+    assert (tmp_path / "table").read_text() == "new"
+
+
 def test_the_store_of_another_study_is_told_and_left(
     tmp_path: Path, done: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +229,76 @@ def test_the_journal_of_a_store_that_was_removed_is_not_played_into_a_new_one(
     (tmp_path / f"{FILE}-journal").write_bytes(journal)
     open_store(tmp_path, "s").close()
     assert not (tmp_path / f"{FILE}-journal").exists()
+
+
+def in_the_middle(of: Path, to: Path) -> None:
+    """Copy a store and its journal as a kill leaves them in the middle of a transaction."""
+    connection = sqlite3.connect(of / FILE, isolation_level=None)
+    connection.execute("PRAGMA cache_size = 1")  # so that pages are written before the end
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE results SET row = upper(row), seconds = 7.0")
+    connection.execute("INSERT INTO meta VALUES ('x', hex(randomblob(20000)))")
+    to.mkdir()
+    for name in (FILE, f"{FILE}-journal"):
+        shutil.copyfile(of / name, to / name)
+    connection.execute("ROLLBACK")
+    connection.close()
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_what_a_kill_left_in_the_middle_of_a_transaction_is_taken_back(
+    tmp_path: Path, done: Path, write: bool
+) -> None:
+    killed = tmp_path / "killed"
+    in_the_middle(done, killed)
+    assert (killed / FILE).read_bytes() != (done / FILE).read_bytes()
+    if write:
+        open_store(killed, "grid").close()
+    assert contents(killed) == contents(done)
+    assert {path.name for path in killed.iterdir()} == {FILE, ".lock"}
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_the_journal_of_another_store_is_told_and_not_played_in(
+    tmp_path: Path, done: Path, write: bool
+) -> None:
+    (tmp_path / "other").mkdir()
+    run(folder(tmp_path / "other", STUDY.replace("[0, 1]", "[5, 6, 7]")))
+    in_the_middle(tmp_path / "other" / "grid", tmp_path / "killed")
+    mine = tmp_path / "mine"
+    shutil.copytree(done, mine)
+    journal = mine / f"{FILE}-journal"
+    shutil.copyfile(tmp_path / "killed" / journal.name, journal)
+    before = [path.read_bytes() for path in (mine / FILE, journal)]
+    with pytest.raises(AccelsimError) as caught:
+        (open_store(mine, "grid") if write else read_store(mine)).close()
+    assert str(caught.value) == (
+        f"{journal}: is not the journal of {FILE}, which is whole without it; neither was changed;"
+        " move the journal"
+    )
+    assert [path.read_bytes() for path in (mine / FILE, journal)] == before
+    journal.rename(tmp_path / "moved")
+    assert contents(mine) == contents(done)
+
+
+def test_a_store_that_is_damaged_beside_a_journal_is_left_as_it_is(
+    tmp_path: Path, done: Path
+) -> None:
+    killed = tmp_path / "killed"
+    in_the_middle(done, killed)
+    data = (killed / f"{FILE}-journal").read_bytes()
+    (killed / f"{FILE}-journal").write_bytes(data[: len(data) // 2])
+    assert message(killed / FILE).startswith("is damaged (with results.sqlite-journal and without)")
+    assert (killed / f"{FILE}-journal").read_bytes() == data[: len(data) // 2]
+
+
+def test_a_journal_that_is_a_link_is_told(tmp_path: Path, done: Path) -> None:
+    shutil.copytree(done, tmp_path / "mine")
+    journal = tmp_path / "mine" / f"{FILE}-journal"
+    journal.symlink_to(tmp_path / "elsewhere")
+    for write in (True, False):
+        with pytest.raises(AccelsimError, match="is not a regular file, expected a journal"):
+            (open_store(journal.parent, "grid") if write else read_store(journal.parent)).close()
 
 
 def test_a_full_disk_loses_nothing_that_was_kept(

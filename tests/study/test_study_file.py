@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import accelsim
 from accelsim.config import check_file, load_hardware, load_study
 from accelsim.errors import InputError
 from accelsim.study import slug
+from accelsim.study.engine import count_points
 
 HEAD = "name: s\nhardware: tiny.yaml\nworkload: shapes.yaml\npolicy: uniform-low\n"
 RANGE = "a list of values, or a mapping with linear or log: [from, to], n, and round if wanted"
@@ -211,11 +213,19 @@ def test_check_knows_a_study(tmp_path: Path) -> None:
         (HEAD + "sweep: {energy_table: [45nm, 46nm]}\n", [
             "grid.yaml:5: energy_table: unknown name '46nm'; did you mean '45nm'? allowed: ",
         ]),
+        (HEAD + "sweep: {energy_table: [45nm, /etc/passwd]}\n", [
+            "grid.yaml:5: sweep.energy_table[1]: got '/etc/passwd', expected a path relative to the"
+            " study's",
+        ]),
         (HEAD + "constraints: {accuracy: 0.9}\n", [
             "grid.yaml:5: constraints.accuracy: got 0.9, expected a mapping with min, max or both",
         ]),
         (HEAD + "constraints: {accuracy: {min: .nan}}\n", [
             "grid.yaml:5: constraints.accuracy.min: got .nan, expected a finite number",
+        ]),
+        (HEAD + "constraints: {accuracy: {min: 2, max: 1}}\n", [
+            "grid.yaml:5: constraints.accuracy: got min 2 and max 1, expected min to be at most"
+            " max",
         ]),
         (HEAD + "objectives: {energy_pj: less}\n", [
             "grid.yaml:5: objectives.energy_pj: got the string 'less', expected min or max",
@@ -242,13 +252,38 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, said: l
     ]
 
 
-def test_columns_that_no_result_has_are_found_before_any_work(tmp_path: Path) -> None:
-    text = HEAD + "objectives: {energy: min}\nconstraints: {acuracy: {min: 1}}\n"
+WANTED = """\
+sweep: {array.dataflow: [os, ws], array.rows: [1, 2]}
+constraints:
+  acuracy: {min: 1}
+  array.rows: {max: 1}
+  policy: {min: 1}
+objectives: {energy: min, array.dataflow: min, latency_s: min}
+"""
+
+
+@pytest.mark.parametrize("work", [run, count_points])
+def test_columns_that_are_none_of_numbers_are_found_before_any_work(
+    tmp_path: Path, work: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path, HEAD + WANTED)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as caught:
-        run(folder(tmp_path, text))
-    first, second = caught.value.problems
-    assert first.startswith("objectives: no result has the column 'energy'; did you mean")
-    assert second.startswith("constraints: no result has the column 'acuracy'; did you mean 'acc")
+        work(Path("grid.yaml"))
+    energy, dataflow, accuracy, policy = caught.value.problems
+    assert energy.startswith(
+        "grid.yaml:10: objectives.energy: no result has the column 'energy'; did you mean"
+    )
+    assert dataflow == (
+        "grid.yaml:10: objectives.'array.dataflow': 'array.dataflow' holds no numbers, expected a"
+        " column that does"
+    )
+    assert accuracy.startswith(
+        "grid.yaml:7: constraints.acuracy: no result has the column 'acuracy'; did you mean 'acc"
+    )
+    assert policy == (
+        "grid.yaml:9: constraints.policy: 'policy' holds no numbers, expected a column that does"
+    )
     assert not (tmp_path / "s").exists()
 
 
