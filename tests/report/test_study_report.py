@@ -242,6 +242,48 @@ def test_the_ends_of_parallel_coordinates_stand_apart(tmp_path: Path) -> None:
     pyplot.close(figure)
 
 
+def test_every_value_of_a_category_is_named_beside_its_parallel_coordinate(tmp_path: Path) -> None:
+    policies = ("uniform-low", "oracle:rate=0.1", "random:rate=0.1", "uniform-high")
+    points = [
+        point({"array.rows": rows}, policy=policy, latency_s=1e-6 / rows)
+        for policy in policies
+        for rows in range(1, 21)
+    ]
+    axes = keep(tmp_path / "x", points, swept=["array.rows"]).plot_parallel()
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    named = sorted(policies, key=lambda name: heights[name])
+    assert heights[named[0]] < 0.0
+    assert heights[named[3]] > 1.0
+    assert [heights[name] for name in named[1:3]] == pytest.approx([1 / 3, 2 / 3])
+    # Of twenty numbers both ends are named, and eight between them.
+    places = {text.get_text(): text.get_position()[0] for text in axes.texts}
+    numbers = sorted(
+        (int(text.get_text()), text.get_position()[1])
+        for text in axes.texts
+        if abs(text.get_position()[0] - places["array.rows"]) < 0.1 and text.get_text().isdecimal()
+    )
+    assert len(numbers) == 2 + plots.MAX_BETWEEN
+    assert [height for _, height in numbers] == sorted(height for _, height in numbers)
+    assert all(height == pytest.approx((n - 1) / 19) for n, height in numbers[1:-1])
+    figure.draw_without_rendering()
+    for left, right in itertools.pairwise(["oracle:rate=0.1", "random:rate=0.1"]):
+        boxes = [
+            text.get_window_extent() for text in axes.texts if text.get_text() in (left, right)
+        ]
+        assert not boxes[0].overlaps(boxes[1])
+    pyplot.close(figure)
+
+
+def test_text_of_a_figure_is_turned_only_where_it_is_oblique(folder: Path) -> None:
+    pictures = [path.read_text("utf-8") for path in (folder / "figures").iterdir()]
+    assert all("<text" in picture for picture in pictures)
+    turned = [n for p in pictures for n in re.findall(r'rotate\((\S+) [^"]*"', p)]
+    assert turned
+    assert all(float(degrees) for degrees in turned)
+
+
 def test_what_is_swept_stands_together_also_where_the_first_point_lacks_it(tmp_path: Path) -> None:
     points = [
         point({"array.rows": 1}),
