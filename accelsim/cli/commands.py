@@ -305,7 +305,8 @@ def report(where: Path) -> None:
 def compare(before: Path, after: Path, rows: int) -> None:
     """Say what changed from one run to another (files that run --json wrote), and why."""
     from accelsim.cli.comparison import comparison_table
-    from accelsim.study.compare import compare_runs, read_run
+    from accelsim.study.compare import compare_runs
+    from accelsim.study.read_run import read_run
 
     problems: list[str] = []
     runs = []

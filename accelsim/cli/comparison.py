@@ -7,17 +7,18 @@ from collections.abc import Iterable
 
 from accelsim.cli.tables import aligned
 from accelsim.errors import one_line
-from accelsim.study.compare import TOTALS, Breakdown, Comparison, ReadRun
+from accelsim.study.compare import Breakdown, Comparison, totals
+from accelsim.study.read_run import ReadRun
 
 
 def comparison_table(found: Comparison, rows: int) -> str:
     """Return totals, then for each total the `rows` parts that make most of its change."""
     lines = [f"A: {_title(found.before)}", f"B: {_title(found.after)}", ""]
-    totals = [("", "A", "B", "B − A", "B / A")]
-    for name in TOTALS:
-        old, new = getattr(found.before, name), getattr(found.after, name)
-        totals.append((name, _plain(old), _plain(new), *_changes(old, new)))
-    lines += aligned(totals, left=(0,))
+    table = [("", "A", "B", "B − A", "B / A")]
+    now = totals(found.after)
+    for name, old in totals(found.before).items():
+        table.append((name, _plain(old), _plain(now[name]), *_changes(old, now[name])))
+    lines += aligned(table, left=(0,))
     for breakdown in found.breakdowns:
         lines += ["", *_breakdown(breakdown, rows)]
     return "\n".join(one_line(line) for line in lines)
@@ -34,6 +35,9 @@ def _changes(old: float | None, new: float | None) -> tuple[str, str]:
 
 
 def _breakdown(found: Breakdown, rows: int) -> Iterable[str]:
+    if found.unknown_of:
+        yield f"{found.title}: not known of {' and '.join(found.unknown_of)}"
+        return
     if not found.parts:
         yield f"{found.title}: no change"
         return

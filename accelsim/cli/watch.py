@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from accelsim.errors import one_line
 from accelsim.study import Plan
-from accelsim.study.table import Row, best_so_far, counted, usual_objectives
+from accelsim.study.table import Row, best_so_far, counted, duration, usual_objectives
 
 SECONDS_OF_TRYING = 2.0
 """How long points are timed before it is said how long all will take."""
@@ -103,14 +103,6 @@ class Terminal:
             _say(line)
         else:
             self._bar.write(one_line(line), file=sys.stderr)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as one would say it."""
-    for unit, size in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.2g} {unit}s"
-    return f"{max(1, round(seconds))} s"
 
 
 def _say(line: str) -> None:

@@ -6,6 +6,7 @@ from accelsim.energy.estimate import (
     Estimator,
     IdentifiedEstimator,
     Part,
+    area_of,
 )
 from accelsim.energy.fold import (
     CAUSES,
@@ -46,6 +47,7 @@ __all__ = [
     "Needs",
     "Part",
     "adding_up",
+    "area_of",
     "area_um2",
     "built",
     "by_cause",

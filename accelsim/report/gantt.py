@@ -10,15 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from accelsim.report.style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, YELLOW, legend_below
+from accelsim.report.style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, WIDTH, YELLOW, legend_below
 from accelsim.report.survey import label
 
 UNITS = {"array": BLUE, "vector": GREEN, "gather": PINK, "recompute": RED, "dram": "#888888"}
 """Every unit, the one that works first."""
 STALLS = {"dram": (YELLOW, "//"), "recompute": (ORANGE, "xx"), "scratchpad": (PINK, "||")}
 OTHER = (BLACK, "")
-TITLE_CHARACTERS = 90
-"""What a line of a title has room for."""
+POINTS_A_LETTER = 4.3
+"""How wide a letter of a title is, on the whole: a title may be a bit wider than its axes."""
 Span = tuple[int, int]
 
 
@@ -96,7 +96,8 @@ def gantt(axes: Axes, excerpt: Excerpt, title: str) -> None:
     clock = f", of {1e3 / excerpt.clock_mhz:.4g} ns each" if excerpt.clock_mhz else ""
     axes.set_xlabel(f"time (cycles{clock})")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    lines = [*textwrap.wrap(title, TITLE_CHARACTERS), label(excerpt.layer)]
+    room = _letters(axes)
+    lines = [*textwrap.wrap(title, room), *textwrap.wrap(label(excerpt.layer), room)]
     axes.set_title("\n".join(lines), fontsize=8)
     handles = [
         Patch(facecolor=UNITS[unit], edgecolor="white", label=f"{unit} busy")
@@ -109,3 +110,10 @@ def gantt(axes: Axes, excerpt: Excerpt, title: str) -> None:
             Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=f"stall: {cause}")
         )
     legend_below(axes, columns=4, handles=handles)
+
+
+def _letters(axes: Axes) -> int:
+    """Return how many letters a line of a title has room for."""
+    figure = axes.get_figure(root=True)
+    inches = axes.get_position().width * (figure.get_figwidth() if figure else WIDTH)
+    return max(1, int(inches * 72.0 / POINTS_A_LETTER))

@@ -143,7 +143,9 @@ def _scope(survey: Survey, workload: str | None, table: str | None) -> Scope:
     ]
     if not found:
         known = "; ".join(f"{scope.workload} under {scope.table}" for scope in survey.scopes)
-        raise AccelsimError(f"no points of workload {workload} under {table}; there are {known}")
+        asked = f" of workload {workload}" * (workload is not None)
+        asked += f" under energy table {table}" * (table is not None)
+        raise AccelsimError(f"no points{asked}; there are {known}")
     return found[0]
 
 

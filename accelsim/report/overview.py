@@ -203,10 +203,10 @@ def effects(survey: Survey, scope: Scope, column: str) -> list[tuple[Dimension, 
 
 
 def _effect_sentence(survey: Survey, scope: Scope, column: str) -> str:
-    strong = [(key, e) for key, e in effects(survey, scope, column) if e > 1.0]
-    if not strong:
+    shown = [(key, f"{effect:.3g}") for key, effect in effects(survey, scope, column)]
+    parts = [f"{key.key} ({effect} times)" for key, effect in shown if effect != "1"]
+    if not parts:
         return ""
-    parts = [f"{key.key} ({effect:.3g} times)" for key, effect in strong]
     return (
         f"{scope}: what moves {survey.quantity(column).label} most, all else being equal, by the"
         f" median ratio of the greatest to the least: {', '.join(parts)}."
@@ -356,11 +356,14 @@ def timelines(survey: Survey, excerpts: Mapping[int, Excerpt]) -> Section | None
         return Section(
             "Timelines", paragraphs=("No timelines are kept of the best points of this study.",)
         )
+    units = (
+        f", and of one for each recompute unit that was swept, at a rate of about {RATE_SHOWN:.0%}"
+    )
     caption = (
-        "Who is busy when in the longest layer, of the points that are best in an objective, and"
-        " of one for each recompute unit that was swept, at a rate of about"
-        f" {RATE_SHOWN:.0%}: from where outputs are first redone, or from the beginning where none"
-        " are; a row a unit, and in the row of the unit that works its stalls by cause."
+        "Who is busy when in the longest layer, of the points that are best in an objective"
+        f"{units * bool(_at_work(survey))}: from where outputs are first redone, or from the"
+        " beginning where none are; a row a unit, and in the row of the unit that works its"
+        " stalls by cause."
     )
     return Section(
         "Timelines",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,11 +35,15 @@ MAX_TICKS = 24
 MAX_CURVES = 2 * (len(MARKS) - 1)
 MAX_LINES = 300
 MAX_FRONT = 100
-MAX_END = 18
-"""Letters at the end of a parallel coordinate, beside those of its neighbours."""
 """Lines of parallel coordinates, and of those on the front: more would be a blot."""
+MAX_END = 18
+"""Letters of a value of a parallel coordinate, beside those of its neighbours."""
+MAX_BETWEEN = 8
+"""Values between the ends of a parallel coordinate that are named, one above the other."""
 WIDE = 20.0
 """Where the largest is more than this many times the smallest, colours are logarithmic."""
+BEHIND = {"facecolor": "white", "alpha": 0.75, "linewidth": 0.0, "pad": 0.5}
+"""What stands between lines and a text that lies on them."""
 PARTS = {"component": COMPONENTS, "cause": CAUSES}
 
 
@@ -203,6 +208,15 @@ def _per_inference(survey: Survey, column: str) -> Numbers:
     return part
 
 
+class Coordinate(NamedTuple):
+    """An axis of parallel coordinates: its name, its ends, and (height, value) between them."""
+
+    name: str
+    low: str
+    high: str
+    between: Sequence[tuple[float, str]] = ()
+
+
 def parallel(
     axes: Axes, survey: Survey, scope: Scope, columns: Sequence[str], front: Sequence[int]
 ) -> None:
@@ -224,8 +238,10 @@ def parallel(
         axes.plot(xs, places[rank[row]], color=BLACK, linewidth=1.3, linestyle="--")
     axes.plot([], [], color=BLACK, linestyle="--", label="on the Pareto front")
     legend_below(axes)  # before there is a scale of colours, which is a second pair of axes
-    for x, (name, low, high) in enumerate(ticks):
+    for x, (name, low, high, between) in enumerate(ticks):
         axes.axvline(x, color=GREY, linewidth=0.8)
+        for height, text in between:
+            axes.text(x + 0.03, height, text, ha="left", va="center", fontsize=6, bbox=BEHIND)
         axes.text(x, -0.03, low, ha="center", va="top", fontsize=7)
         axes.text(x, 1.02, high, ha="center", va="bottom", fontsize=7)
         axes.text(x + 0.03, -0.09, name, ha="right", va="top", fontsize=8, rotation=30,
@@ -237,16 +253,16 @@ def parallel(
     figure = axes.get_figure(root=True)
     if figure is not None:
         bar = figure.colorbar(
-            ScalarMappable(Normalize(0.0, 1.0), MAP), ax=axes, label=ticks[-1][0], pad=0.02
+            ScalarMappable(Normalize(0.0, 1.0), MAP), ax=axes, label=ticks[-1].name, pad=0.02
         )
-        bar.set_ticks([0.0, 1.0], labels=[ticks[-1][1], ticks[-1][2]])
+        bar.set_ticks([0.0, 1.0], labels=[ticks[-1].low, ticks[-1].high])
         bar.ax.tick_params(labelsize=7)
 
 
 def _coordinates(
     survey: Survey, scope: Scope, columns: Sequence[str]
-) -> tuple[Numbers, list[tuple[str, str, str]]]:
-    """Return where each row of a scope lies on every axis, from 0 to 1, and the axes' ends."""
+) -> tuple[Numbers, list[Coordinate]]:
+    """Return where each row of a scope lies on every axis, from 0 to 1, and the axes."""
     places, ticks = [], []
     for key in survey.dimensions:
         codes = np.unique(key.codes[scope.rows], return_inverse=True)[1].reshape(-1)
@@ -255,8 +271,9 @@ def _coordinates(
             continue
         inside = np.unique(key.codes[scope.rows])
         places.append(codes / last)
-        least, most = (_short(label(key.values[place])) for place in (inside[0], inside[-1]))
-        ticks.append((key.key, least, most))
+        names = [_short(label(key.values[place])) for place in inside]
+        between = [(n / last, names[n]) for n in evenly(range(1, last), MAX_BETWEEN)]
+        ticks.append(Coordinate(key.key, names[0], names[-1], between))
     for column in columns:
         shown = survey.quantity(column)
         values = survey.column(column)[scope.rows] * shown.factor
@@ -266,7 +283,7 @@ def _coordinates(
         scaled = np.log(values) if wide else values
         first, last = (math.log(low), math.log(high)) if wide else (low, high)
         places.append(np.clip((scaled - first) / ((last - first) or 1.0), 0.0, 1.0))
-        ticks.append((shown.axis, f"{low:.4g}", f"{high:.4g}"))
+        ticks.append(Coordinate(shown.axis, f"{low:.4g}", f"{high:.4g}"))
     return np.nan_to_num(np.stack(places, axis=1)), ticks
 
 

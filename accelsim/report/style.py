@@ -35,6 +35,7 @@ RASTER = 600
 """A figure with more marks than this has them as pixels, and its text and axes as shapes."""
 _METADATA = ("Date", "Creator", "Format", "Type")
 _PLACES = re.compile(r' (?:(?:d|x|y)="[^"]*"|transform="rotate\([^"]*")')
+_UPRIGHT = re.compile(r'(<text [^>]*) transform="rotate\(-?0 [^"]*"')
 _FINE = re.compile(r"(\.\d\d)\d+")
 _FONTS = "'DejaVu Sans', Verdana, sans-serif"
 _SETTINGS: dict[str, Any] = {
@@ -83,6 +84,7 @@ def svg_of(figure: Figure) -> bytes:
         canvas.print_svg(stream, metadata=dict.fromkeys(_METADATA))
     # Matplotlib writes places to a millionth of a point, which makes pages a third as large again.
     text = _PLACES.sub(lambda place: _FINE.sub(r"\1", place[0]), stream.getvalue())
+    text = _UPRIGHT.sub(r"\1", text)  # by no degrees at all
     # Where DejaVu Sans is missing, its sister Verdana has letters of the same width.
     return text.replace("'DejaVu Sans', sans-serif", _FONTS).encode()
 

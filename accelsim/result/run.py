@@ -11,6 +11,7 @@ from typing import Any
 
 from accelsim.energy import (
     CAUSES,
+    Area,
     BuiltParts,
     CostError,
     EnergyLine,
@@ -18,7 +19,9 @@ from accelsim.energy import (
     Item,
     LeakingPart,
     Needs,
+    Part,
     adding_up,
+    area_of,
     area_um2,
     built,
     by_cause,
@@ -125,6 +128,14 @@ class Run:
     def built(self) -> BuiltParts:
         """How many of each part such a machine has, by component."""
         return built(self.hardware, self.needs)
+
+    @cached_property
+    def parts(self) -> dict[Part, Area]:
+        """What one of each part that is built occupies and leaks; none if that is not known."""
+        if self.area is None:
+            return {}
+        each = dict.fromkeys(part for parts in self.built.values() for part in parts)
+        return {part: area_of(self.energy_table, part) for part in each}
 
     @cached_property
     def leakage(self) -> Item | None:
@@ -265,6 +276,14 @@ class Run:
                 {"component": component, "part": part_name(part), "number": number}
                 for component, parts in self.built.items()
                 for part, number in parts.items()
+            ],
+            "parts": [
+                {
+                    "part": part_name(part),
+                    "area_um2_each": area.area_um2,
+                    "leakage_mw_each": area.leakage_mw,
+                }
+                for part, area in self.parts.items()
             ],
             "recompute_rate": self.recompute_rate,
             "accuracy": self.accuracy,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -24,7 +25,7 @@ from accelsim.study.plan import Plan, check_estimators, estimator_key, folder_of
 from accelsim.study.processes import cores, in_processes
 from accelsim.study.results import Study
 from accelsim.study.store import FILE, Result, Store, open_store, read_store
-from accelsim.study.table import Row, as_row, check_wanted, counted, to_csv
+from accelsim.study.table import Row, as_row, check_wanted, counted, duration, to_csv
 
 CSV = "results.csv"
 TABLES = "energy_tables"
@@ -117,24 +118,39 @@ def study(
 
 
 def count_points(source: str | Path, out: str | Path | None = None) -> str:
-    """Say how many points a study has, and how many of them are done. Writes nothing."""
+    """Say how many points a study has, how many of them are done, and about how long the rest
+    takes, by those that are kept. Writes nothing.
+    """
     described = load_study(source)
     check_wanted(described.wanted, _swept(described))
     plan = make_plan(described)
     folder = folder_of(described) if out is None else Path(out)
     done = failed = 0
+    taken: list[float] = []
     if (folder / FILE).exists():
         store = read_store(folder)
         try:
             states = store.states()
+            taken = [one.seconds for one in store.results() if one.row and one.seconds]
         finally:
             store.close()
         known = [states[key] for key in plan.keys if key in states]
         failed, done = sum(known), len(known) - sum(known)
+    todo = len(plan) - done - failed
     return (
         f"{described.name}: {counted(len(plan))}, {done} done, {failed} failed,"
-        f" {len(plan) - done - failed} to do, in {folder}"
+        f" {todo} to do, in {folder}{_time_left(todo, taken)}"
     )
+
+
+def _time_left(todo: int, taken: Sequence[float]) -> str:
+    """Say about how long points take, by what others took."""
+    if not todo:
+        return ""
+    if not taken:
+        return "; how long that takes is said once some are done"
+    left = duration(todo * math.fsum(taken) / len(taken))
+    return f"; about {left} of one process, and inferences, by {counted(len(taken))} that are kept"
 
 
 def results_folder(where: Path) -> Path:

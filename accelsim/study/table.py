@@ -176,6 +176,14 @@ def best_so_far(
     return found
 
 
+def duration(seconds: float) -> str:
+    """Return a time as one would say it."""
+    for unit, size in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.2g} {unit}s"
+    return f"{max(1, round(seconds))} s"
+
+
 def counted(number: int, noun: str = "point") -> str:
     """Return a number of things as one says it: 1 point, 2 points."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -17,15 +17,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kept import SWEPT, grid, keep, point
+from kept import EXCERPT, SWEPT, grid, keep, point
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import accelsim
 from accelsim.cli.commands import main
 from accelsim.errors import AccelsimError
-from accelsim.report import plots
+from accelsim.report import overview, plots
 from accelsim.report.energies import energies
+from accelsim.report.gantt import Excerpt
 from accelsim.report.overview import timed_rows
 from accelsim.report.page import markdown
 from accelsim.report.quantity import quantity
@@ -49,7 +50,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -259,6 +260,48 @@ def test_the_ends_of_parallel_coordinates_stand_apart(tmp_path: Path) -> None:
     pyplot.close(figure)
 
 
+def test_every_value_of_a_category_is_named_beside_its_parallel_coordinate(tmp_path: Path) -> None:
+    policies = ("uniform-low", "oracle:rate=0.1", "random:rate=0.1", "uniform-high")
+    points = [
+        point({"array.rows": rows}, policy=policy, latency_s=1e-6 / rows)
+        for policy in policies
+        for rows in range(1, 21)
+    ]
+    axes = keep(tmp_path / "x", points, swept=["array.rows"]).plot_parallel()
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    named = sorted(policies, key=lambda name: heights[name])
+    assert heights[named[0]] < 0.0
+    assert heights[named[3]] > 1.0
+    assert [heights[name] for name in named[1:3]] == pytest.approx([1 / 3, 2 / 3])
+    # Of twenty numbers both ends are named, and eight between them.
+    places = {text.get_text(): text.get_position()[0] for text in axes.texts}
+    numbers = sorted(
+        (int(text.get_text()), text.get_position()[1])
+        for text in axes.texts
+        if abs(text.get_position()[0] - places["array.rows"]) < 0.1 and text.get_text().isdecimal()
+    )
+    assert len(numbers) == 2 + plots.MAX_BETWEEN
+    assert [height for _, height in numbers] == sorted(height for _, height in numbers)
+    assert all(height == pytest.approx((n - 1) / 19) for n, height in numbers[1:-1])
+    figure.draw_without_rendering()
+    for left, right in itertools.pairwise(["oracle:rate=0.1", "random:rate=0.1"]):
+        boxes = [
+            text.get_window_extent() for text in axes.texts if text.get_text() in (left, right)
+        ]
+        assert not boxes[0].overlaps(boxes[1])
+    pyplot.close(figure)
+
+
+def test_text_of_a_figure_is_turned_only_where_it_is_oblique(folder: Path) -> None:
+    pictures = [path.read_text("utf-8") for path in (folder / "figures").iterdir()]
+    assert all("<text" in picture for picture in pictures)
+    turned = [n for p in pictures for n in re.findall(r'rotate\((\S+) [^"]*"', p)]
+    assert turned
+    assert all(float(degrees) for degrees in turned)
+
+
 def test_what_is_swept_stands_together_also_where_the_first_point_lacks_it(tmp_path: Path) -> None:
     points = [
         point({"array.rows": 1}),
@@ -278,8 +321,46 @@ def test_the_page_prints_and_fits_a_phone(folder: Path) -> None:
     assert "@media print" in style[1]
     assert "color-scheme: light" in style[1]
     assert "overflow-x: auto" in style[1]
+    # What scrolls is the table, and its caption stays; printed, a long name of a column wraps.
+    assert re.search(
+        r"caption \{[^}]*position: sticky; left: 0; max-width: min\(62rem, calc\(", style[1]
+    )
+    heads = re.findall(r"<th [^>]*>([^\n]*?)</th>", (folder / "report.html").read_text())
+    assert {"array.<wbr>rows", "recompute.<wbr>lanes", "policy"} <= set(heads)
     # A picture is never wider than what is there.
     assert "minmax(min(100%, 26rem), 1fr)" in style[1]
+
+
+def test_what_is_swept_and_moves_nothing_that_shows_is_not_said_to(tmp_path: Path) -> None:
+    points = [
+        point({"array.rows": rows, "recompute.lanes": lanes}, latency_s=1e-6 / rows * (1 + faint))
+        for rows in (1, 2)
+        for lanes, faint in ((1, 0.0), (2, 1e-5))
+    ]
+    study = keep(tmp_path / "x", points, swept=["array.rows", "recompute.lanes"])
+    section = overview.influences(Survey(study))
+    assert section is not None
+    said = [sentence for sentence in section.findings if "what moves latency most" in sentence]
+    assert [sentence.rpartition(": ")[2] for sentence in said] == ["array.rows (2 times)."]
+
+
+def test_timelines_speak_of_recompute_units_only_where_some_are_shown(tmp_path: Path) -> None:
+    lanes = {"unit": "lanes", "lanes": 16, "queue_capacity": 64}
+    swept = [
+        point({"recompute": unit}, recompute_rate=0.1, latency_s=latency)
+        for unit, latency in ((lanes, 1e-6), ({"unit": "array"}, 2e-6))
+    ]
+    none = [point({"array.rows": rows}, latency_s=1e-6 / rows) for rows in (1, 2)]
+    captions = []
+    for name, points in (("units", swept), ("none", none)):
+        survey = Survey(keep(tmp_path / name, points, excerpt=True, swept=list(points[0][0])))
+        excerpts = {row: Excerpt.of({"excerpt": EXCERPT}) for row in overview.timed_rows(survey)}
+        section = overview.timelines(survey, {row: one for row, one in excerpts.items() if one})
+        assert section is not None
+        captions.append(section.figures[0].caption)
+    assert "best in an objective, and of one for each recompute unit that was swept" in captions[0]
+    assert "recompute" not in captions[1]
+    assert "best in an objective: from where outputs are first redone" in captions[1]
 
 
 def test_findings_are_what_the_rows_say(study: Study, folder: Path) -> None:
@@ -655,6 +736,28 @@ def test_a_study_draws_itself(study: Study) -> None:
     pyplot.close("all")
 
 
+@pytest.mark.parametrize("columns", [None, 1, 2])
+def test_the_title_of_a_timeline_fits_its_figure(tmp_path: Path, columns: int | None) -> None:
+    name = "selective:tau=12345.6,numerator=constant,factor=1,last=fp32,redo=compensated"
+    unit = {"unit": "lanes", "lanes": 16, "queue_capacity": 64}
+    points = [
+        point({"recompute": one, "array.rows": 8}, hardware="a-machine-with-a-name", policy=name)
+        for one in (unit, unit | {"lanes": 8})
+    ]
+    kept = keep(tmp_path / "x", points, excerpt=True, swept=["recompute", "array.rows"])
+    own = (
+        pyplot.figure(layout="constrained").subplots(1, columns, squeeze=False) if columns else None
+    )
+    axes = kept.plot_timeline(0, ax=None if own is None else own[0, -1])
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    title = axes.title.get_window_extent()
+    assert axes.get_title().count("\n") >= 2
+    assert 0.0 <= title.x0 < title.x1 <= figure.bbox.x1
+    pyplot.close(figure)
+
+
 @pytest.mark.parametrize(
     ("call", "arguments", "said"),
     [
@@ -663,7 +766,10 @@ def test_a_study_draws_itself(study: Study) -> None:
          "'array.cols' does not differ between the points; allowed: array.rows, recompute.lanes"),
         ("plot_energy", {"by": "colour"}, "by: got 'colour', expected component or cause"),
         ("plot_energy", {"points": [99]}, "study by hand has no finished point 99"),
-        ("plot_pareto", {"workload": "x"}, "no points of workload x under None; there are w under"),
+        ("plot_pareto", {"workload": "x"}, "no points of workload x; there are w under"),
+        ("plot_pareto", {"energy_table": "x"}, "no points under energy table x; there are w under"),
+        ("plot_pareto", {"workload": "w", "energy_table": "x"},
+         "no points of workload w under energy table x; there are w under"),
         ("plot_rates", {}, "study by hand has no policy at several values of tau"),
     ],
 )  # fmt: skip

@@ -25,6 +25,7 @@ from accelsim.point import time_layer
 from accelsim.study import Outcome, Setup, in_this_process, read_store
 from accelsim.study import keys as keys_module
 from accelsim.study import work as work_module
+from accelsim.study.engine import count_points
 from accelsim.study.execute import Outcomes
 from accelsim.study.store import FILE
 
@@ -448,7 +449,8 @@ def test_the_command_says_what_there_is_to_do_and_what_was_found(
     file = folder(tmp_path)
     where = tmp_path / "grid"
     assert accelsim_command("study", str(file), "--plan") == (
-        0, f"grid: 30 points, 0 done, 0 failed, 30 to do, in {where}\n", "",
+        0, f"grid: 30 points, 0 done, 0 failed, 30 to do, in {where}; how long that takes is said"
+        " once some are done\n", "",
     )  # fmt: skip
     assert not where.exists()
     status, out, err = accelsim_command("study", str(file), "-j", "1")
@@ -458,6 +460,23 @@ def test_the_command_says_what_there_is_to_do_and_what_was_found(
     assert sorted(path.name for path in where.iterdir()) == [".lock", "results.csv", FILE]
     status, out, err = accelsim_command("study", str(file), "--plan")
     assert out == f"grid: 30 points, 30 done, 0 failed, 0 to do, in {where}\n"
+
+
+def test_a_plan_says_how_long_the_rest_takes_by_what_is_kept(tmp_path: Path) -> None:
+    file = folder(tmp_path)
+
+    def slowly(setup: Setup, groups: Any, point: Any) -> Outcomes:
+        for outcomes in in_this_process(setup, groups, point):
+            for outcome in outcomes[: 10 - len(kept)]:
+                kept.append(outcome.index)
+                yield [replace(outcome, seconds=30.0)]
+
+    kept: list[int] = []
+    accelsim.study(file, executor=slowly)
+    assert len(kept) == 10
+    said = "10 done, 0 failed, 20 to do, in "
+    time = "about 10 minutes of one process, and inferences, by 10 points that are kept"
+    assert count_points(file) == f"grid: 30 points, {said}{tmp_path / 'grid'}; {time}"
 
 
 @pytest.mark.parametrize(
