@@ -32,6 +32,8 @@ COUNTS, SOURCES, SPREADS = "unit-counts.csv", "unit-sources.csv", "unit-spreads.
 LEAKS, PARTS, AREAS = "unit-leakage.csv", "unit-parts.csv", "unit-areas.csv"
 COUNTED = ("component", "action", "cause", "number", "unit")
 SOURCED = ("action", "energy_pj_each", "kind", "node_nm", "voltage_v", "source")
+MAX_NAMED = 4
+"""Places that a sentence names: a table names all of them."""
 
 
 def near(curve: Curve) -> Row:
@@ -135,7 +137,7 @@ def survival(found: Sequence[Curve], cheap: str | None) -> str:
         same = len(verdicts) - len(changed)
         parts.append(
             f"against {policy} it is the same under all of them in {same} of {len(verdicts)} cases"
-            + (f", and not for {_grouped(changed)}" if changed else "")
+            + _exceptions(changed)
         )
     return (
         f"The conclusion {'does not survive' if lost else 'survives'} every table"
@@ -194,6 +196,13 @@ def side_by_side(found: Sequence[Curve], cheap: str | None) -> Table:
         ),
         rows,
     )
+
+
+def _exceptions(places: Sequence[tuple[str, ...]]) -> str:
+    """Name the places where it is not the same, or say where they stand if they are many."""
+    if len(places) > MAX_NAMED:
+        return f" (the table below says in which {len(places)} it is not)"
+    return f", and not for {_grouped(places)}" if places else ""
 
 
 def _grouped(places: Sequence[tuple[str, ...]]) -> str:

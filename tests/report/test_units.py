@@ -23,6 +23,8 @@ from accelsim.report.unit_sources import (
     PARTS,
     SOURCES,
     SPREADS,
+    _exceptions,
+    _grouped,
     looked_at,
     near,
     side_by_side,
@@ -415,3 +417,11 @@ def test_units_whose_verdict_depends_on_the_table_are_told_apart_as_in_the_table
         ("m", "array.count 2", "array, flagged PEs", "1x1", "-10.0%", "-5.0%", ""),
         ("m", "array.count 2", "array, flagged PEs", "1x*", "-10.0%", "+20.0%", "uniform-high"),
     )
+
+
+def test_a_sentence_names_a_few_places_and_leaves_many_to_the_table() -> None:
+    places = [("m", "", f"{lanes} lanes", "1x1") for lanes in range(1, 6)]
+    assert _exceptions([]) == ""
+    assert _exceptions(places[:1]) == f", and not for {_grouped(places[:1])}"
+    assert "4 lanes" in _exceptions(places[:4])
+    assert _exceptions(places) == " (the table below says in which 5 it is not)"
