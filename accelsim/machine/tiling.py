@@ -373,23 +373,21 @@ def _refuse(nest: Nest, where: str, tile: Extents, rooms: dict[str, NDArray[np.i
     capacity = {key: getattr(pads, key).capacity_bytes for key in "abc"}
     best = int(np.argmin(np.max([rooms[key] / capacity[key] for key in "abc"], axis=0)))
     one = Extents(*(int(sizes[best]) for sizes in tile))
-    short = []
-    for key in (key for key in "abc" if int(rooms[key][best]) > capacity[key]):
-        x, y = (getattr(one, axis) for axis in AXES[key])
+    short, enough = [], []
+    for key in "abc":
         room, bits = int(rooms[key][best]), int(nest.held_bits(key, one))
+        if room <= capacity[key]:
+            continue
+        x, y = (getattr(one, axis) for axis in AXES[key])
         twice = "twice " if room > int(nest.block_bytes(key, one)) else ""
         short.append(
             f"{twice}{x}x{y} values of {bits} bits take {room} bytes of scratchpads.{key}, which"
             f" holds {capacity[key]}"
         )
-    enough = " and ".join(
-        f"scratchpads.{key}.capacity_bytes of at least {int(rooms[key][best])}"
-        for key in "abc"
-        if int(rooms[key][best]) > capacity[key]
-    )
+        enough.append(f"scratchpads.{key}.capacity_bytes of at least {room}")
     raise AccelsimError(
         f"{where}: no tiling fits: for a tile of {one.m}x{one.k}x{one.n}, {'; '.join(short)};"
-        f" {enough} would fit"
+        f" {' and '.join(enough)} would fit"
     )
 
 
