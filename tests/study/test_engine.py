@@ -214,16 +214,22 @@ def test_one_inference_serves_all_machines(tmp_path: Path, monkeypatch: pytest.M
     assert len(inferred) == len({*inferred}) == 5
 
 
-def test_layers_that_are_alike_are_simulated_once_for_all_points(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    timed: list[str] = []
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the layers that are simulated, in order."""
+    names: list[str] = []
 
     def counting(trace: Any, hardware: Any) -> Any:
-        timed.append(trace.name)
+        names.append(trace.name)
         return time_layer(trace, hardware)
 
     monkeypatch.setattr(work_module, "time_layer", counting)
+    return names
+
+
+def test_layers_that_are_alike_are_simulated_once_for_all_points(
+    tmp_path: Path, timed: list[str]
+) -> None:
     text = STUDY.split("sweep")[0].replace("random:rate=0.1", "random:rate=0")
     file = folder(tmp_path, text + "sweep: {energy_table: [45nm, 7nm]}\n")
     rows = run(file).rows
@@ -235,15 +241,8 @@ def test_layers_that_are_alike_are_simulated_once_for_all_points(
 
 
 def test_layers_of_a_network_are_simulated_once_however_many_differ(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, timed: list[str]
 ) -> None:
-    timed: list[str] = []
-
-    def counting(trace: Any, hardware: Any) -> Any:
-        timed.append(trace.name)
-        return time_layer(trace, hardware)
-
-    monkeypatch.setattr(work_module, "time_layer", counting)
     many = work_module.MAX_LAYERS + 6
     text = STUDY.split("policy")[0] + "policy: uniform-low\n"
     file = folder(tmp_path, text + "sweep: {energy_table: [45nm, 7nm, 40nm]}\n")
