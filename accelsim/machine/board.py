@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import simpy
@@ -84,6 +85,16 @@ class Board:
         if not signal.triggered:
             yield signal
         del self.signals[name, number]
+
+    @cached_property
+    def refetches(self) -> bool:
+        """Whether anything is ever fetched again to be redone."""
+        return any(part.refetch_bytes for kind in self.work.kinds for part in kind.parts)
+
+    def operands(self, job: Job) -> Behaviour:
+        """Let the recompute unit wait for what is fetched again to redo a part's outputs."""
+        if job.part.refetch_bytes:
+            yield from self.wait("recompute", f"fetched {job.index}", job.number)
 
     def sleep(self, cycles: int, what: str, number: int) -> simpy.Event:
         """Return the end of what a unit does, `cycles` from now; its value is `number`."""

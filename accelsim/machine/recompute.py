@@ -7,13 +7,13 @@ what the array does after a wave that left some (`after_wave`, if the unit `hold
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol
 
 import simpy
 
 from accelsim.machine.board import Behaviour, Board, Job
 from accelsim.machine.hardware import Lanes
+from accelsim.machine.lanes import ForeseenLanes, LanesByPart, WideLanes
 from accelsim.machine.ledger import Ledger
 
 
@@ -37,8 +37,12 @@ class Unit(Protocol):
 
 def recompute_unit(board: Board, ledger: Ledger) -> Unit:
     """Return the machine's unit."""
-    unit = board.hardware.recompute
-    return WideLanes(board, ledger, unit) if isinstance(unit, Lanes) else SameArray(board, ledger)
+    lanes = board.hardware.recompute
+    if not isinstance(lanes, Lanes):
+        return SameArray(board, ledger)
+    if not board.steady:  # someone wants to see every round
+        return WideLanes(board, ledger, lanes)
+    return (LanesByPart if board.refetches else ForeseenLanes)(board, ledger, lanes)
 
 
 class SameArray:
@@ -49,7 +53,6 @@ class SameArray:
     def __init__(self, board: Board, ledger: Ledger) -> None:
         self.board = board
         self.ledger = ledger
-        self.refetches = _refetches(board)
 
     def processes(self) -> list[Behaviour]:
         """Return nothing: the array does it all."""
@@ -71,7 +74,7 @@ class SameArray:
         yield drained
         watch.attribute(since, port=True)
         since = watch.now
-        yield from _operands(board, job)
+        yield from board.operands(job)
         watch.stall("dram", since, watch.now)
         start = watch.now
         if part.gather_cycles:
@@ -87,115 +90,4 @@ class SameArray:
         """Return nothing, as the array begins no visit meanwhile; but what is fetched again for
         one that is redone is not written down.
         """
-        return None if self.refetches and self.ledger.redoing else ()
-
-
-class WideLanes:
-    """Lanes beside the array, behind a queue.
-
-    Where nobody wants to see every round of the lanes, and none of them waits for operands that
-    are fetched again, their times are known as soon as outputs reach the queue, and rounds take no
-    events of their own: `foresees`.
-    """
-
-    holds_array = False
-
-    def __init__(self, board: Board, ledger: Ledger, lanes: Lanes) -> None:
-        self.board = board
-        self.ledger = ledger
-        self.lanes = lanes
-        self.foresees = board.steady and not _refetches(board)
-        self.queue = simpy.Container(board.env, capacity=lanes.queue_capacity)
-        self.rounds = simpy.Store(board.env)
-        # What is foreseen: when each round in the queue begins, of how many, and the last one ends.
-        self.begins: deque[tuple[int, int]] = deque()
-        self.held = 0
-        self.free_at = 0
-
-    def processes(self) -> list[Behaviour]:
-        """Return the lanes, which go through rounds."""
-        return [self._run()]
-
-    def port(self, job: Job) -> Behaviour:
-        """Put flagged outputs in the queue, as many at a time as the lanes take."""
-        if not job.part.flagged:
-            return
-        if self.foresees:
-            yield from self._foresee(job)
-            return
-        flagged, width = job.part.flagged, self.lanes.width
-        for taken in range(0, flagged, width):
-            size = min(width, flagged - taken)
-            yield self.queue.put(size)
-            self.board.watch.change("queue", size)
-            yield self.rounds.put((job, size, taken == 0, taken + size == flagged))
-
-    def after_wave(self, job: Job, drained: simpy.Event) -> Behaviour:
-        """Let the array go on."""
-        yield from ()
-
-    def state(self, now: int) -> tuple[object, ...] | None:
-        """Return when what is in the queue begins, and when the lanes are free."""
-        if self.ledger.redoing and not self.foresees:
-            return None
-        self._pass(now)
-        queued = tuple((start - now, size) for start, size in self.begins)
-        return queued, max(0, self.free_at - now)
-
-    def _foresee(self, job: Job) -> Behaviour:
-        """Do what `port` and `_run` do, in as many steps as others can notice."""
-        board, enters, width = self.board, self.board.watch.now, self.lanes.width
-        capacity, cycles, begins = self.lanes.queue_capacity, job.part.redo_cycles, self.begins
-        self._pass(enters)
-        start, left = max(enters, self.free_at), job.part.flagged
-        if left and start == enters:  # the lanes take these from the queue at once
-            start, left = start + cycles, left - min(width, left)
-        room, full = capacity // width, left // width
-        if full > room:  # the last of these enters when the queue holds nothing but such rounds
-            enters, self.held = start + (full - 1 - room) * cycles, room * width
-            begins.clear()
-            begins.extend((start + n * cycles, width) for n in range(full - room, full))
-            start, left = start + full * cycles, left - full * width
-        while left:
-            size = min(width, left)
-            while self.held + size > capacity:
-                enters, gone = begins.popleft()
-                self.held -= gone
-            begins.append((start, size))
-            start, left, self.held = start + cycles, left - size, self.held + size
-        self.free_at = start
-        end = board.sleep(self.free_at - board.watch.now, "redo", job.number)
-        end.callbacks.append(lambda _: self.ledger.redone(job.number))
-        if enters > board.watch.now:
-            yield board.sleep(enters - board.watch.now, "enqueue", job.number)
-
-    def _pass(self, now: int) -> None:
-        """Take rounds that have begun from the queue."""
-        while self.begins and self.begins[0][0] <= now:
-            self.held -= self.begins.popleft()[1]
-
-    def _run(self) -> Behaviour:
-        """Redo the outputs of one round side by side, each lane one MAC a cycle."""
-        board = self.board
-        while True:
-            job, size, first, last = yield self.rounds.get()
-            yield self.queue.get(size)
-            board.watch.change("queue", -size)
-            if first:
-                yield from _operands(board, job)
-            start = board.watch.now
-            yield board.env.timeout(job.part.redo_cycles)
-            board.watch.note("recompute", start, f"redo {size} of tile {job.number}")
-            if last:
-                self.ledger.redone(job.number)
-
-
-def _refetches(board: Board) -> bool:
-    """Say whether anything is ever fetched again to be redone."""
-    return any(part.refetch_bytes for kind in board.work.kinds for part in kind.parts)
-
-
-def _operands(board: Board, job: Job) -> Behaviour:
-    """Wait for what is fetched again to redo the flagged outputs of a part."""
-    if job.part.refetch_bytes:
-        yield from board.wait("recompute", f"fetched {job.index}", job.number)
+        return None if self.board.refetches and self.ledger.redoing else ()

@@ -15,6 +15,7 @@ from machines import (
     TIGHT_MACHINES,
     UNITS,
     Unit,
+    lanes,
     lowered,
     machine,
     random_mask,
@@ -86,6 +87,30 @@ def test_time_grows_with_distinct_visits_and_not_with_all(monkeypatch: pytest.Mo
     assert len(layer.first.sequence) == 20_000
     assert simulate(layer, hardware) == simulate_every_visit(layer, hardware)[0]
     assert len(visits) < 2_000
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 40), st.integers(2, 6), st.integers(1, 40), st.integers(1, 6),
+    st.integers(1, 6), st.sampled_from(["os", "ws", "is"]), st.integers(1, 3),
+    st.sampled_from(["mkn", "nkm", "kmn", "knm"]), st.booleans(), st.integers(1, 12),
+    st.integers(1, 20), st.sampled_from([0.02, 0.3, 1.0]), st.sampled_from([0.3, 2.7, 1e9]),
+    st.sampled_from([0.0, 100.0]), st.integers(0, 3),
+)  # fmt: skip
+def test_lanes_that_fetch_again_take_the_same_time_by_part_as_round_by_round(
+    m: int, tiles: int, n: int, rows: int, cols: int, dataflow: str, waves: int,
+    order: str, overlap: bool, width: int, queue: int, rate: float, bandwidth: float,
+    latency: float, seed: int,
+) -> None:  # fmt: skip
+    dram = {"bandwidth_gbytes_per_s": bandwidth, "latency_ns": latency}
+    tiling = {"m": cols if dataflow == "is" else rows, "n": waves * cols, "k": rows, "order": order}
+    unit = lanes(width, queue)
+    hardware = machine(rows, cols, overlap, unit, dataflow, dram=dram, tiling=tiling)
+    mask = random_mask(m, n, rate, seed)
+    mask[0, 0] = True
+    layer = lower(trace(m, tiles * rows, n, mask), hardware)
+    assert any(part.refetch_bytes for kind in layer.first.kinds for part in kind.parts)
+    assert simulate(layer, hardware) == simulate_every_visit(layer, hardware)[0]
 
 
 def test_progress_reaches_the_last_visit_over_all_jumps() -> None:
