@@ -48,7 +48,7 @@ MAX_FAILURES = 5
 def main() -> None:
     """Run the command line. Exit status 0, or 2 with a line per problem for bad input."""
     try:
-        commands.main(standalone_mode=False)
+        commands.main(prog_name="accelsim", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except click.exceptions.Exit as leave:
