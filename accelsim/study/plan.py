@@ -109,13 +109,15 @@ class Plan:
         for index in indices:
             member = self.members[index]
             found.setdefault((member.workload, member.policy), []).append(index)
-        return [
-            Group(workload, self.policies[policy], sorted(points, key=self._alike))
-            for (workload, policy), points in found.items()
-        ]
+        groups = []
+        for (workload, policy), points in found.items():
+            points.sort(key=self._alike)  # points in order, as the sort is stable
+            alike = [self._alike(point) for point in points]
+            groups.append(Group(workload, self.policies[policy], points, alike))
+        return groups
 
-    def _alike(self, index: int) -> tuple[int, int]:
-        return self._machines[self.members[index].machine].alike, index
+    def _alike(self, index: int) -> int:
+        return self._machines[self.members[index].machine].alike
 
 
 def make_plan(

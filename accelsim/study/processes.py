@@ -91,7 +91,7 @@ def _end_with_parent() -> None:
 
 
 class _Worker:
-    """One process, what it is doing, and the group whose inference it has."""
+    """One process, what it is doing, and the points that it takes next."""
 
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -104,7 +104,7 @@ class _Worker:
         theirs.close()
         self.begun = False
         self.batch: Batch | None = None
-        self.group: _Queue | None = None
+        self.queue: _Queue | None = None
 
     def stop(self) -> int:
         """End the process now, and return its exit code."""
@@ -118,12 +118,33 @@ class _Worker:
 
 
 class _Queue:
-    """The points of a group that nobody has begun."""
+    """Points of a group that nobody has begun: those from `begin` to `end`."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, begin: int, end: int) -> None:
         self.group = group
-        self.left = deque(group.points)
+        self.begin = begin
+        self.end = end
         self.taken = False
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    def take(self, count: int) -> Sequence[int]:
+        """Take so many points, or all that are left."""
+        begin, self.begin = self.begin, min(self.begin + count, self.end)
+        return self.group.points[begin : self.begin]
+
+    def split(self) -> _Queue:
+        """Part with about half of the points, so that none share a simulation with those kept.
+
+        Where all share one, they are parted in the middle.
+        """
+        alike, middle = self.group.alike, (self.begin + self.end) // 2
+        apart = (i for i in range(self.begin + 1, self.end) if alike[i] != alike[i - 1])
+        nearest = min(apart, key=lambda i: abs(i - middle), default=middle)
+        half = _Queue(self.group, nearest, self.end)
+        self.end = half.begin
+        return half
 
 
 class _Pool:
@@ -132,7 +153,7 @@ class _Pool:
     ) -> None:
         self.setup = setup
         self.point = point
-        self.queues = [_Queue(group) for group in groups]
+        self.queues = [_Queue(group, 0, len(group.points)) for group in groups]
         self.again: deque[Batch] = deque()
         self.missing = sum(len(group.points) for group in groups)
         self.jobs = min(jobs, self.missing)
@@ -221,19 +242,22 @@ class _Pool:
         )
 
     def _next(self, worker: _Worker) -> Batch | None:
-        """Return points that a worker has the inference of, or else of a group to itself."""
+        """Return points that a worker has the inference of, or else of a group to itself, or else
+        half of what another has before it.
+        """
         if self.again:
             return self.again.popleft()
-        queue = worker.group
-        if queue is None or not queue.left:
-            left = [queue for queue in self.queues if queue.left]
-            if not left:
+        if not worker.queue:
+            self.queues = [queue for queue in self.queues if queue]
+            if not self.queues:
                 return None
-            queue = next((q for q in left if not q.taken), None) or max(
-                left, key=lambda q: len(q.left)
-            )
-            queue.taken, worker.group = True, queue
-        points = [queue.left.popleft() for _ in range(min(self.pace.size, len(queue.left)))]
+            untouched = next((queue for queue in self.queues if not queue.taken), None)
+            worker.queue = untouched or max(self.queues, key=len).split()
+            if untouched is None:
+                self.queues.append(worker.queue)
+            worker.queue.taken = True
+        queue = worker.queue
+        points = queue.take(self.pace.size)
         made = tuple(self.point(index) for index in points)
         return Batch(queue.group.workload, queue.group.policy, made)
 

@@ -28,11 +28,15 @@ UNTIMED = {"name": "", "energy_table": "-"}
 
 @dataclass(frozen=True)
 class Group:
-    """Points that share one inference: their numbers, and nothing of what is in them."""
+    """Points that share one inference: their numbers, and nothing of what is in them.
+
+    Neighbours whose machines are `alike` (the same number) share all simulations as well.
+    """
 
     workload: int
     policy: Policy
     points: Sequence[int]
+    alike: Sequence[int]
 
 
 @dataclass(frozen=True)
