@@ -122,7 +122,7 @@ def _front_table(found: Comparison) -> Table:
 def _bar_sentences(found: Comparison, rule: str) -> list[str]:
     """Say what is no worse at half of the rule's rate on most networks."""
     reached, asked = [], 0
-    for policy in found.budgeted:
+    for policy in found.redoing:
         if policy.startswith(UNKNOWABLE) or policy == rule:
             continue
         logs = found.logs_at_rate(policy, rule, BAR_RATE / 2, BAR_RATE)
@@ -148,7 +148,7 @@ def half_table(found: Comparison, rule: str) -> Table:
     for policy in found.by_policy:
         cells = []
         for rate in HALF_RATES:
-            mine = rate / 2 if policy in found.budgeted else 0.0
+            mine = rate / 2 if policy in found.redoing else 0.0
             logs = found.logs_at_rate(policy, rule, mine, rate)
             better, networks = no_worse(logs)
             cells += [cell(mean_ratio(logs)), f"{better} of {networks}"] if logs else ["", ""]

@@ -1,9 +1,10 @@
 """What policies give at equal cost: from the rows of a study of many networks and seeds.
 
 A policy with a budget is a curve: a point for each `rate`, between which the logarithm of the KL
-divergence is taken to be straight. Policies are compared network by network where both curves
-reach; ratios of KL divergences are averaged by their logarithms over the seeds of a network and
-then over networks, and the confidence interval is Student's over networks.
+divergence is taken to be straight. One of a single rate is taken as it is at larger ones.
+Policies are compared network by network where both curves reach; ratios of KL divergences are
+averaged by their logarithms over the seeds of a network and then over networks, and the confidence
+interval is Student's over networks.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ BUDGETS = ("rate", "tau", "seed")
 SEED = re.compile(r"(.+)-seed(\d+)")
 """How a workload is called that is a network trained again; without it, the seed is 0."""
 CONFIDENCE = 0.95
+NEAR = 1.05
+"""Rates that differ by no more than this factor are the same: a budget is met in whole outputs."""
+CHANCE, NOTHING_DRAWN = "random", "uniform-low"
 FEWEST = 3
 """Networks of which an interval is shown."""
 
@@ -75,12 +79,20 @@ class Curve:
         """
         costs = [energy(row) if cost == "energy" else float(row[cost]) for row in self.rows]
         if len(costs) == 1:
-            return float(self.log_kl[0]) if costs[0] <= least else None
-        distinct, place = np.unique(costs, return_inverse=True)
-        if not distinct[0] <= least <= distinct[-1]:
-            return None
-        means = np.bincount(place, self.log_kl) / np.bincount(place)
-        return float(np.interp(least, distinct, means))
+            near = NEAR if cost == RATE else 1.0
+            return float(self.log_kl[0]) if costs[0] <= near * least else None
+        return _straight(costs, self.log_kl, least, NEAR if cost == RATE else 1.0)
+
+
+def _straight(
+    costs: Sequence[float], logs: Sequence[float] | np.ndarray[Any, Any], at: float, near: float
+) -> float | None:
+    """Return what lies between points, and so little beyond them as a factor of `near`."""
+    distinct, place = np.unique(costs, return_inverse=True)
+    if not distinct[0] <= near * at or not at <= near * distinct[-1]:
+        return None
+    means = np.bincount(place, logs) / np.bincount(place)
+    return float(np.interp(at, distinct, means))
 
 
 def curves(rows: Iterable[Row]) -> list[Curve]:
@@ -157,22 +169,26 @@ class Comparison:
                 mine[curve.network, curve.seed] = curve
 
     @property
-    def budgeted(self) -> list[str]:
-        """The policies that have a rate."""
-        return [
-            policy
-            for policy, mine in self.by_policy.items()
-            if any(len(curve.rows) > 1 for curve in mine.values())
-        ]
+    def redoing(self) -> list[str]:
+        """The policies that redo outputs."""
+        return [policy for policy in self.by_policy if self._redoes(policy)]
 
     @property
     def plain(self) -> list[str]:
         """The policies that redo nothing."""
+        return [policy for policy in self.by_policy if not self._redoes(policy)]
+
+    @property
+    def of_one_rate(self) -> list[str]:
+        """The policies that redo outputs, at one rate alone."""
         return [
             policy
-            for policy, mine in self.by_policy.items()
-            if all(row[RATE] == 0.0 for curve in mine.values() for row in curve.rows)
+            for policy in self.redoing
+            if all(len(curve.rows) == 1 for curve in self.by_policy[policy].values())
         ]
+
+    def _redoes(self, policy: str) -> bool:
+        return any(row[RATE] for curve in self.by_policy[policy].values() for row in curve.rows)
 
     def one(self, name: str) -> str:
         """Return the first policy of a name, whatever its parameters."""
@@ -203,18 +219,41 @@ class Comparison:
         """Return KL of a policy at a recompute rate as a ratio to that of another at its rate."""
         return mean_ratio(self.logs_at_rate(policy, than, rate, than_rate))
 
+    def at_own_rate(self, policy: str, than: str) -> Mean | None:
+        """Return KL of a policy of one rate as a ratio to that of another, at that rate."""
+        logs = {}
+        for key, curve in self.by_policy[policy].items():
+            its = self._log_kl_of(than, key, float(curve.rows[0][RATE]))
+            if its is not None:
+                logs[key] = float(curve.log_kl[0]) - its
+        return mean_ratio(logs)
+
+    def own_rate(self, policy: str) -> float:
+        """Return the rate of a policy of one rate, its mean over networks and seeds."""
+        rates = [float(curve.rows[0][RATE]) for curve in self.by_policy[policy].values()]
+        return math.fsum(rates) / len(rates)
+
     def logs_at_rate(
         self, policy: str, than: str, rate: float, than_rate: float
     ) -> dict[tuple[str, int], float]:
         """Return the logarithms of these ratios, by network and seed."""
         logs = {}
         for key, curve in self.by_policy[policy].items():
-            other = self.by_policy[than].get(key)
-            mine = curve.log_kl_at(RATE, rate)
-            its = None if other is None else other.log_kl_at(RATE, than_rate)
+            mine, its = curve.log_kl_at(RATE, rate), self._log_kl_of(than, key, than_rate)
             if mine is not None and its is not None:
                 logs[key] = mine - its
         return logs
+
+    def _log_kl_of(self, policy: str, key: tuple[str, int], rate: float) -> float | None:
+        """Return ln KL at this very rate. A lottery that draws nothing is `uniform-low`."""
+        curve = self.by_policy[policy].get(key)
+        if curve is None:
+            return None
+        rates, logs = [float(row[RATE]) for row in curve.rows], [*map(float, curve.log_kl)]
+        low = self.by_policy.get(NOTHING_DRAWN, {}).get(key)
+        if policy == CHANCE and low is not None:
+            rates, logs = [0.0, *rates], [float(low.log_kl[0]), *logs]
+        return _straight(rates, logs, rate, NEAR)
 
     def at_energy(self, policy: str, than: str, whole: str, share: float) -> Mean | None:
         """Return KL of a policy as a ratio to that of another, both at a share of the energy that

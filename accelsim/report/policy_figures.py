@@ -40,8 +40,8 @@ def against_rate(found: Comparison) -> Image:
     """Draw the means over networks of the KL divergence at each rate of the study."""
     drawn = {policy: means(found, policy, RATE) for policy in found.by_policy}
     alt = (
-        f"KL divergence against recompute rate, a line for each of {len(found.budgeted)} policies,"
-        f" and a point for each of {len(found.plain)} that redo nothing."
+        f"KL divergence against recompute rate, a line for each of {len(found.redoing)} policies"
+        f" that redo outputs, and a point for each of {len(found.plain)} that do not."
     )
     panel = partial(_rate_panel, found=found, drawn=drawn)
     return Image("policies-rate", alt, svg(panel, width=7.0, height=_height(drawn)))
@@ -136,8 +136,8 @@ def _cost_panel(axes: Axes, found: Comparison, drawn: Means, name: str) -> None:
 
 
 def _lines(axes: Axes, found: Comparison, drawn: Means) -> None:
-    """Draw a line for each policy that has a budget, and a point for each that redoes nothing."""
-    for place, policy in enumerate(found.budgeted):
+    """Draw a line for each policy that redoes outputs, and a point for each that does not."""
+    for place, policy in enumerate(found.redoing):
         colour, marker, line = STYLES[place % len(STYLES)]
         costs, kls = zip(*drawn[policy], strict=True)
         axes.plot(

@@ -17,7 +17,9 @@ from accelsim.report.policy_build import (
     seeds_of,
 )
 from accelsim.report.policy_curves import (
+    CHANCE,
     CONFIDENCE,
+    NEAR,
     RATE,
     Comparison,
     Curve,
@@ -30,7 +32,6 @@ from accelsim.study import Study
 
 SEED_RULE = "selective"
 """The rule of arXiv:2503.15568, in whatever setting the study has it first."""
-CHANCE = "random"
 RATES = (0.03, 0.1, 0.3)
 AS_GOOD = 0.005
 """Accuracies that differ by no more than this, half a point, are as good."""
@@ -72,7 +73,7 @@ def policies_section(study: Study) -> Section | None:
                         (policy_figures.against_rate(first),),
                     ),
                 ),
-                tables=(_rate_table(first, first.one(CHANCE)),),
+                tables=_rate_tables(first, first.one(CHANCE)),
             ),
             *(() if thresholds is None else (thresholds,)),
             build_section(machines, rule),
@@ -183,8 +184,8 @@ def _rate_findings(found: Comparison) -> list[str]:
             f" drawn by lot, over {against.networks} networks."
         )
     better = [
-        (mean.ratio, f"{policy} ({mean})")
-        for policy in found.budgeted
+        (mean.ratio, f"{policy}{_at_less(found, policy)} ({mean})")
+        for policy in found.redoing
         if policy not in (rule, chance)
         and (mean := found.at_rate(policy, rule, 0.1, 0.1)) is not None
         and (mean.high or mean.ratio) < 1.0
@@ -209,19 +210,47 @@ def _rate_findings(found: Comparison) -> list[str]:
     return sentences
 
 
+def _at_less(found: Comparison, policy: str) -> str:
+    """Say the rate of a policy that has one, if that is less than the tenth it is compared at."""
+    if policy not in found.of_one_rate or found.own_rate(policy) * NEAR > 0.1:
+        return ""
+    return f" at {found.own_rate(policy):.1%}"
+
+
+def _rate_tables(found: Comparison, than: str) -> tuple[Table, ...]:
+    """Compare all policies with one at the same rates, and those of another rate at that."""
+    rows = []
+    for policy in found.of_one_rate:
+        rate, mean = found.own_rate(policy), found.at_own_rate(policy, than)
+        if mean is not None and all(max(rate, one) > NEAR * min(rate, one) for one in RATES):
+            rows.append((policy, f"{rate:.1%}", str(mean)))
+    own = Table(
+        f"The same of policies of another rate, at that: its mean over networks and seeds, and the"
+        f" KL divergence as a ratio to {than} there; below the least rate of {than} on a straight"
+        " line to uniform-low, which redoes nothing.",
+        (
+            Column("policy"),
+            Column("its rate", numbers=True),
+            Column(f"KL over that of {than}", numbers=True),
+        ),
+        tuple(rows),
+    )
+    return (_rate_table(found, than), *((own,) if rows else ()))
+
+
 def _rate_table(found: Comparison, than: str) -> Table:
     columns = [Column("policy"), *(Column(f"rate {rate:.0%}", numbers=True) for rate in RATES)]
     rows = []
     for policy in found.by_policy:
         means = [
-            found.at_rate(policy, than, rate if policy in found.budgeted else 0.0, rate)
+            found.at_rate(policy, than, rate if policy in found.redoing else 0.0, rate)
             for rate in RATES
         ]
         if any(means):
             rows.append((policy, *map(cell, means)))
     return Table(
-        f"KL divergence as a ratio to {than} at the same recompute rate; policies that redo nothing"
-        " are compared with it as they are.",
+        f"KL divergence as a ratio to {than} at the same recompute rate; policies that redo"
+        " nothing, or have one smaller rate, are compared with it as they are.",
         tuple(columns),
         tuple(rows),
     )
@@ -342,7 +371,7 @@ def _cluster_table(found: Comparison) -> Table:
     columns = [Column("policy"), Column("false negatives", numbers=True)]
     columns += [Column(block.replace("_", " "), numbers=True) for block in BLOCKS]
     rows = []
-    for policy in found.budgeted:
+    for policy in found.redoing:
         mine = found.by_policy[policy].values()
         near = [min(curve.rows, key=lambda row: abs(row[RATE] - 0.1)) for curve in mine]
         missed = [row["false_negative_rate"] for row in near]

@@ -28,14 +28,12 @@ class Steps:
 
 
 def thresholds_section(found: Comparison, rule: str) -> Section | None:
-    """Return how sensitive results are to thresholds; None where no policy has several."""
-    scored = [policy for policy in found.budgeted if _has_score(policy)]
-    taken = {policy: steps(found, policy) for policy in scored}
-    if not any(one.number for one in taken.values()):
+    """Return how sensitive results are to thresholds; None where the rule has one alone."""
+    scored = [policy for policy in found.redoing if _has_score(policy)]
+    taken = {policy: one for policy in scored if (one := steps(found, policy)).number}
+    if rule not in taken:
         return None
-    findings = []
-    if rule in taken and taken[rule].number:
-        findings.append(_monotone_sentence(rule, taken[rule]))
+    findings = [_monotone_sentence(rule, taken[rule])]
     findings += [
         sentence for policy in scored if (sentence := _across_sentence(found, policy)) is not None
     ]

@@ -78,6 +78,39 @@ def test_between_two_points_the_logarithm_of_kl_is_straight() -> None:
     assert half.ratio == pytest.approx(0.1 / 0.08)
 
 
+def test_a_policy_of_one_rate_is_compared_at_that_rate_with_a_lottery_from_nothing_drawn() -> None:
+    rows = [*rows_of("a"), row("a", "look-ahead", 0.02, 0.03, 82.0)]
+    assert comparison(rows).at_own_rate("look-ahead", "random") is not None
+    rows = [one for one in rows if one["policy"] != "random:rate=0"]
+    found = comparison(rows)
+    assert found.of_one_rate == ["random", "look-ahead"]
+    assert found.at_own_rate("look-ahead", "random") is None  # the lottery is known at 20 % alone
+    found = comparison([*rows, row("a", "uniform-low", 0.0, 0.16, 70.0)])
+    mean = found.at_own_rate("look-ahead", "random")
+    assert mean is not None
+    # A tenth of the way from 0.16 to 0.01.
+    assert mean.ratio == pytest.approx(0.03 / (0.16**0.9 * 0.01**0.1))
+    assert found.own_rate("look-ahead") == 0.02
+
+
+def test_rates_count_as_equal_that_differ_by_whole_outputs() -> None:
+    found = comparison(rows_of("a"))
+    at_end, beyond = (found.at_rate(KAPPA, "random", rate, rate) for rate in (0.2, 0.209))
+    assert at_end is not None
+    assert at_end == beyond
+    assert found.at_rate(KAPPA, "random", 0.211, 0.211) is None
+
+
+def test_a_policy_of_one_rate_is_what_it_is_at_larger_rates_and_a_control_is_not() -> None:
+    rows = [*rows_of("a"), row("a", "look-ahead", 0.02, 0.03, 82.0)]
+    found = comparison(rows)
+    mean = found.at_rate("look-ahead", "random", 0.2, 0.2)
+    assert mean is not None
+    assert mean.ratio == pytest.approx(0.03 / 0.01)
+    assert found.at_rate("look-ahead", "random", 0.01, 0.01) is None
+    assert found.at_rate(KAPPA, "look-ahead", 0.2, 0.2) is None
+
+
 def test_at_equal_energy_a_policy_without_a_budget_is_as_it_is() -> None:
     found = comparison(rows_of("a"))
     mean = found.at_energy("chunked:chunk=32", KAPPA, "uniform-high", 0.9)
