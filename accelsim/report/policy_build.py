@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from accelsim.report import policy_figures
 from accelsim.report.page import Column, Section, Table
 from accelsim.report.policy_curves import RATE, Comparison, cell, mean_ratio
 from accelsim.report.policy_thresholds import no_worse
 
+CHANGES = ("predictions changed (%)", "accuracy lost (points)")
 UNKNOWABLE = "oracle"
 """How controls are called that look at what no machine knows."""
 HALF_RATES = (0.1, 0.3)
 BAR_RATE, BAR_SHARE = 0.1, 0.8
 """A better policy than a rule: at half of this rate no worse on this share of the networks."""
-Point = tuple[str, float, float, float]
-"""A policy, its energy and KL divergence over those of all in high precision, and its rate."""
+
+
+class Point(NamedTuple):
+    """A policy's means over networks and seeds: its energy over that of all in high precision, its
+    KL divergence (nats), its recompute rate, and what it changes of predictions (%) and loses of
+    accuracy (points).
+    """
+
+    policy: str
+    energy: float
+    kl: float
+    rate: float
+    flips: float
+    lost: float
 
 
 def build_section(machines: Sequence[Comparison], rule: str) -> Section:
@@ -55,18 +69,19 @@ def seeds_of(found: Comparison) -> str:
 
 
 def points(found: Comparison) -> list[Point]:
-    """Return the points of all policies that a machine can have, in the order of their energy:
-    geometric means over networks and seeds.
-    """
+    """Return the points of all policies that a machine can have, in the order of their energy."""
     listed = []
     for policy in found.by_policy:
         if policy.startswith(UNKNOWABLE):
             continue
-        energies = policy_figures.means(found, policy, "energy")
+        measured = (
+            policy_figures.means(found, policy, "energy", measure)
+            for measure in policy_figures.MEASURES
+        )
         rates = policy_figures.means(found, policy, RATE)
-        for (cost, kl), (rate, _) in zip(energies, rates, strict=True):
-            listed.append((policy, cost, kl, rate))
-    return sorted(listed, key=lambda point: (point[1], point[2]))
+        for (rate, _), (cost, kl), (_, flips), (_, lost) in zip(rates, *measured, strict=True):
+            listed.append(Point(policy, cost, kl, rate, flips, lost))
+    return sorted(listed, key=lambda point: (point.energy, point.kl))
 
 
 def front(listed: Sequence[Point]) -> list[Point]:
@@ -75,7 +90,7 @@ def front(listed: Sequence[Point]) -> list[Point]:
     """
     kept: list[Point] = []
     for point in listed:
-        if not kept or point[2] < kept[-1][2]:
+        if not kept or point.kl < kept[-1].kl:
             kept.append(point)
     return kept
 
@@ -83,8 +98,8 @@ def front(listed: Sequence[Point]) -> list[Point]:
 def front_sentence(found: Comparison) -> str:
     """Say which policies nothing beats on a machine, and whether any of them redoes outputs."""
     best = front(points(found))
-    named = ", ".join(f"{policy} ({cost:.2f}, {kl:.2g})" for policy, cost, kl, _ in best)
-    redone = [point for point in best if point[3] > 0.0]
+    named = ", ".join(f"{one.policy} ({one.energy:.2f}, {one.kl:.2g})" for one in best)
+    redone = [point for point in best if point.rate > 0.0]
     verdict = (
         "None of them redoes an output."
         if not redone
@@ -100,20 +115,29 @@ def front_sentence(found: Comparison) -> str:
 def _front_table(found: Comparison) -> Table:
     columns = [
         Column("policy"),
-        *(Column(name, numbers=True) for name in ("rate", "energy", "KL (nats)")),
+        *(Column(name, numbers=True) for name in ("rate", "energy", "KL (nats)", *CHANGES)),
         Column("beaten by"),
     ]
     listed = points(found)
     best = front(listed)
     rows = []
     for point in listed:
-        policy, cost, kl, rate = point
-        better = "" if point in best else next(p[0] for p in best if p[1] <= cost and p[2] <= kl)
-        rows.append((policy, f"{rate:.1%}", f"{cost:.3f}", f"{kl:.2g}", better))
+        better = (one.policy for one in best if one.energy <= point.energy and one.kl <= point.kl)
+        rows.append(
+            (
+                point.policy,
+                f"{point.rate:.1%}",
+                f"{point.energy:.3f}",
+                f"{point.kl:.2g}",
+                f"{point.flips:.2g}",
+                f"{point.lost:.2f}",
+                "" if point in best else next(better),
+            )
+        )
     return Table(
         f"Every point on {found.hardware}, {found.table} table, in the order of its energy over"
         " that of uniform-high, with the cheapest policy that takes no more and has no more KL"
-        " divergence. Geometric means over networks and seeds.",
+        " divergence. Means over networks and seeds, geometric of energy and KL divergence.",
         tuple(columns),
         tuple(rows),
     )

@@ -23,6 +23,8 @@ from accelsim.report.break_even import HIGH, Row, value
 
 KL = "kl_divergence_nats"
 RATE = "recompute_rate"
+LEAST_KL = 1e-12
+"""Nats that no smaller divergence counts as, so that it has a logarithm."""
 BUDGETS = ("rate", "tau", "seed")
 """Parameters that tell the points of a curve apart, or the draws of a lot."""
 SEED = re.compile(r"(.+)-seed(\d+)")
@@ -31,6 +33,8 @@ CONFIDENCE = 0.95
 NEAR = 1.05
 """Rates that differ by no more than this factor are the same: a budget is met in whole outputs."""
 CHANCE, NOTHING_DRAWN = "random", "uniform-low"
+AS_GOOD = 0.005
+"""Accuracies that differ by no more than this, half a point, are as good."""
 FEWEST = 3
 """Networks of which an interval is shown."""
 
@@ -70,7 +74,7 @@ class Curve:
     @cached_property
     def log_kl(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """The natural logarithm of the KL divergence, row by row."""
-        return np.log([max(float(row[KL]), 1e-12) for row in self.rows])
+        return np.log([max(float(row[KL]), LEAST_KL) for row in self.rows])
 
     def log_kl_at(self, cost: str, least: float) -> float | None:
         """Return ln KL where `cost` (a column, or `energy`) is `least`; None beyond the curve.

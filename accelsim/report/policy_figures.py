@@ -1,16 +1,20 @@
-"""Figures of policies: KL divergence against recompute rate, energy and latency."""
+"""Figures of policies: what they cost in accuracy against recompute rate, energy and latency."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import SymmetricalLogLocator
 
 from accelsim.report.break_even import HIGH, Row
 from accelsim.report.page import Image
-from accelsim.report.policy_curves import RATE, Comparison, energy
+from accelsim.report.policy_curves import KL, LEAST_KL, RATE, Comparison, energy
 from accelsim.report.style import (
     BLACK,
     BLUE,
@@ -19,9 +23,12 @@ from accelsim.report.style import (
     ORANGE,
     PINK,
     RED,
+    drawing,
     legend_below,
     logarithmic,
+    plain_numbers,
     svg,
+    svg_of,
 )
 
 STYLES = [
@@ -32,39 +39,82 @@ STYLES = [
 PLAIN_MARKERS = "xosv^D*Pphd8<>+X"
 ENTRY_HEIGHT = 0.165
 """Inches of an entry of the legend, which is below the axes, one under the other."""
+LINEAR_BELOW = 0.1
+"""Per cent or points below which their axes are not logarithmic: they may be nothing, or less."""
+HOW_MEANT = (
+    "geometric means of the KL divergence, and means of the share of predictions that changed and"
+    " of the accuracy lost, over all networks and seeds"
+)
 Means = dict[str, list[tuple[float, float]]]
 COSTS = {"energy": "energy", "latency": "latency_s"}
 
 
+class Measure(NamedTuple):
+    """What a policy costs in accuracy: a number of a row, given that of `uniform-high`."""
+
+    label: str
+    of: Callable[[Row, Row], float]
+    geometric: bool = False
+
+
+MEASURES = (
+    Measure("KL divergence (nats)", lambda row, _: max(float(row[KL]), LEAST_KL), geometric=True),
+    Measure("predictions changed (%)", lambda row, _: 100.0 * float(row["flip_rate"])),
+    Measure(
+        f"accuracy lost to\n{HIGH} (points)",
+        lambda row, high: 100.0 * (float(high["accuracy"]) - float(row["accuracy"])),
+    ),
+)
+
+
 def against_rate(found: Comparison) -> Image:
-    """Draw the means over networks of the KL divergence at each rate of the study."""
-    drawn = {policy: means(found, policy, RATE) for policy in found.by_policy}
+    """Draw the means over networks of what is measured at each rate of the study."""
     alt = (
-        f"KL divergence against recompute rate, a line for each of {len(found.redoing)} policies"
-        f" that redo outputs, and a point for each of {len(found.plain)} that do not."
+        f"KL divergence, predictions changed and accuracy lost against recompute rate, a line for"
+        f" each of {len(found.redoing)} policies that redo outputs, and a point for each of"
+        f" {len(found.plain)} that do not."
     )
-    panel = partial(_rate_panel, found=found, drawn=drawn)
-    return Image("policies-rate", alt, svg(panel, width=7.0, height=_height(drawn)))
+    return Image("policies-rate", alt, _panels(found, RATE, "recompute rate (share of outputs)"))
 
 
 def against_cost(found: Comparison, number: int) -> tuple[Image, ...]:
     """Draw the same against what it costs on a machine."""
-    images = []
+    images, title = [], f"{found.hardware}, {found.table} table"
     for name, column in COSTS.items():
-        drawn = {policy: means(found, policy, column) for policy in found.by_policy}
         alt = (
-            f"KL divergence against {name} over that of {HIGH} on {found.hardware},"
-            f" {found.table} table, for {len(drawn)} policies."
+            f"KL divergence, predictions changed and accuracy lost against {name} over that of"
+            f" {HIGH} on {title}, for {len(found.by_policy)} policies."
         )
-        panel = partial(_cost_panel, found=found, drawn=drawn, name=name)
-        image = svg(panel, width=7.0, height=_height(drawn))
+        image = _panels(found, column, f"{name} / {name} of {HIGH}", title)
         images.append(Image(f"policies-{name}-{number}", alt, image))
     return tuple(images)
 
 
-def _height(drawn: Means) -> float:
-    """Return the inches of a figure with a legend of so many policies."""
-    return 4.0 + ENTRY_HEIGHT * len(drawn)
+def _panels(found: Comparison, column: str, label: str, title: str = "") -> bytes:
+    """Draw each measure against a cost, one above the other, with one legend."""
+    with drawing():
+        size = 7.0, 7.5 + ENTRY_HEIGHT * len(found.by_policy)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(len(MEASURES), sharex=True)
+        for axes, measure in zip(panels, MEASURES, strict=True):
+            drawn = {policy: means(found, policy, column, measure) for policy in found.by_policy}
+            _lines(axes, found, drawn)
+            if measure.geometric:
+                logarithmic(axes, "y")
+            else:
+                axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
+                ticks = SymmetricalLogLocator(base=10, linthresh=LINEAR_BELOW, subs=[1, 2, 5])
+                axes.yaxis.set_major_locator(ticks)
+                axes.yaxis.set_major_formatter(plain_numbers())
+            if column != RATE:
+                axes.axvline(1.0, color=GREY, linewidth=0.8)
+            axes.set_ylabel(measure.label, fontsize=9)
+            axes.grid(alpha=0.3, which="both")
+        panels[0].set_title(title, fontsize=9)
+        panels[-1].set_xlabel(label)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, ncols=1, loc="outside lower center", fontsize=8)
+        return svg_of(figure)
 
 
 def by_network(found: Comparison, policy: str) -> Image:
@@ -94,45 +144,38 @@ def _network_panel(axes: Axes, lines: dict[str, list[list[tuple[float, float]]]]
     legend_below(axes, columns=3)
 
 
-def means(found: Comparison, policy: str, column: str) -> list[tuple[float, float]]:
-    """Return (cost, KL) of a policy's points, the first of every network, the second, and so on:
-    means of rates, geometric means of all else.
+def means(
+    found: Comparison, policy: str, column: str, measure: Measure | None = None
+) -> list[tuple[float, float]]:
+    """Return (cost, measure) of a policy's points, the first of every network, the second, and so
+    on: means of rates, geometric means of other costs. Without a measure, it is the KL divergence.
     """
-    mine = found.by_policy[policy]
+    measure, mine = measure or MEASURES[0], found.by_policy[policy]
     number = min(len(curve.rows) for curve in mine.values())
     points = []
     for place in range(number):
-        costs, logs = [], []
+        costs, values = [], []
         for key, curve in mine.items():
-            if column == RATE:
-                costs.append(float(curve.rows[place][RATE]))
-            elif key in found.by_policy[HIGH]:
-                whole = found.by_policy[HIGH][key].rows[0]
-                costs.append(math.log(_cost(curve.rows[place], column) / _cost(whole, column)))
-            logs.append(float(curve.log_kl[place]))
-        cost = math.fsum(costs) / len(costs)
-        points.append(
-            (cost if column == RATE else math.exp(cost), math.exp(math.fsum(logs) / len(logs)))
-        )
+            high = found.by_policy[HIGH].get(key)
+            if high is None:
+                continue
+            row, whole = curve.rows[place], high.rows[0]
+            values.append(measure.of(row, whole))
+            costs.append(_cost(row, column) / (1.0 if column == RATE else _cost(whole, column)))
+        if costs:
+            cost = _mean(costs, geometric=column != RATE)
+            points.append((cost, _mean(values, geometric=measure.geometric)))
     return points
+
+
+def _mean(values: Sequence[float], *, geometric: bool) -> float:
+    if geometric:
+        return math.exp(math.fsum(map(math.log, values)) / len(values))
+    return math.fsum(values) / len(values)
 
 
 def _cost(row: Row, column: str) -> float:
     return energy(row) if column == "energy" else float(row[column])
-
-
-def _rate_panel(axes: Axes, found: Comparison, drawn: Means) -> None:
-    _lines(axes, found, drawn)
-    axes.set_xlabel("recompute rate (share of outputs)")
-    _finish(axes)
-
-
-def _cost_panel(axes: Axes, found: Comparison, drawn: Means, name: str) -> None:
-    _lines(axes, found, drawn)
-    axes.axvline(1.0, color=GREY, linewidth=0.8)
-    axes.set_xlabel(f"{name} / {name} of {HIGH}")
-    axes.set_title(f"{found.hardware}, {found.table} table", fontsize=9)
-    _finish(axes)
 
 
 def _lines(axes: Axes, found: Comparison, drawn: Means) -> None:
@@ -150,10 +193,3 @@ def _lines(axes: Axes, found: Comparison, drawn: Means) -> None:
             [cost], [kl], color=BLACK, linestyle="", markersize=8, markerfacecolor="none",
             marker=PLAIN_MARKERS[place % len(PLAIN_MARKERS)], label=policy,
         )  # fmt: skip
-
-
-def _finish(axes: Axes) -> None:
-    logarithmic(axes, "y")
-    axes.set_ylabel("KL divergence (nats)")
-    axes.grid(alpha=0.3, which="both")
-    legend_below(axes, columns=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from accelsim.report import policy_figures
@@ -17,6 +18,7 @@ from accelsim.report.policy_build import (
     seeds_of,
 )
 from accelsim.report.policy_curves import (
+    AS_GOOD,
     CHANCE,
     CONFIDENCE,
     NEAR,
@@ -27,14 +29,13 @@ from accelsim.report.policy_curves import (
     curves,
     mean_ratio,
 )
+from accelsim.report.policy_networks import networks_section
 from accelsim.report.policy_thresholds import thresholds_section
 from accelsim.study import Study
 
 SEED_RULE = "selective"
 """The rule of arXiv:2503.15568, in whatever setting the study has it first."""
 RATES = (0.03, 0.1, 0.3)
-AS_GOOD = 0.005
-"""Accuracies that differ by no more than this, half a point, are as good."""
 SHARES = (0.8, 0.9, 1.0)
 """Energies at which policies are compared, as shares of the energy of uniform-high."""
 LEAST_NETWORKS = 2
@@ -49,16 +50,17 @@ def policies_section(study: Study) -> Section | None:
     """
     found = curves(study.rows)
     seen = {curve.policy.partition(":")[0] for curve in found}
-    networks = {curve.network for curve in found}
-    if not {HIGH, SEED_RULE, CHANCE} <= seen or len(networks) < LEAST_NETWORKS:
+    several = len({curve.network for curve in found}) >= LEAST_NETWORKS
+    if not {HIGH, SEED_RULE, CHANCE} <= seen or not several:
         return None
     places = sorted({(curve.hardware, curve.table) for curve in found})
     machines = [Comparison(found, *place) for place in places]
     first = machines[0]
-    trained = {(curve.network, curve.seed) for curve in found}
-    seeds = {name: sum(network == name for network, _ in trained) for name in sorted(networks)}
+    trained = sorted({(curve.network, curve.seed) for curve in found})
+    seeds = dict(Counter(network for network, _ in trained))
     rule = first.one(SEED_RULE)
     thresholds = thresholds_section(first, rule)
+    networks = networks_section(machines, rule)
     return Section(
         "Which outputs to redo, and whether to redo any",
         paragraphs=(answer(machines), _introduction(seeds, places)),
@@ -68,8 +70,8 @@ def policies_section(study: Study) -> Section | None:
                 findings=tuple(_rate_findings(first)),
                 figures=(
                     Figure(
-                        "KL divergence against the recompute rate, geometric means over all"
-                        " networks and seeds; points at 0: what redoes nothing.",
+                        f"What policies cost in accuracy, against the recompute rate:"
+                        f" {policy_figures.HOW_MEANT}; points at 0: what redoes nothing.",
                         (policy_figures.against_rate(first),),
                     ),
                 ),
@@ -77,6 +79,7 @@ def policies_section(study: Study) -> Section | None:
             ),
             *(() if thresholds is None else (thresholds,)),
             build_section(machines, rule),
+            *(() if networks is None else (networks,)),
             *(_machine_section(comparison, number) for number, comparison in enumerate(machines)),
             Section(
                 "How flags lie together, and what detectors miss",
@@ -137,10 +140,10 @@ def _unbeaten(machines: Sequence[Comparison]) -> str:
     fronts = [front(points(comparison)) for comparison in held]
     everywhere = [
         policy
-        for policy in dict.fromkeys(point[0] for point in fronts[0])
-        if all(policy in {point[0] for point in one} for one in fronts)
+        for policy in dict.fromkeys(point.policy for point in fronts[0])
+        if all(policy in {point.policy for point in one} for one in fronts)
     ]
-    redone = sum(point[3] > 0.0 for one in fronts for point in one)
+    redone = sum(point.rate > 0.0 for one in fronts for point in one)
     places = (
         "on the machine" if len(machines) == 1 else f"on all {len(machines)} machines or tables"
     )
@@ -263,8 +266,8 @@ def _machine_section(found: Comparison, number: int) -> Section:
         findings=tuple(_energy_findings(found)),
         figures=(
             Figure(
-                f"KL divergence against energy and latency, as multiples of {HIGH}'s, geometric"
-                f" means over all networks and seeds, on {where}.",
+                f"The same against energy and latency, as multiples of {HIGH}'s, on {where}:"
+                f" {policy_figures.HOW_MEANT}.",
                 policy_figures.against_cost(found, number),
             ),
         ),

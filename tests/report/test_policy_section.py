@@ -10,6 +10,15 @@ import pytest
 
 from accelsim.report.policy_build import build_section, front, points
 from accelsim.report.policy_curves import Comparison, curves, family, mean_ratio, network_of
+from accelsim.report.policy_figures import MEASURES, means
+from accelsim.report.policy_networks import (
+    NEITHER,
+    NONE,
+    PLAIN,
+    REDO,
+    networks_section,
+    winner,
+)
 from accelsim.report.policy_section import answer, policies_section
 from accelsim.report.policy_thresholds import steps, thresholds_section
 from accelsim.study import Study
@@ -26,6 +35,7 @@ def row(
         "point": 0, "status": "done", "workload": workload, "policy": policy, "hardware": "m",
         "energy_table": "t", "recompute_rate": rate, "kl_divergence_nats": kl,
         "total_energy_nj": energy_nj, "latency_s": energy_nj / 10, "accuracy": accuracy,
+        "flip_rate": rate / 10,
         "false_negative_rate": 0.25 if policy.startswith("selective") else None,
         **flagged, **by_lot,
     }  # fmt: skip
@@ -109,6 +119,56 @@ def test_a_policy_of_one_rate_is_what_it_is_at_larger_rates_and_a_control_is_not
     assert mean.ratio == pytest.approx(0.03 / 0.01)
     assert found.at_rate("look-ahead", "random", 0.01, 0.01) is None
     assert found.at_rate(KAPPA, "look-ahead", 0.2, 0.2) is None
+
+
+def test_what_wins_on_a_network_is_the_cheapest_that_is_as_accurate() -> None:
+    low = row("a", "uniform-low", 0.0, 0.16, 70.0, 0.8)
+    chunks = row("a", "chunked:chunk=32", 0.0, 0.02, 75.0, 0.9)
+    rule = row("a", "selective:rate=0.1,numerator=constant", 0.1, 0.03, 72.0, 0.9)
+    high = row("a", "uniform-high", 0.0, 1e-4, 100.0, 0.9)
+
+    def won(*rows: dict[str, Any]) -> tuple[str, str]:
+        return winner(comparison([high, *rows]), KAPPA, ("a", 0))
+
+    assert won(low | {"accuracy": 0.896}, chunks, rule) == (NEITHER, "uniform-low")
+    assert won(low, chunks, rule) == (REDO, KAPPA)
+    assert won(low, chunks, rule | {"accuracy": 0.89}) == (PLAIN, "chunked:chunk=32")
+    assert won(low, chunks | {"total_energy_nj": 71.0}, rule) == (PLAIN, "chunked:chunk=32")
+    dear = {"total_energy_nj": 101.0}
+    assert won(low, chunks | dear, rule | dear) == (NONE, "uniform-high")
+
+
+def test_networks_are_counted_by_what_wins_on_them() -> None:
+    rows = [*rows_of("a"), *rows_of("b"), *rows_of("b-seed1")]
+    rows += [row(name, "uniform-low", 0.0, 0.2, 70.0, 0.8) for name in ("a", "b")]
+    rows.append(row("b-seed1", "uniform-low", 0.0, 0.2, 70.0, 0.9))
+    found = networks_section([comparison(rows)], KAPPA)
+    assert found is not None
+    assert found.findings == (
+        "On m, t table, of 3 trained networks 1 need neither; of the others"
+        " selective:numerator=constant is the cheapest on 0, what redoes nothing on 2"
+        " (chunked:chunk=32 2), and nothing takes less energy than uniform-high on 0.",
+    )
+    assert found.tables[0].rows == (
+        ("a", "0", "0", "1", "0", "chunked:chunk=32"),
+        ("b", "1", "0", "1", "0", "chunked:chunk=32"),
+    )
+    assert networks_section([comparison(rows_of("a"))], KAPPA) is None
+
+
+def test_figures_take_means_of_what_policies_cost_in_accuracy() -> None:
+    rows = [*rows_of("a"), *rows_of("b")]
+    for one in rows:
+        if one["workload"] == "b" and one["policy"] == "chunked:chunk=32":
+            one |= {"accuracy": 0.7, "flip_rate": 0.3, "kl_divergence_nats": 0.08}
+    measured = (
+        means(comparison(rows), "chunked:chunk=32", "energy", measure) for measure in MEASURES
+    )
+    ((cost, kl),), ((_, flips),), ((_, lost),) = measured
+    assert cost == pytest.approx(0.75)
+    assert kl == pytest.approx(math.sqrt(0.02 * 0.08))
+    assert flips == pytest.approx(15.0)
+    assert lost == pytest.approx(10.0)
 
 
 def test_at_equal_energy_a_policy_without_a_budget_is_as_it_is() -> None:
@@ -269,10 +329,10 @@ def test_what_nothing_beats_is_worth_building() -> None:
     rows = [*rows_of("a"), row("a", "oracle:rate=0.1", 0.1, 1e-9, 1.0)]
     found = comparison([*rows, row("a", "gauss-newton:tau=1", 0.1, 0.01, 85.0)])
     listed = points(found)
-    assert [point[0] for point in listed] == [
+    assert [point.policy for point in listed] == [
         "chunked:chunk=32", "random", KAPPA, "gauss-newton", "uniform-high", "random", KAPPA,
     ]  # fmt: skip
-    assert [(p[0], p[1]) for p in front(listed)] == [
+    assert [(p.policy, p.energy) for p in front(listed)] == [
         ("chunked:chunk=32", 0.75), ("gauss-newton", 0.85), ("uniform-high", 1.0),
     ]  # fmt: skip
 
