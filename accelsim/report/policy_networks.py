@@ -1,5 +1,5 @@
-"""Where redoing outputs is the cheapest way to an accuracy, where chunks are, and where neither is
-needed: network by network.
+"""Which way to an accuracy is the cheapest, network by network: redoing outputs, or redoing none; and
+where neither is needed.
 """
 
 from __future__ import annotations
@@ -9,32 +9,29 @@ from collections.abc import Sequence
 
 from accelsim.report.break_even import HIGH
 from accelsim.report.page import Column, Section, Table
-from accelsim.report.policy_curves import AS_GOOD, NOTHING_DRAWN, Comparison
+from accelsim.report.policy_build import UNKNOWABLE
+from accelsim.report.policy_curves import AS_GOOD, CHANCE, NOTHING_DRAWN, Comparison
 
 NEITHER = "neither is needed"
-REDO, PLAIN = "the rule wins", "what redoes nothing wins"
+REDO, OTHER, PLAIN = "the rule wins", "another rule wins", "what redoes nothing wins"
 NONE = "nothing is cheaper"
 
 
 def networks_section(machines: Sequence[Comparison], rule: str) -> Section | None:
     """Return which way is the cheapest on which networks; None without anything to compare."""
-    if not all(NOTHING_DRAWN in found.by_policy and _others(found) for found in machines):
+    if not all(NOTHING_DRAWN in found.by_policy for found in machines):
         return None
     return Section(
         "Where redoing wins, where it does not, and where neither matters",
         paragraphs=(
             f"A network trained from one seed needs neither where {NOTHING_DRAWN} loses no more"
             f" than {100 * AS_GOOD:g} points of accuracy to {HIGH}. Elsewhere the cheapest point"
-            f" that loses no more wins: of {rule}, or of what redoes nothing; or nothing does that"
-            f" takes less energy than {HIGH}.",
+            f" that loses no more wins: of {rule}, of another rule that a machine could follow, or"
+            f" of what redoes nothing; or nothing does that takes less energy than {HIGH}.",
         ),
         findings=tuple(_sentence(found, rule) for found in machines),
         tables=tuple(_table(found, rule) for found in machines),
     )
-
-
-def _others(found: Comparison) -> list[str]:
-    return [policy for policy in found.plain if policy not in (HIGH, NOTHING_DRAWN)]
 
 
 def winner(found: Comparison, rule: str, key: tuple[str, int]) -> tuple[str, str]:
@@ -43,33 +40,42 @@ def winner(found: Comparison, rule: str, key: tuple[str, int]) -> tuple[str, str
         return NEITHER, NOTHING_DRAWN
     ratios = {
         policy: ratio
-        for policy in (rule, *_others(found))
-        if (ratio := found.cheapest_as_good(policy, key, AS_GOOD)) is not None and ratio < 1.0
+        for policy in found.by_policy
+        if not policy.startswith((UNKNOWABLE, CHANCE))
+        and (ratio := found.cheapest_as_good(policy, key, AS_GOOD)) is not None
+        and ratio < 1.0
     }
     if not ratios:
         return NONE, HIGH
     best = min(ratios, key=lambda policy: ratios[policy])
-    return (REDO if best == rule else PLAIN), best
+    if best == rule:
+        return REDO, best
+    return (OTHER if best in found.redoing else PLAIN), best
 
 
 def _sentence(found: Comparison, rule: str) -> str:
     won = [winner(found, rule, key) for key in found.by_policy[HIGH]]
     counts = Counter(how for how, _ in won)
-    plain = Counter(policy for how, policy in won if how == PLAIN)
-    which = f" ({', '.join(f'{name} {n}' for name, n in plain.most_common(3))})" if plain else ""
     return (
         f"On {found.hardware}, {found.table} table, of {len(won)} trained networks"
         f" {counts[NEITHER]} need neither; of the others {rule} is the cheapest on {counts[REDO]},"
-        f" what redoes nothing on {counts[PLAIN]}{which}, and nothing takes less energy than"
-        f" {HIGH} on {counts[NONE]}."
+        f" another rule on {counts[OTHER]}{_named(won, OTHER)}, what redoes nothing on"
+        f" {counts[PLAIN]}{_named(won, PLAIN)}, and nothing takes less energy than {HIGH} on"
+        f" {counts[NONE]}."
     )
+
+
+def _named(won: Sequence[tuple[str, str]], kind: str) -> str:
+    policies = Counter(policy for how, policy in won if how == kind)
+    named = ", ".join(f"{policy} {number}" for policy, number in policies.most_common(3))
+    return f" ({named})" if named else ""
 
 
 def _table(found: Comparison, rule: str) -> Table:
     by_network: dict[str, list[tuple[str, str]]] = {}
     for network, seed in sorted(found.by_policy[HIGH]):
         by_network.setdefault(network, []).append(winner(found, rule, (network, seed)))
-    kinds = (NEITHER, REDO, PLAIN, NONE)
+    kinds = (NEITHER, REDO, OTHER, PLAIN, NONE)
     rows = []
     for network, won in by_network.items():
         counts, best = Counter(how for how, _ in won), Counter(policy for _, policy in won)

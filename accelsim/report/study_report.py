@@ -97,7 +97,8 @@ def _report(
         for section in special:
             if section is not None:  # a question of its own, whose answer comes first
                 sections.append(replace(section, paragraphs=section.paragraphs[1:]))
-                answer = [section.paragraphs[0], answer[0]]
+                from_what = f"{_made(study)} They are in results.csv."
+                answer = [f"{section.paragraphs[0]} {from_what}", answer[0]]
         sections += overview.sections(survey, excerpts)
         sections.append(Section("Points", tables=(points.all_table(survey),)))
     failed = points.failed_table(survey)
@@ -130,18 +131,20 @@ def _failures(study: Study) -> str:
     )
 
 
-def _repeat(study: Study, command: str) -> Section:
+def _made(study: Study) -> str:
+    """Say what computed a study's points."""
     source, folder = study.meta.get("source"), folder_name(study)
+    if not source:
+        return "The points were computed by accelsim.study, from a mapping in a script."
     given = "" if folder == slug(study.name) else f" --out {shlex.quote(folder)}"
-    made = (
-        f"The points were computed by accelsim study {shlex.quote(str(source))}{given}."
-        if source
-        else "The points were computed by accelsim.study, from a mapping in a script."
-    )
+    return f"The points were computed by accelsim study {shlex.quote(str(source))}{given}."
+
+
+def _repeat(study: Study, command: str) -> Section:
     return Section(
         "To repeat this",
         paragraphs=(
-            f"{made} This page, report.md and the figures were written from them, without"
+            f"{_made(study)} This page, report.md and the figures were written from them, without"
             f" simulating anything, by {command}. Every point is in"
             " results.csv, units in the header: energy_pj and energy_per_inference_pj are of what"
             " is done, leakage_nj is what leaks meanwhile, and total_energy_nj is both. Layers and"

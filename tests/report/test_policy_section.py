@@ -8,18 +8,20 @@ from typing import Any, cast
 
 import pytest
 
+from accelsim.report.policy_answer import answer
 from accelsim.report.policy_build import build_section, front, points
 from accelsim.report.policy_curves import Comparison, curves, family, mean_ratio, network_of
 from accelsim.report.policy_figures import MEASURES, means
 from accelsim.report.policy_networks import (
     NEITHER,
     NONE,
+    OTHER,
     PLAIN,
     REDO,
     networks_section,
     winner,
 )
-from accelsim.report.policy_section import answer, policies_section
+from accelsim.report.policy_section import policies_section
 from accelsim.report.policy_thresholds import steps, thresholds_section
 from accelsim.study import Study
 
@@ -133,6 +135,10 @@ def test_what_wins_on_a_network_is_the_cheapest_that_is_as_accurate() -> None:
     assert won(low | {"accuracy": 0.896}, chunks, rule) == (NEITHER, "uniform-low")
     assert won(low, chunks, rule) == (REDO, KAPPA)
     assert won(low, chunks, rule | {"accuracy": 0.89}) == (PLAIN, "chunked:chunk=32")
+    other = row("a", "look-ahead", 0.02, 0.03, 71.0)
+    assert won(low, chunks, rule, other) == (OTHER, "look-ahead")
+    lottery, oracle = (row("a", name, 0.1, 0.03, 60.0) for name in ("random", "oracle"))
+    assert won(low, chunks, rule, lottery, oracle) == (REDO, KAPPA)  # nobody can build these
     assert won(low, chunks | {"total_energy_nj": 71.0}, rule) == (PLAIN, "chunked:chunk=32")
     dear = {"total_energy_nj": 101.0}
     assert won(low, chunks | dear, rule | dear) == (NONE, "uniform-high")
@@ -146,12 +152,12 @@ def test_networks_are_counted_by_what_wins_on_them() -> None:
     assert found is not None
     assert found.findings == (
         "On m, t table, of 3 trained networks 1 need neither; of the others"
-        " selective:numerator=constant is the cheapest on 0, what redoes nothing on 2"
-        " (chunked:chunk=32 2), and nothing takes less energy than uniform-high on 0.",
+        " selective:numerator=constant is the cheapest on 0, another rule on 0, what redoes nothing"
+        " on 2 (chunked:chunk=32 2), and nothing takes less energy than uniform-high on 0.",
     )
     assert found.tables[0].rows == (
-        ("a", "0", "0", "1", "0", "chunked:chunk=32"),
-        ("b", "1", "0", "1", "0", "chunked:chunk=32"),
+        ("a", "0", "0", "0", "1", "0", "chunked:chunk=32"),
+        ("b", "1", "0", "0", "1", "0", "chunked:chunk=32"),
     )
     assert networks_section([comparison(rows_of("a"))], KAPPA) is None
 
@@ -212,17 +218,31 @@ def test_rows_that_failed_or_have_no_kl_make_no_curve() -> None:
 def test_the_answer_counts_where_kappa_saves_and_says_what_is_cheapest() -> None:
     rows = [*rows_of("a"), *rows_of("a-seed1"), *rows_of("b")]
     text = answer([comparison(rows)])
-    assert "in 0 of 3 cases" in text
-    assert "some point of it reaches the accuracy in 3." in text
-    assert (
-        "in the most cases, 3, at the least energy is chunked:chunk=32, with 0.75 of the energy of"
-        " uniform-high" in text
+    assert text.startswith(
+        f"Does recomputing the outputs that {KAPPA} flags save energy? At an accuracy no more than"
+        " 0.5 points below that of uniform-high it takes less in 0 of 3 cases"
     )
+    assert "in 0 of these uniform-low is as accurate" in text
+    assert (
+        "It is the cheapest of all policies in 0, and in 0 no point of it is so accurate." in text
+    )
+    assert "in the most cases, 3, at the least energy is chunked:chunk=32, with 0.75 of" in text
     assert "case by case, is chunked:chunk=32 in 3." in text
     assert text.endswith(
         "on the machine, seed 1: chunked:chunk=32, uniform-high. Of the points that nothing beats"
         " on one of them 0 redo outputs."
     )
+
+
+def test_the_answer_tells_where_kappa_saves_and_would_not_be_needed() -> None:
+    rows = [*rows_of("a"), *rows_of("b"), *rows_of("c")]
+    for name in "ab":  # κ reaches the accuracy for less than everywhere else
+        rows.append(row(name, "selective:rate=0.1,numerator=constant", 0.1, 0.1, 70.0))
+    rows.append(row("a", "uniform-low", 0.0, 0.5, 50.0))
+    text = answer([comparison(rows)])
+    assert "it takes less in 2 of 3 cases" in text
+    assert "in 1 of these uniform-low is as accurate, which redoes nothing." in text
+    assert "It is the cheapest of all policies in 1, and in 0 no point" in text
 
 
 def test_what_is_cheap_where_it_works_is_not_what_works_most_often() -> None:
