@@ -1,5 +1,6 @@
-"""Which way to an accuracy is the cheapest, network by network: redoing outputs, or redoing none; and
-where neither is needed.
+"""The cheapest way to an accuracy, network by network: redoing outputs, or redoing none.
+
+Where all low is as accurate as all high, neither is needed.
 """
 
 from __future__ import annotations
