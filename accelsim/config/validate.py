@@ -68,9 +68,13 @@ def _report(
     elif kind == "value_error":
         document.report(place, f"got {document.given(place)}, {context['error']}")
     else:
-        owners = inner if isinstance(place[-1], int) else owners
+        if isinstance(place[-1], int) and inner:  # one of a list of mappings
+            owners = inner
+        elif isinstance(place[-1], int):
+            key = next(str(part) for part in reversed(place) if isinstance(part, str))
         given = document.given(place, hint=_would_do(owners, key, document.at(place)))
-        document.report(place, f"got {given}, expected {_expected(owners, key)}")
+        expected = _expected(owners, key, item=isinstance(place[-1], int))
+        document.report(place, f"got {given}, expected {expected}")
 
 
 def _would_do(owners: list[type[BaseModel]], key: str, value: Any) -> bool:
@@ -109,15 +113,15 @@ def _resolve(
     return tuple(place), owners, inner
 
 
-def _expected(owners: list[type[BaseModel]], key: str) -> str:
+def _expected(owners: list[type[BaseModel]], key: str, *, item: bool = False) -> str:
     for owner in owners:
         if key in owner.model_fields:
-            return _describe(owner.model_fields[key])
+            return _describe(owner.model_fields[key], item=item)
     return _mapping_of(owners)
 
 
-def _describe(info: FieldInfo) -> str:
-    """Say in words what a field takes."""
+def _describe(info: FieldInfo, *, item: bool) -> str:
+    """Say in words what a field takes, or an item of the list that it is."""
     models = _models_in(info.annotation)
     try:
         schema = TypeAdapter(_annotation(info)).json_schema()
@@ -125,6 +129,7 @@ def _describe(info: FieldInfo) -> str:
         schema = {}
     options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
     option = options[0] if options else {}
+    option = option.get("items", option) if item else option
     if "const" in option or "enum" in option:
         return _one_of(str(value) for value in option.get("enum", [option.get("const")]))
     kind = option.get("type")

@@ -157,16 +157,26 @@ def curves(rows: Sequence[Row], swept: Sequence[str]) -> list[Curve]:
             before = against.setdefault(place, {}).setdefault(name, row)
             if value(row, "energy") < value(before, "energy"):
                 against[place][name] = row
-        else:
+        elif row.get("recompute"):  # the grid of this point sweeps units
             cluster = str(row.get("policy.cluster") or "1x1")
             key = (*place, cluster, unit_name(row["recompute"]))
             found.setdefault(key, {})[float(row["recompute_rate"])] = row
-    if not against or not found:
-        raise AccelsimError("the study has no finished points both with and without recomputation")
+    # What all are compared with is one list of policies, with `uniform-high` in it.
+    compared = [place for place in dict.fromkeys(key[:3] for key in found) if place in against]
+    compared = [place for place in compared if HIGH in against[place]]
+    if not compared:
+        raise AccelsimError(
+            f"the study has no finished points both with recomputation and of {HIGH}"
+        )
+    common = set.intersection(*({*against[place]} for place in compared))
     return [
-        Curve(*key, tuple(by_rate[rate] for rate in sorted(by_rate)), against[key[:3]])
+        Curve(
+            *key,
+            tuple(by_rate[rate] for rate in sorted(by_rate)),
+            {name: row for name, row in against[key[:3]].items() if name in common},
+        )
         for key, by_rate in found.items()
-        if key[:3] in against
+        if key[:3] in compared
     ]
 
 

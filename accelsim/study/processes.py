@@ -73,7 +73,7 @@ def _work(connection: Connection) -> None:
 
     It ends as well when the process that gives them is gone.
     """
-    # An interrupt goes to all processes of a terminal, and is for the one that gives the work.
+    # Where it could not be blocked from the start.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
@@ -99,7 +99,7 @@ class _Worker:
         self.process: SpawnProcess = context.Process(
             target=_work, args=(theirs,), daemon=True, name="accelsim-worker"
         )
-        with _environment(dict.fromkeys(_THREADS, str(threads))):
+        with _environment(dict.fromkeys(_THREADS, str(threads))), _without_interrupts():
             self.process.start()
         theirs.close()
         self.begun = False
@@ -128,6 +128,11 @@ class _Queue:
 
     def __len__(self) -> int:
         return self.end - self.begin
+
+    def worth(self) -> tuple[bool, int]:
+        """Whether it can be split without doing a simulation twice, and how much is left of it."""
+        alike = self.group.alike
+        return alike[self.begin] != alike[self.end - 1], len(self)
 
     def take(self, count: int) -> Sequence[int]:
         """Take so many points, or all that are left."""
@@ -252,7 +257,7 @@ class _Pool:
             if not self.queues:
                 return None
             untouched = next((queue for queue in self.queues if not queue.taken), None)
-            worker.queue = untouched or max(self.queues, key=len).split()
+            worker.queue = untouched or max(self.queues, key=_Queue.worth).split()
             if untouched is None:
                 self.queues.append(worker.queue)
             worker.queue.taken = True
@@ -260,6 +265,22 @@ class _Pool:
         points = queue.take(self.pace.size)
         made = tuple(self.point(index) for index in points)
         return Batch(queue.group.workload, queue.group.policy, made)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let processes that are started meanwhile never be interrupted; here it happens afterwards.
+
+    An interrupt goes to all processes of a terminal, and is for the one that gives the work.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from accelsim.energy import Estimator
 from accelsim.errors import AccelsimError
 from accelsim.infer import Inference, Prepared, infer, prepare
-from accelsim.machine import Hardware
+from accelsim.machine import Hardware, LoweredLayer, LoweredSteps
 from accelsim.networks import Workload
 from accelsim.point import measure, time_layer
 from accelsim.policies import Control, Policy
@@ -20,8 +20,10 @@ from accelsim.study.keys import digest
 from accelsim.trace import LayerTrace, VectorTrace
 
 MAX_INFERENCES = 8
-MAX_LAYERS = 64
-"""What a process remembers of the points before: some megabytes, or all layers of one point."""
+REMEMBERED_BYTES = 2**27
+"""What a process remembers of the points before takes about so much, or is of one point."""
+BYTES_A_LAYER, BYTES_A_KIND = 2**14, 2**10
+"""What a simulated layer takes, and each kind of visit of it, beside its flags and sequences."""
 UNTIMED = {"name": "", "energy_table": "-"}
 """What a machine is called and what it is charged make no difference to its time."""
 
@@ -83,6 +85,7 @@ class Bench:
         self._prepared: dict[int, Prepared] = {}
         self._inferences: OrderedDict[tuple[int, Policy], _Inferred] = OrderedDict()
         self._layers: OrderedDict[bytes, LayerRun] = OrderedDict()
+        self._bytes = 0
 
     def do(self, batch: Batch) -> list[Outcome]:
         """Return an outcome for every point, in order; an error of one stops none of the others."""
@@ -95,8 +98,6 @@ class Bench:
     def _point(self, batch: Batch, inferred: _Inferred, point: Point) -> Outcome:
         start = time.perf_counter()
         same = digest(point.hardware.model_copy(update=UNTIMED))
-        # All layers of a point at least: of fewer, those of the next, in order, would find none.
-        limit = max(MAX_LAYERS, inferred.distinct)
 
         def run_layer(trace: LayerTrace | VectorTrace, hardware: Hardware) -> LayerRun:
             key = same + inferred.digests[id(trace)]
@@ -104,8 +105,10 @@ class Bench:
                 self._layers.move_to_end(key)
                 return self._layers[key].renamed(trace)
             layer = self._layers[key] = time_layer(trace, hardware)
-            if len(self._layers) > limit:
-                self._layers.popitem(last=False)
+            self._bytes += _bytes_of(layer)
+            # All layers of a point at least: of fewer, those of the next would find none.
+            while self._bytes > REMEMBERED_BYTES and len(self._layers) > inferred.distinct:
+                self._bytes -= _bytes_of(self._layers.popitem(last=False)[1])
             return layer
 
         try:
@@ -151,6 +154,19 @@ class _Inferred:
     def distinct(self) -> int:
         """How many of its layers differ."""
         return len({*self.digests.values()})
+
+
+def _bytes_of(layer: LayerRun) -> int:
+    """Return about how much memory a simulated layer takes."""
+    lowered, size = layer.lowered, BYTES_A_LAYER
+    if isinstance(layer.trace, LayerTrace) and layer.trace.recomputed is not None:
+        size += layer.trace.recomputed.nbytes
+    steps = lowered.steps if isinstance(lowered, LoweredSteps) else (lowered,)
+    for step in {id(step): step for step in steps}.values():  # equal ones are one object
+        if isinstance(step, LoweredLayer):
+            for work in step.passes:
+                size += BYTES_A_KIND * len(work.kinds) + work.sequence.nbytes
+    return size
 
 
 def _message(error: Exception) -> str:

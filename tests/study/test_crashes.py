@@ -273,6 +273,22 @@ def test_an_interrupt_ends_it_at_once_and_says_what_is_kept(
     )
 
 
+@pytest.mark.parametrize("after_s", [0.2, 0.8])
+def test_an_interrupt_while_processes_begin_is_told_in_a_line(
+    tmp_path: Path, after_s: float
+) -> None:
+    process = command(folder(tmp_path, LONG), "-j", "2", process_group=0)
+    assert process.stderr is not None
+    planned = process.stderr.readline()
+    time.sleep(after_s)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    assert planned.startswith("grid: ")
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("interrupted; ")
+
+
 def test_two_processes_on_one_study_do_no_harm(tmp_path: Path) -> None:
     file = folder(tmp_path, LONG.replace("n: 5", "n: 400"))  # longer than it takes to begin
     first = command(file, "-j", "1")

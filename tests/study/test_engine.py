@@ -241,15 +241,26 @@ def test_layers_that_are_alike_are_simulated_once_for_all_points(
 
 
 def test_layers_of_a_network_are_simulated_once_however_many_differ(
-    tmp_path: Path, timed: list[str]
+    tmp_path: Path, timed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = work_module.MAX_LAYERS + 6
+    monkeypatch.setattr(work_module, "REMEMBERED_BYTES", 0)
+    many = 70
     text = STUDY.split("policy")[0] + "policy: uniform-low\n"
     file = folder(tmp_path, text + "sweep: {energy_table: [45nm, 7nm, 40nm]}\n")
     layers = [f"  - {{name: l{m}, kind: gemm, m: {m}, k: 2, n: 2}}" for m in range(1, many + 1)]
     (tmp_path / "shapes.yaml").write_text("\n".join(["name: shapes", "layers:", *layers, ""]))
     assert len(run(file)) == 6
     assert len(timed) == 2 * many  # two machines, of three tables each
+
+
+def test_layers_that_policies_share_are_simulated_once_on_each_machine(
+    tmp_path: Path, timed: list[str]
+) -> None:
+    text = STUDY.split("hardware")[0] + "hardware: tiny.yaml\nworkload: shapes.yaml\n"
+    text += "policy: ['per-layer:formats=e4m3fn/fp16', 'per-layer:formats=e4m3fn/fp32']\n"
+    file = folder(tmp_path, text + "sweep: {clock_mhz: {linear: [100, 400], n: 40}}\n")
+    assert len(run(file)) == 80
+    assert len(timed) == 40 * 3  # the first layer is the same under both
 
 
 def test_files_are_named_by_their_paths_from_the_study_wherever_one_stands(

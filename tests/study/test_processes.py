@@ -36,6 +36,19 @@ def test_points_of_machines_that_are_alike_are_not_parted_while_there_are_others
         assert len(kept) == len(before) // 2
 
 
+def test_what_is_parted_first_are_points_of_several_machines() -> None:
+    groups = [Group(0, LOW, range(8), [0] * 8), Group(1, LOW, range(8, 14), [1, 2, 3, 4, 5, 6])]
+    machine: Any = None
+    pool = _Pool(3, Setup((), ()), groups, lambda index: Point(index, machine, 0))
+    workers: list[Any] = [SimpleNamespace(queue=None) for _ in range(3)]
+    first, second, third = (pool._next(worker) for worker in workers)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert [batch.workload for batch in (first, second, third)] == [0, 1, 1]
+    assert [point.index for point in third.points] == [11]
+
+
 @given(st.lists(ALIKE, max_size=4), st.integers(1, 4), st.integers(1, 6), st.randoms())
 def test_every_point_is_given_to_one_process(
     groups: list[list[int]], jobs: int, size: int, random: Any

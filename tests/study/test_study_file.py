@@ -231,6 +231,10 @@ def test_check_knows_a_study(tmp_path: Path) -> None:
             "grid.yaml:5: objectives.energy_pj: got the string 'less', expected min or max",
         ]),
         (HEAD + "seeds: [0, 0]\n", ["grid.yaml:5: seeds: has a seed twice"]),
+        (HEAD + "seeds: [1, 1.5, -1]\n", [
+            "grid.yaml:5: seeds[1]: got 1.5, expected an integer of at least 0",
+            "grid.yaml:5: seeds[2]: got -1, expected an integer of at least 0",
+        ]),
         ("!!python/object/apply:os.system ['touch owned']\n", [
             "grid.yaml:1: tag '!!python/object/apply:os.system' is not allowed",
         ]),
