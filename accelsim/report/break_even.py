@@ -161,12 +161,13 @@ def curves(rows: Sequence[Row], swept: Sequence[str]) -> list[Curve]:
             cluster = str(row.get("policy.cluster") or "1x1")
             key = (*place, cluster, unit_name(row["recompute"]))
             found.setdefault(key, {})[float(row["recompute_rate"])] = row
+    found = {key: by_rate for key, by_rate in found.items() if len(by_rate) > 1}
     # What all are compared with is one list of policies, with `uniform-high` in it.
     compared = [place for place in dict.fromkeys(key[:3] for key in found) if place in against]
     compared = [place for place in compared if HIGH in against[place]]
     if not compared:
         raise AccelsimError(
-            f"the study has no finished points both with recomputation and of {HIGH}"
+            f"the study has no finished points both of several recompute rates and of {HIGH}"
         )
     common = set.intersection(*({*against[place]} for place in compared))
     return [

@@ -118,27 +118,26 @@ def test_units_have_names(unit: dict[str, Any], name: str) -> None:
 def test_a_study_that_compares_no_units_is_refused() -> None:
     with pytest.raises(AccelsimError, match=r"does not sweep recompute and policy\.rate"):
         curves([row("random", 0.0, 1.0)], ["array.rows"])
-    redone = row("random", 0.0, 1.0)
-    for rows in ([redone], [redone, row("uniform-low", 0.0, 1.0)]):
-        with pytest.raises(AccelsimError, match="both with recomputation and of uniform-high"):
+    redone = [row("random", 0.0, 1.0), row("random", 0.1, 2.0)]
+    low, high = row("uniform-low", 0.0, 1.0), row("uniform-high", 0.0, 1.0)
+    for rows in (redone, [*redone, low], [redone[0], high]):
+        with pytest.raises(AccelsimError, match="both of several recompute rates and of uniform-"):
             curves(rows, SWEPT)
 
 
 def test_points_of_another_grid_take_no_part() -> None:
-    rows = [row("uniform-high", 0.0, 10.0), row("random", 0.1, 6.0)]
-    others = [
-        row("random", 0.1, 6.0, **{"array.rows": 8}),
-        row("uniform-high", 0.0, 10.0, **{"array.rows": 8}),
-    ]
+    rows = [row("uniform-high", 0.0, 10.0), row("random", 0.1, 6.0), row("random", 0.2, 7.0)]
+    others = [one | {"array.rows": 8} for one in rows]
     for one in others:
         del one["recompute"]
     (found,) = curves([*rows, *others], [*SWEPT, "array.rows"])
-    assert [one["point"] for one in found.rows] == [rows[1]["point"]]
+    assert found.rows == (rows[1], rows[2])
 
 
 def test_units_are_compared_with_what_finished_everywhere() -> None:
     def place(hardware: str, *policies: str) -> list[dict[str, Any]]:
-        rows = [row(policy, 0.0, 10.0) for policy in policies] + [row("random", 0.1, 6.0)]
+        rows = [row(policy, 0.0, 10.0) for policy in policies]
+        rows += [row("random", rate, 6.0) for rate in (0.1, 0.2)]
         return [one | {"hardware": hardware} for one in rows]
 
     low, high = "uniform-low", "uniform-high"
