@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,25 @@ def slowdown() -> float:
     by a factor of two within minutes, and bare SimPy with it.
     """
     return REFERENCE / statistics.median(bare_timeouts_per_s() for _ in range(3))
+
+
+def worth_of_two_cores() -> float:
+    """Return how many times as much bare SimPy two processes do as one does alone, now.
+
+    Two where both cores are free, and less where others work on them.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        list(pool.map(_timeouts_per_wall_s, [1_000] * 2))  # both are there
+        alone = pool.submit(_timeouts_per_wall_s, 1_000_000).result()
+        both = sum(pool.map(_timeouts_per_wall_s, [1_000_000] * 2))
+    return both / alone
+
+
+def _timeouts_per_wall_s(timeouts: int) -> float:
+    start = time.perf_counter()
+    bare_timeouts_per_s(timeouts)
+    return timeouts / (time.perf_counter() - start)
 
 
 def cell(ratios: F64) -> str:
