@@ -259,6 +259,18 @@ class Comparison:
             rates, logs = [0.0, *rates], [float(low.log_kl[0]), *logs]
         return _straight(rates, logs, rate, NEAR)
 
+    def cheaper(self, policy: str, whole: str) -> tuple[int, int]:
+        """Return on how many networks and seeds a point of a policy takes less energy than `whole`,
+        and of how many that is.
+        """
+        both = [
+            (curve, self.by_policy[whole][key].rows[0])
+            for key, curve in self.by_policy[policy].items()
+            if key in self.by_policy[whole]
+        ]
+        less = sum(min(map(energy, curve.rows)) < energy(high) for curve, high in both)
+        return less, len(both)
+
     def at_energy(self, policy: str, than: str, whole: str, share: float) -> Mean | None:
         """Return KL of a policy as a ratio to that of another, both at a share of the energy that
         `whole` takes on the same network.

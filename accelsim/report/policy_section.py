@@ -195,7 +195,7 @@ def _machine_section(found: Comparison, number: int) -> Section:
                 policy_figures.against_cost(found, number),
             ),
         ),
-        tables=(_energy_table(found),),
+        tables=(_energy_table(found), *_equal_energy_table(found)),
     )
 
 
@@ -213,11 +213,11 @@ def _energy_findings(found: Comparison) -> list[str]:
             + ", ".join(text for _, text in sorted(cheap))
             + "."
         )
-    share = next((s for s in SHARES if found.at_energy(rule, rule, HIGH, s)), None)
-    if share is None:
-        sentences.append(f"{rule} takes more energy than {HIGH} at every rate of the study.")
-    else:
-        sentences.append(f"{rule} can be had for {share:.0%} of the energy of {HIGH}.")
+    less, total = found.cheaper(rule, HIGH)
+    sentences.append(
+        f"{rule} takes less energy than {HIGH} at some rate of the study on {less} of {total}"
+        " trained networks."
+    )
     return [*sentences, *_bar(found)]
 
 
@@ -276,6 +276,31 @@ def _energy_table(found: Comparison) -> Table:
         tuple(columns),
         tuple(rows),
     )
+
+
+def _equal_energy_table(found: Comparison) -> tuple[Table, ...]:
+    """Compare all policies with the rule where both take the same share of what all high takes."""
+    rule = found.one(SEED_RULE)
+    rows = []
+    for policy in found.by_policy:
+        means = [found.at_energy(policy, rule, HIGH, share) for share in SHARES]
+        if policy != rule and any(means):
+            rows.append((policy, *(cell(mean) for mean in means)))
+    itself = {share: found.at_energy(rule, rule, HIGH, share) for share in SHARES}
+    where = ", ".join(
+        f"{mean.networks if mean else 0} networks at {share:.0%}" for share, mean in itself.items()
+    )
+    table = Table(
+        f"KL divergence as a ratio to that of {rule} at the same energy, a share of {HIGH}'s on the"
+        f" same network, over those on which {rule} takes so much between two of its rates"
+        f" ({where}). What has one rate, or redoes nothing, counts where it takes no more.",
+        (
+            Column("policy"),
+            *(Column(f"at {share:.0%} of the energy", numbers=True) for share in SHARES),
+        ),
+        tuple(rows),
+    )
+    return (table,) if rows else ()
 
 
 def _cluster_findings(found: Comparison) -> list[str]:

@@ -185,6 +185,14 @@ def test_at_equal_energy_a_policy_without_a_budget_is_as_it_is() -> None:
     assert found.at_energy("chunked:chunk=32", KAPPA, "uniform-high", 0.7) is None
 
 
+def test_where_a_rule_takes_less_energy_is_counted() -> None:
+    rows = [*rows_of("a"), *rows_of("b")]
+    for one in rows:
+        if one["workload"] == "b" and one["policy"].startswith("selective"):
+            one["total_energy_nj"] += 25.0  # above all in high at every rate
+    assert comparison(rows).cheaper(KAPPA, "uniform-high") == (1, 2)
+
+
 def test_the_cheapest_point_counts_that_is_as_accurate() -> None:
     found = comparison(rows_of("a"))
     assert found.cheapest_as_good(KAPPA, ("a", 0), 0.005) == 1.0  # at a rate of 0.2
@@ -292,7 +300,13 @@ def test_the_section_is_of_studies_of_several_networks_with_a_control() -> None:
     cells = {one[0]: one[1:] for one in table.rows}
     assert cells[KAPPA][0] == "25.0%"
     assert cells["random"][0] == ""
-    assert len(parts["At equal energy: m, t table"].figures[0].images) == 2
+    at_energy = parts["At equal energy: m, t table"]
+    assert len(at_energy.figures[0].images) == 2
+    equal = {one[0]: one[1:] for one in at_energy.tables[1].rows}
+    # κ has a KL of sqrt(0.2·0.08) half way, at 90 % of the energy, and chunks have 0.02.
+    assert equal["chunked:chunk=32"] == tuple(
+        f"{ratio} (2 networks)" for ratio in (0.1, 0.158, 0.25)
+    )
 
 
 ACROSS = "selective:numerator=constant,across=network"
