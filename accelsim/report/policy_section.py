@@ -292,8 +292,8 @@ def _equal_energy_table(found: Comparison) -> tuple[Table, ...]:
     )
     table = Table(
         f"KL divergence as a ratio to that of {rule} at the same energy, a share of {HIGH}'s on the"
-        f" same network, over those on which {rule} takes so much between two of its rates"
-        f" ({where}). What has one rate, or redoes nothing, counts where it takes no more.",
+        f" same network, over those on which {rule} can be had for it ({where})."
+        f" What has one rate, or redoes nothing, counts where it takes no more.",
         (
             Column("policy"),
             *(Column(f"at {share:.0%} of the energy", numbers=True) for share in SHARES),
