@@ -17,8 +17,8 @@ from accelsim.machine.hardware import Lanes
 from accelsim.machine.ledger import Ledger
 
 
-class WideLanes:
-    """Lanes beside the array, behind a queue."""
+class _Lanes:
+    """What all lanes have: they work beside the array, and never keep it."""
 
     holds_array = False
 
@@ -26,6 +26,17 @@ class WideLanes:
         self.board = board
         self.ledger = ledger
         self.lanes = lanes
+
+    def after_wave(self, job: Job, drained: simpy.Event) -> Behaviour:
+        """Let the array go on."""
+        yield from ()
+
+
+class WideLanes(_Lanes):
+    """Lanes beside the array, behind a queue."""
+
+    def __init__(self, board: Board, ledger: Ledger, lanes: Lanes) -> None:
+        super().__init__(board, ledger, lanes)
         self.queue = simpy.Container(board.env, capacity=lanes.queue_capacity)
         self.rounds = simpy.Store(board.env)
 
@@ -41,10 +52,6 @@ class WideLanes:
             yield self.queue.put(size)
             self.board.watch.change("queue", size)
             yield self.rounds.put((job, size, taken == 0, taken + size == flagged))
-
-    def after_wave(self, job: Job, drained: simpy.Event) -> Behaviour:
-        """Let the array go on."""
-        yield from ()
 
     def state(self, now: int) -> tuple[object, ...] | None:
         """Return nothing if all is redone: rounds under way are not written down."""
@@ -66,18 +73,14 @@ class WideLanes:
                 self.ledger.redone(job.number)
 
 
-class ForeseenLanes:
+class ForeseenLanes(_Lanes):
     """The same lanes, in as many steps as others can notice.
 
     Where nothing is fetched again, all times are known as soon as outputs reach the queue.
     """
 
-    holds_array = False
-
     def __init__(self, board: Board, ledger: Ledger, lanes: Lanes) -> None:
-        self.board = board
-        self.ledger = ledger
-        self.lanes = lanes
+        super().__init__(board, ledger, lanes)
         # When each round in the queue begins, of how many, and when the last one ends.
         self.begins: deque[tuple[int, int]] = deque()
         self.held = 0
@@ -116,10 +119,6 @@ class ForeseenLanes:
         if enters > board.watch.now:
             yield board.sleep(enters - board.watch.now, "enqueue", job.number)
 
-    def after_wave(self, job: Job, drained: simpy.Event) -> Behaviour:
-        """Let the array go on."""
-        yield from ()
-
     def state(self, now: int) -> tuple[object, ...] | None:
         """Return when what is in the queue begins, and when the lanes are free."""
         self._pass(now)
@@ -148,15 +147,11 @@ class _Round(NamedTuple):
     size: int
 
 
-class LanesByPart:
+class LanesByPart(_Lanes):
     """The same lanes, whose rounds follow one another once what a part needs has been fetched."""
 
-    holds_array = False
-
     def __init__(self, board: Board, ledger: Ledger, lanes: Lanes) -> None:
-        self.board = board
-        self.ledger = ledger
-        self.lanes = lanes
+        super().__init__(board, ledger, lanes)
         self.batches = simpy.Store(board.env)
         # Rounds that have not begun, or of which the port has not noticed it.
         self.queue: deque[_Round] = deque()
@@ -189,10 +184,6 @@ class LanesByPart:
                 self.batches.put(batch)
         if enters > board.watch.now:
             yield board.sleep(enters - board.watch.now, "enqueue", job.number)
-
-    def after_wave(self, job: Job, drained: simpy.Event) -> Behaviour:
-        """Let the array go on."""
-        yield from ()
 
     def state(self, now: int) -> tuple[object, ...] | None:
         """Return nothing if all is redone: what is fetched again is not written down."""
