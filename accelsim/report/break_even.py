@@ -163,8 +163,7 @@ def curves(rows: Sequence[Row], swept: Sequence[str]) -> list[Curve]:
             found.setdefault(key, {})[float(row["recompute_rate"])] = row
     found = {key: by_rate for key, by_rate in found.items() if len(by_rate) > 1}
     # What all are compared with is one list of policies, with `uniform-high` in it.
-    compared = [place for place in dict.fromkeys(key[:3] for key in found) if place in against]
-    compared = [place for place in compared if HIGH in against[place]]
+    compared = {key[:3] for key in found if HIGH in against.get(key[:3], {})}
     if not compared:
         raise AccelsimError(
             f"the study has no finished points both of several recompute rates and of {HIGH}"
