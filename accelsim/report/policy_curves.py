@@ -82,10 +82,10 @@ class Curve:
         A curve of one point reaches every cost that is not below its own.
         """
         costs = [energy(row) if cost == "energy" else float(row[cost]) for row in self.rows]
+        near = NEAR if cost == RATE else 1.0
         if len(costs) == 1:
-            near = NEAR if cost == RATE else 1.0
             return float(self.log_kl[0]) if costs[0] <= near * least else None
-        return _straight(costs, self.log_kl, least, NEAR if cost == RATE else 1.0)
+        return _straight(costs, self.log_kl, least, near)
 
 
 def _straight(
