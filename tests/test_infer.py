@@ -22,7 +22,7 @@ from accelsim.infer import (
     kl_divergence,
     prepare,
 )
-from accelsim.infer.clusters import Cluster, clusters
+from accelsim.infer.clusters import BLOCKS, Cluster, clusters
 from accelsim.networks import Dataset, DenseLayer, Gemm, Network, Workload
 from accelsim.numerics import Accumulator, FloatFormat, round_to
 from accelsim.policies import parse_policy
@@ -449,7 +449,9 @@ def test_how_flags_lie_together_is_counted_block_by_block() -> None:
 
 def test_independent_flags_lie_as_by_lot() -> None:
     mask = np.random.default_rng(0).random((400, 320)) < 0.03
-    for name, cluster in clusters(trace_of(mask)).items():
-        # A share of 1,000 to 8,000 blocks, within five standard errors of at least 1,000.
-        if name.startswith("blocks"):
-            assert cluster.flagged == pytest.approx(cluster.by_lot, abs=5 * 0.5 / 1000**0.5)
+    for name, (height, width) in BLOCKS.items():
+        if height and width:
+            cluster = clusters(trace_of(mask))[name]
+            blocks = -(-400 // height) * -(-320 // width)
+            # A share of so many blocks, within five of the largest standard error it can have.
+            assert cluster.flagged == pytest.approx(cluster.by_lot, abs=5 * 0.5 / blocks**0.5)

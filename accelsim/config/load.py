@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import itertools
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from accelsim.config.tables import SCALED, check_named_table, energy_table, reso
 from accelsim.config.topology import load_topology
 from accelsim.config.validate import validate
 from accelsim.energy import EnergyTable
-from accelsim.errors import AccelsimError
+from accelsim.errors import AccelsimError, InputError
 from accelsim.machine import Hardware
 from accelsim.networks import (
     DATASETS,
@@ -35,6 +36,8 @@ from accelsim.networks.npz import read_weights
 from accelsim.networks.workload import LayerSpec, WorkloadSpec
 from accelsim.numerics import FloatFormat
 
+_SEED = re.compile(r"seed-(\d+)")
+"""The name of a folder with the shipped networks, trained from another seed."""
 _KINDS: dict[str, type[BaseModel]] = {
     "hardware": Hardware,
     "workload": WorkloadSpec,
@@ -68,6 +71,12 @@ def load_workload(path: str | Path) -> Workload:
     Raises InputError with a line for every problem.
     """
     path = find(path, "workloads")
+    seed = _SEED.fullmatch(path.parent.name)
+    if seed and path.stem in shipped_names("workloads") and not path.exists():
+        raise InputError(
+            f"{path}: no such file, but it can be trained: python workloads/train.py {path.stem}"
+            f" --seed {seed[1]} --out {path.parent}"
+        )
     if path.suffix.lower() == ".csv":
         return load_topology(path)
     return _workload(read_document(path))

@@ -14,9 +14,12 @@ BLOCKS: dict[str, tuple[int | None, int | None]] = {
     "blocks_1x16": (1, 16),
     "blocks_16x1": (16, 1),
     "blocks_8x8": (8, 8),
+    "blocks_32x32": (32, 32),
+    "blocks_128x128": (128, 128),
 }
 """Rows and columns of blocks that layers are cut into; None is a layer's whole side. A row is a
-sample, a column a neuron; blocks at the edges are smaller."""
+sample, a column a neuron; blocks at the edges are smaller. The largest are what an array of that
+size computes at a time when outputs stay in place."""
 
 
 class Cluster(NamedTuple):

@@ -361,3 +361,17 @@ def test_a_typo_hides_no_other_problem(tmp_path: Path) -> None:
         "6: layers[1].inputs: got 9, expected 8, the outputs of layer a",
         "6: layers[1].outputs: got 11, expected 10 for digits",
     ]
+
+
+def test_weights_of_another_seed_that_are_not_there_can_be_trained(tmp_path: Path) -> None:
+    """Only a shipped network has a recipe, and only a missing file needs it."""
+    folder = tmp_path / "seed-3"
+    with pytest.raises(InputError) as caught:
+        load_workload(folder / "digits-tanh.yaml")
+    command = f"python workloads/train.py digits-tanh --seed 3 --out {folder}"
+    assert str(caught.value) == (
+        f"{folder / 'digits-tanh.yaml'}: no such file, but it can be trained: {command}"
+    )
+    for other in (folder / "mine.yaml", tmp_path / "seeds" / "digits-tanh.yaml"):
+        with pytest.raises(InputError, match=r"no such file$"):
+            load_workload(other)
