@@ -76,6 +76,11 @@ class Slices:
         """Products of slices in the place of one product."""
         return self.number * self.number
 
+    @property
+    def sum_bits(self) -> int:
+        """Width of the sum over all pairs on its way; 0 where there is one pair alone."""
+        return FP32.bits if self.passes > 1 else 0
+
     def exponent(self, pair: tuple[int, int]) -> int:
         """Return the power of two that the product of two slices counts for."""
         return self.bits * sum(pair) + 2 * self.lowest_bit
