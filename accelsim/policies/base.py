@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from accelsim.errors import AccelsimError
 from accelsim.networks.workload import Format
 from accelsim.numerics import Accumulator, FloatFormat
+from accelsim.numerics.slices import Slices
 from accelsim.trace import Detector, Mask
 
 Overflow = Literal["inf", "saturate"]
@@ -214,6 +215,13 @@ class Policy(BaseModel):
     @property
     def second(self) -> Accumulator | None:
         """The accumulator that selected outputs are recomputed in, if any can be."""
+        return None
+
+    def slices(self, layer: str, operands: FloatFormat, terms: int) -> Slices | None:
+        """Return how operands of a layer are cut to be multiplied once more; None if they are not.
+
+        Raises AccelsimError if they have to be, and cannot.
+        """
         return None
 
     @property

@@ -6,7 +6,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from accelsim.errors import AccelsimError
 from accelsim.numerics import Accumulator, FloatFormat
+from accelsim.numerics.slices import Slices
 from accelsim.policies.base import HIGH, LOW, AccumulatorFormat, ByLayer, Chunk, Policy, Rate
 
 
@@ -15,7 +17,9 @@ class RecomputingPolicy(Policy):
 
     With `chunk=32`, the first pass accumulates that many terms in `low`, and the partial sums in
     `high`, as `chunked` does. With `redo=compensated`, again in `low`, by compensated summation in
-    the place of `high`: four additions a term, and no wide adder (Kahan, CACM 1965).
+    the place of `high`: four additions a term, and no wide adder (Kahan, CACM 1965). With
+    `redo=ozaki`, from slices of the operands, whose products have exact sums in `low`: see
+    `accelsim.numerics.slices`.
     """
 
     shared: ClassVar[tuple[str, ...]] = ("low", "high", "chunk", "redo", "overflow", "last")
@@ -23,13 +27,13 @@ class RecomputingPolicy(Policy):
     low: AccumulatorFormat = LOW
     high: AccumulatorFormat = HIGH
     chunk: Chunk | None = None
-    redo: Literal["high", "compensated"] = "high"
+    redo: Literal["high", "compensated", "ozaki"] = "high"
 
     @model_validator(mode="after")
     def _one_improvement(self) -> Self:
-        if self.chunk is not None and self.redo == "compensated":
+        if self.chunk is not None and self.redo != "high":
             raise ValueError(
-                f"chunk is {self.chunk} and redo is compensated, which would undo chunks: allowed"
+                f"chunk is {self.chunk} and redo is {self.redo}, which would undo chunks: allowed"
                 " is one of them"
             )
         if self.redo == "high" and _holds(self.low, self.high):
@@ -47,10 +51,20 @@ class RecomputingPolicy(Policy):
 
     @property
     def second(self) -> Accumulator:
-        """The high accumulator, or the low one with compensation."""
+        """The high accumulator, or the low one: with compensation, or for slices."""
         if self.redo == "compensated":
             return Accumulator(self.low, overflow=self.overflow, order="kahan")
-        return Accumulator(self.high, overflow=self.overflow)
+        fmt = self.low if self.redo == "ozaki" else self.high
+        return Accumulator(fmt, overflow=self.overflow)
+
+    def slices(self, layer: str, operands: FloatFormat, terms: int) -> Slices | None:
+        """Return how the operands are cut with `redo=ozaki`."""
+        if self.redo != "ozaki":
+            return None
+        try:
+            return Slices.of(operands, self.low, terms)
+        except ValueError as error:
+            raise AccelsimError(f"layer {layer}: redo is ozaki, but {error}") from None
 
 
 class RatePolicy(RecomputingPolicy):
