@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from networks import workload
 
-from accelsim.config import load_hardware
+from accelsim.config import load_hardware, load_workload
 from accelsim.errors import AccelsimError
 from accelsim.infer import infer, prepare
 from accelsim.machine import lower_layer
@@ -19,6 +19,7 @@ from accelsim.numerics.slices import Slices, matmul_sliced
 from accelsim.policies import POLICIES, RecomputingPolicy, parse_policy
 
 HARDWARE = Path(__file__).parents[2] / "hwconfigs"
+WORKLOADS = Path(__file__).parents[2] / "workloads"
 E4M3, FP16 = FloatFormat.parse("e4m3fn"), FloatFormat.parse("fp16")
 
 
@@ -59,6 +60,18 @@ def test_what_is_selected_is_made_of_slices(rate: str) -> None:
     assert whole is not None
     assert none is not None
     np.testing.assert_array_equal(some.outputs, np.where(mask, whole, none))
+
+
+def test_redoing_all_of_the_digits_is_as_good_as_a_wide_accumulator() -> None:
+    prepared = prepare(load_workload(WORKLOADS / "digits-relu.yaml"))
+    wide, low, slices = (
+        infer(prepared, parse_policy(text)).kl_divergence
+        for text in ("uniform-high", "uniform:format=fp16", "random:rate=1,low=fp16,redo=ozaki")
+    )
+    assert wide is not None
+    assert low is not None
+    assert slices == pytest.approx(wide, rel=1e-6)
+    assert low > 1.02 * wide
 
 
 def test_an_oracle_knows_what_slices_would_give() -> None:
