@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.numerics import Accumulator, FloatFormat
+from accelsim.numerics.slices import Slices
 
 Mask = NDArray[np.bool_]
 
@@ -79,7 +80,8 @@ class LayerTrace:
     the same right operand.
 
     `accumulator` does the first pass and `recompute_accumulator` redoes the outputs where
-    `recomputed` (repeats·m, n) is True; both of the latter are None if nothing can be. `detector`
+    `recomputed` (repeats·m, n) is True; both of the latter are None if nothing can be. With
+    `recompute_slices` it does so once for each pair of slices of the operands. `detector`
     finds them while the layer runs; without one, they were chosen before: the layer is `static`.
     `operand_format` and `output_format` decide the bytes moved. `function` is done with every
     output on its way out. `wide_additions` counts those to the wide sum of an accumulator that
@@ -100,6 +102,7 @@ class LayerTrace:
     recurrent: bool = False
     wide_additions: int = 0
     function: Function | None = None
+    recompute_slices: Slices | None = None
 
     def __post_init__(self) -> None:
         if (self.recomputed is None) != (self.recompute_accumulator is None):
@@ -134,6 +137,11 @@ class LayerTrace:
         return 0 if self.recomputed is None else int(np.count_nonzero(self.recomputed))
 
     @property
+    def recompute_passes(self) -> int:
+        """How often the terms of an output are multiplied and added when it is done again."""
+        return 1 if self.recompute_slices is None else self.recompute_slices.passes
+
+    @property
     def static(self) -> bool:
         """Whether the outputs to redo were known before the layer ran."""
         return self.recomputed is not None and self.detector is None
@@ -149,6 +157,8 @@ class LayerTrace:
                 f"; {self.recomputed_outputs} of {self.outputs} outputs again in"
                 f" {self.recompute_accumulator}"
             )
+        if self.recompute_slices is not None:
+            text += f", of {self.recompute_slices}"
         if self.wide_additions:
             text += f"; {self.wide_additions} additions in {self.accumulator.outer}"
         if self.detector is not None:

@@ -64,6 +64,10 @@ def infer(
     number = len(prepared.layers)
     policy = policy.settled(NetworkFacts(prepared))
     rules = [policy_at(policy, index, number) for index in range(number)]
+    for rule, layer in zip(rules, prepared.layers, strict=True):
+        rule.slices(
+            layer.name, workload.operand_format, layer.inputs
+        )  # raises, where there are none
     calibrations, stages = _stages(prepared, rules, dataset, progress)
     samples = len(dataset.test_inputs)
     outputs = np.empty((samples, prepared.layers[-1].outputs), np.float32)

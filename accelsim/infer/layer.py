@@ -11,9 +11,11 @@ import accelsim.numerics as numerics
 from accelsim.infer.effects import exact_effects, first_order_effects
 from accelsim.infer.prepared import FP32_ACCUMULATOR, Prepared, add_bias
 from accelsim.networks import activate
-from accelsim.numerics import Accumulator
+from accelsim.numerics.slices import matmul_sliced, matmul_sliced_at
 from accelsim.policies import Calibration, LayerValues, LayerView, Policy
 from accelsim.trace import Mask
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -53,27 +55,46 @@ def finish(
     prepared: Prepared, stage: Stage, view: LayerView, mask: Mask | None
 ) -> NDArray[np.float32]:
     """Return the outputs of a layer, those in `mask` done again."""
-    layer, values, second = prepared.layers[stage.index], view.require_values(), stage.rule.second
+    layer, values = prepared.layers[stage.index], view.require_values()
     v = values.pre_activation
-    if mask is not None and second is not None:
-        v = _redone(values, layer.bias, mask, second)
+    if mask is not None and stage.rule.second is not None:
+        v = _redone(prepared, stage, values, mask)
     return activate(layer.activation, v)
 
 
-def _redone(
-    values: LayerValues, bias: NDArray[np.float32], mask: Mask, second: Accumulator
-) -> NDArray[np.float32]:
-    """Return v, with the outputs in `mask` from the second accumulator."""
+def _redone(prepared: Prepared, stage: Stage, values: LayerValues, mask: Mask) -> Floats:
+    """Return v, with the outputs in `mask` done again."""
+    bias = prepared.layers[stage.index].bias
     touched = np.count_nonzero(mask.any(axis=1)) * np.count_nonzero(mask.any(axis=0))
     if 8 * np.count_nonzero(mask) > mask.size and 2 * touched > mask.size:
         # So many, and all over the place, that it is quicker not to list them.
-        whole = numerics.matmul(values.inputs, values.weight, second)
+        whole = _again(prepared, stage, values.inputs)
         return np.where(mask, add_bias(whole, bias), values.pre_activation)
     rows, columns = np.nonzero(mask)
-    again = numerics.matmul_at(values.inputs, values.weight, rows, columns, second)
+    again = _again(prepared, stage, values.inputs, (rows, columns))
     v = values.pre_activation.copy()
     v[rows, columns] = add_bias(again, bias[columns])
     return v
+
+
+def _again(
+    prepared: Prepared,
+    stage: Stage,
+    inputs: Floats,
+    places: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+) -> Floats:
+    """Return all sums of a layer as they are redone, or those at (rows, columns)."""
+    rule, weight = stage.rule, prepared.weights[stage.index]
+    layer, operands = prepared.layers[stage.index], prepared.workload.operand_format
+    slices = rule.slices(layer.name, operands, layer.inputs)
+    if slices is not None:
+        if places is None:
+            return matmul_sliced(inputs, weight, slices)
+        return matmul_sliced_at(inputs, weight, *places, slices)
+    assert rule.second is not None
+    if places is None:
+        return numerics.matmul(inputs, weight, rule.second)
+    return numerics.matmul_at(inputs, weight, *places, rule.second)
 
 
 def first_pass(
@@ -101,7 +122,7 @@ def first_pass(
     exact = None
     if watched and rule.needs_exact and rule.second is not None:
         bias = prepared.layers[stage.index].bias
-        exact = add_bias(numerics.matmul(inputs, weight, rule.second), bias)
+        exact = add_bias(_again(prepared, stage, inputs), bias)
     sums = sums.astype(np.float32, copy=False)
     view = _view(prepared, stage, inputs, (sums, overflowed, running), exact, wide_additions)
     if exact is None or rule.needs_effects is None:

@@ -78,6 +78,7 @@ def layer_trace(
         output_format=output_format,
         accumulator=rule.first,
         recompute_accumulator=rule.second,
+        recompute_slices=None if mask is None else rule.slices(name, operand_format, view.k),
         detector=rule.detector(view),
         recomputed=mask,
         repeats=repeats,

@@ -29,6 +29,7 @@ from accelsim.machine.redo import (
     deferred_work,
     gather_cycles,
     high_time,
+    redone_terms,
 )
 from accelsim.machine.tiling import bytes_of
 from accelsim.machine.visits import Pass
@@ -116,10 +117,11 @@ class Gather:
         blocks = self._inline_blocks()
         outputs = int((blocks.lines * blocks.breadth).sum())
         count = int(blocks.lines.sum())
-        passed = (outputs * trace.k, outputs * trace.k)  # all of a packed line is redone
+        terms = redone_terms(self.grid)
+        passed = (outputs * terms, outputs * terms)  # all of a packed line is redone
         if deferred is None:
             again = int((-(-blocks.lines // self.unit_lines) * blocks.breadth).sum())
-            work = Work(outputs, self._by_operand(count * trace.k, again * trace.k), passed)
+            work = Work(outputs, self._by_operand(count * terms, again * terms), passed)
             packed, other = (int(part.sum()) for part in self._refetched(blocks))
             copied = int(self._copied(blocks).sum())
             fullest = int(np.bincount(blocks.tile - blocks.tile.min(), blocks.lines).max())
@@ -135,7 +137,7 @@ class Gather:
             for block, left in zip(*self._whole_blocks(), strict=True)
             for start in range(0, left, self.tile_lines)
         )
-        work = Work(outputs, self._by_operand(count * trace.k, again * trace.k), passed)
+        work = Work(outputs, self._by_operand(count * terms, again * terms), passed)
         copied = deferred.total([kind.copied_bytes for kind in deferred.kinds])
         work = work._replace(copied_bytes=self._by_operand(copied, 0))
         return deferred_work(work, deferred, trace.recomputed_outputs + count)
@@ -171,9 +173,11 @@ class Gather:
 
     def _refetched(self, blocks: _Blocks) -> tuple[Integers, Integers]:
         """Return the bytes of the packed and of the other operand that blocks fetch again."""
-        bits = self.grid.nest.trace.operand_format.bits
+        trace = self.grid.nest.trace
+        bits, passes = trace.operand_format.bits, trace.recompute_passes
+        # Copied lines stay.
         packed = blocks.lines * gone_terms(self.grid, self.packed)
-        other = blocks.breadth * gone_terms(self.grid, self.other)
+        other = blocks.breadth * gone_terms(self.grid, self.other) * passes
         return np.asarray(bytes_of(packed, bits)), np.asarray(bytes_of(other, bits))
 
     def _copied(self, blocks: _Blocks) -> Integers:
@@ -217,4 +221,5 @@ class Gather:
             total = total + times * chain * (time.interval + time.stretch)
             drain = np.broadcast_to(time.drain, total.shape)
         last = np.flatnonzero(np.diff(tile[waves], append=-1))
-        return np.bincount(tile[waves], total).astype(np.int64) + drain[last]
+        passes = self.grid.nest.trace.recompute_passes
+        return np.bincount(tile[waves], total).astype(np.int64) * passes + drain[last]

@@ -299,7 +299,13 @@ def _slowed(whole: Part, chains: list[int], chain: int, slow: WaveTime) -> tuple
 
 
 def _check_formats(trace: LayerTrace, hardware: Hardware) -> None:
-    """Raise AccelsimError if the recompute unit has no accumulator of the format asked for."""
+    """Raise AccelsimError if the recompute unit cannot do what is asked for, or in that format."""
+    if trace.recompute_slices is not None and isinstance(hardware.recompute, Dual):
+        raise AccelsimError(
+            f"layer {trace.name} on {hardware.name}: the policy recomputes from slices, but two"
+            " accumulators in every PE add the same products: allowed are recompute.unit array and"
+            " lanes"
+        )
     again, formats = trace.recompute_accumulator, hardware.recompute.formats
     if again is None or formats is None or again.format.name in formats:
         return

@@ -5,6 +5,9 @@ through rounds. What the array packs first is in `gather`. Deferred, the tiles w
 are gone through once more, with the operand lines that are needed alone: rows of A and columns of
 B. Each such tile fetches its own, piece by piece over the terms, so that they fit wherever the
 tiles of the first pass do. An operand that its scratchpad still holds whole is not fetched.
+
+Where operands are cut into slices, all terms are gone through once for every pair of slices, which
+are cut from words as they are read: whatever does not stay in a scratchpad is fetched as often.
 """
 
 from __future__ import annotations
@@ -123,7 +126,7 @@ class Again:
         flagged = np.bincount(where, self.by_unit[self.lines["a"] > 0])
         fetched = sum(self._refetched(key) for key in "ab")
         refetch = np.bincount(where, np.asarray(fetched)[self.lines["a"] > 0])
-        trips, unit, terms = self.grid.trips, self.unit, self.grid.nest.trace.k
+        trips, unit, terms = self.grid.trips, self.unit, redone_terms(self.grid)
         cycles: dict[tuple[bool, bool], int] = {}
         stops: dict[Place, list[Stop]] = {}
         reads = np.zeros((2, numbers.size), np.int64)
@@ -175,13 +178,13 @@ class Again:
             rows, cols = (int(number.sum()) for number in self._lines_of_groups)
         else:
             rows, cols = (int(self.lines[key].sum()) for key in "ab")
-        flagged = trace.recomputed_outputs
+        flagged, terms = trace.recomputed_outputs, redone_terms(self.grid)
         passed = (
-            int((self.lines["a"] * self.grid.widths).sum()) * trace.k,
-            int((self.lines["b"] * self.grid.heights[:, None]).sum()) * trace.k,
+            int((self.lines["a"] * self.grid.widths).sum()) * terms,
+            int((self.lines["b"] * self.grid.heights[:, None]).sum()) * terms,
         )
         outputs = int(np.count_nonzero(self.redone))
-        work = Work(outputs, (rows * trace.k, cols * trace.k), passed)
+        work = Work(outputs, (rows * terms, cols * terms), passed)
         if deferred is not None:
             return deferred_work(work, deferred, flagged)
         refetched = int(self._refetched("a").sum()), int(self._refetched("b").sum())
@@ -199,8 +202,9 @@ class Again:
         The operands of the last tile over the terms are still there. The terms of those before it
         are fetched for the lines that are needed, unless they are kept.
         """
-        bits = self.grid.nest.trace.operand_format.bits
-        return np.asarray(bytes_of(self.lines[key] * gone_terms(self.grid, key), bits))
+        trace = self.grid.nest.trace
+        gone = gone_terms(self.grid, key) * trace.recompute_passes
+        return np.asarray(bytes_of(self.lines[key] * gone, trace.operand_format.bits))
 
     def _redo_cycles(self, tile: Extents) -> int:
         """Return the time of all folds over the terms of the outputs of a wave, done alone."""
@@ -210,7 +214,7 @@ class Again:
             time = high_time(grid, tile._replace(k=terms))
             total += times * grid.nest.mapping.chain(terms) * (time.interval + time.stretch)
             drain = time.drain
-        return total + drain
+        return total * grid.nest.trace.recompute_passes + drain
 
     @cached_property
     def _lines_of_groups(self) -> tuple[Integers, Integers]:
@@ -266,16 +270,19 @@ class Deferral:
         packed: str | None = None,
         lane_lines: tuple[int, int] = (0, 0),
     ) -> None:
-        """Add the visits of one tile over all its terms.
+        """Add the visits of one tile over all its terms, for every pass.
 
         They load so many rows of A and columns of B, go through so many chains of folds or rounds
         of lanes, and store `outputs`. Lines of the operand that is `packed` are copied first. The
         rounds together read `lane_lines` from the scratchpads.
         """
         nest, unit = self.grid.nest, self.grid.nest.hardware.recompute
-        bits, rest = nest.trace.operand_format.bits, nest.shape.k
+        bits, passes = nest.trace.operand_format.bits, nest.trace.recompute_passes
+        # Operands of one visit stay for all passes over it.
+        times, at_once = (1, passes) if self.grid.trips.k == 1 else (passes, 1)
+        rest = nest.shape.k * times
         while rest:
-            terms = min(self.grid.tiling.k, rest)
+            terms = min(self.grid.tiling.k, (rest - 1) % nest.shape.k + 1)
             rest -= terms
             loads = {
                 key: 0 if key in self.there else bytes_of(count * terms, bits)
@@ -286,10 +293,10 @@ class Deferral:
                 copied = bytes_of(needed["ab".index(packed)] * terms, bits)
             if isinstance(unit, Lanes):
                 cycles = round_cycles(terms, chains, lane_reads(self.grid, terms, lane_lines))
-                part = Part(chains, WaveTime(terms, terms, 0, cycles - terms))
+                part = Part(chains * at_once, WaveTime(terms, terms, 0, cycles - terms))
             else:
                 time = high_time(self.grid, tile._replace(k=terms))
-                part = Part(chains * nest.mapping.chain(terms), time)
+                part = Part(chains * nest.mapping.chain(terms) * at_once, time)
             visit = Visit(
                 load_a_bytes=loads["a"],
                 load_b_bytes=loads["b"],
@@ -319,13 +326,22 @@ def deferred_work(work: Work, deferred: Pass, entries: int) -> Work:
     )
 
 
+def redone_terms(grid: Grid) -> int:
+    """Return the terms of an output that is redone, each as often as it is gone through."""
+    return grid.nest.trace.k * grid.nest.trace.recompute_passes
+
+
 def high_time(grid: Grid, tile: Extents, together: Integers | None = None) -> WaveTime:
-    """Return the time of a wave of a tile that is redone; of arrays, for a tile of arrays."""
+    """Return the time of a wave of a tile that is redone; of arrays, for a tile of arrays.
+
+    A wave takes sums back where folds follow one another, or passes, the wider of both.
+    """
     nest = grid.nest
     again = nest.trace.recompute_accumulator
     assert again is not None
-    widths = nest.widths(grid.tiling.extents)._replace(partial=again.kept_bits)
-    returns = bool(nest.folds_over_terms(grid.tiling.extents) > 1)
+    partial = max(again.kept_bits, nest.slice_sum_bits)
+    widths = nest.widths(grid.tiling.extents)._replace(partial=partial)
+    returns = bool(nest.folds_over_terms(grid.tiling.extents) > 1) or nest.slice_sum_bits > 0
     mac, pads = nest.hardware.array.mac_cycles(again), nest.hardware.scratchpads
     time = nest.mapping.wave_time(tile, mac, widths, pads, returns, together)
     return time if together is not None else WaveTime(*map(int, time))

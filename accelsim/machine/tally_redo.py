@@ -14,12 +14,14 @@ def tally_redo(nest: Nest, tiling: Tiling, work: Work) -> ByCause:
     trace, again = nest.trace, nest.trace.recompute_accumulator
     if again is None or not work.outputs:
         return ByCause()
-    macs = work.outputs * trace.k
+    passes = trace.recompute_passes
+    macs = work.outputs * trace.k * passes
     entries: Entries = [
         ("recompute", arithmetic("multiply", trace.operand_format), macs),
-        ("vector", arithmetic("add", FP32), work.outputs),  # the bias once more
+        # The passes are added up, and the bias once more.
+        ("vector", arithmetic("add", FP32), work.outputs * passes),
     ]
-    entries += additions("recompute", again, work.outputs, trace)
+    entries += additions("recompute", again, work.outputs * passes, trace)
     entries += _passed(nest, work)
     queue = waiting_bytes(nest.hardware, work.list_bytes)
     passed = work.entries * ENTRY_BYTES
@@ -51,7 +53,7 @@ def _passed(nest: Nest, work: Work) -> Entries:
     A lane has two registers of its own, and nothing passes it on.
     """
     trace, entries = nest.trace, Entries()
-    macs = work.outputs * trace.k
+    macs = work.outputs * trace.k * trace.recompute_passes
     if isinstance(nest.hardware.recompute, Lanes):
         return [("recompute", Arithmetic("operand", trace.operand_format.name), 2 * macs)]
     for index, key in enumerate("ab"):
@@ -80,12 +82,15 @@ def _operands(nest: Nest, work: Work) -> Counts:
 
 
 def _outputs(nest: Nest, tiling: Tiling, work: Work) -> Counts:
-    """Return what goes to scratchpad c, comes back, and goes to DRAM a second time."""
-    capacity = nest.hardware.scratchpads.c.capacity_bytes
-    partial = 0
+    """Return what goes to scratchpad c, comes back, and goes to DRAM a second time.
+
+    Sums of a pass are there between its folds, those of passes between passes.
+    """
+    capacity, passes = nest.hardware.scratchpads.c.capacity_bytes, nest.trace.recompute_passes
+    partial = bytes_of(work.outputs * (passes - 1), nest.slice_sum_bits)
     if nest.redo_sum_bits is not None:
         times = nest.redo_folds_over_terms(tiling.extents) - 1
-        partial = bytes_of(work.outputs * times, nest.redo_sum_bits)
+        partial += bytes_of(work.outputs * times * passes, nest.redo_sum_bits)
     results = work.stored_bytes or bytes_of(work.outputs, nest.trace.output_format.bits)
     return Counts(
         [

@@ -42,8 +42,6 @@ MAX_TILES = 2_000_000
 """Tiles are listed one by one: more would take minutes and gigabytes."""
 MAX_MACS = 2**46
 """Keeps every number of bytes and cycles of a search within 64 bits."""
-
-
 MAX_REMEMBERED = 10_000
 TIED_PERCENT = 5
 """Tilings that move at most so much more than the least count as equal: those that save the last
@@ -116,6 +114,12 @@ class Nest:
             return None
         return again.kept_bits
 
+    @property
+    def slice_sum_bits(self) -> int:
+        """Width at which sums over pairs of slices lie in scratchpad c, if there are any."""
+        slices = self.trace.recompute_slices
+        return slices.sum_bits if slices and self.trace.recomputed_outputs else 0
+
     def trips(self, tile: Extents) -> Extents:
         """Return the number of tiles along each axis."""
         return Extents(*(-(-size // step) for size, step in zip(self.shape, tile, strict=True)))
@@ -148,14 +152,14 @@ class Nest:
 
     def held_bits(self, key: str, tile: Extents) -> Number:
         """Return the width at which a scratchpad holds a value: for c, that of partial sums if
-        there are any, or of those of a rerun.
+        there are any, or of those of a rerun and its passes.
         """
         if key != "c":
             return self.trace.operand_format.bits
         partial = self.widths(tile).partial
         if self.redo_sum_bits is not None:
-            partial = np.maximum(partial, self.redo_sum_bits)
-        output = self.trace.output_format.bits
+            partial = np.maximum(partial, self.redo_sum_bits + self.slice_sum_bits)
+        output = max(self.trace.output_format.bits, self.slice_sum_bits)
         return np.where(self.folds_over_terms(tile) > 1, np.maximum(partial, output), output)
 
     def block_bytes(self, key: str, tile: Extents) -> Number:

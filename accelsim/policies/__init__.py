@@ -16,7 +16,6 @@ from accelsim.policies.base import (
     LayerValues,
     LayerView,
     Policy,
-    RecomputingPolicy,
 )
 from accelsim.policies.chunked import Chunked
 from accelsim.policies.control import Control
@@ -30,6 +29,7 @@ from accelsim.policies.oracle import Oracle
 from accelsim.policies.oracle_effect import OracleEffect
 from accelsim.policies.path_norm import PathNorm
 from accelsim.policies.random import Random
+from accelsim.policies.recomputing import RecomputingPolicy
 from accelsim.policies.selective import Selective
 from accelsim.policies.spill import Spill
 from accelsim.policies.static import Static

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from accelsim.errors import AccelsimError
 from accelsim.networks.workload import Format
 from accelsim.numerics import Accumulator, FloatFormat
+from accelsim.numerics.slices import Slices
 from accelsim.trace import Detector, Mask
 
 Overflow = Literal["inf", "saturate"]
@@ -216,6 +217,13 @@ class Policy(BaseModel):
         """The accumulator that selected outputs are recomputed in, if any can be."""
         return None
 
+    def slices(self, layer: str, operands: FloatFormat, terms: int) -> Slices | None:
+        """Return how operands of a layer are cut to be multiplied once more; None if they are not.
+
+        Raises AccelsimError if they have to be, and cannot.
+        """
+        return None
+
     @property
     def calibrates(self) -> bool:
         """Whether the rule learns something from the training set."""
@@ -320,76 +328,6 @@ class Policy(BaseModel):
             if (key in self.always_shown or getattr(self, key) != fields[key].default)
             and key not in hidden
         ]
-
-
-class RecomputingPolicy(Policy):
-    """All in `low` first, then what the rule selects again in `high`.
-
-    With `chunk=32`, the first pass accumulates that many terms in `low`, and the partial sums in
-    `high`, as `chunked` does. With `redo=compensated`, again in `low`, by compensated summation in
-    the place of `high`: four additions a term, and no wide adder (Kahan, CACM 1965).
-    """
-
-    shared: ClassVar[tuple[str, ...]] = ("low", "high", "chunk", "redo", "overflow", "last")
-
-    low: AccumulatorFormat = LOW
-    high: AccumulatorFormat = HIGH
-    chunk: Chunk | None = None
-    redo: Literal["high", "compensated"] = "high"
-
-    @model_validator(mode="after")
-    def _one_improvement(self) -> Self:
-        if self.chunk is not None and self.redo == "compensated":
-            raise ValueError(
-                f"chunk is {self.chunk} and redo is compensated, which would undo chunks: allowed"
-                " is one of them"
-            )
-        if self.redo == "high" and _holds(self.low, self.high):
-            raise ValueError(
-                f"high is {self.high}, which has no value that low, {self.low}, has not: allowed"
-                " is a format with more mantissa bits or a wider range"
-            )
-        return self
-
-    @property
-    def first(self) -> Accumulator:
-        """The low accumulator, or the chunked one."""
-        outer = None if self.chunk is None else self.high
-        return Accumulator(self.low, overflow=self.overflow, chunk=self.chunk, outer=outer)
-
-    @property
-    def second(self) -> Accumulator:
-        """The high accumulator, or the low one with compensation."""
-        if self.redo == "compensated":
-            return Accumulator(self.low, overflow=self.overflow, order="kahan")
-        return Accumulator(self.high, overflow=self.overflow)
-
-
-class RatePolicy(RecomputingPolicy):
-    """Recompute a fraction `rate` of every layer's outputs.
-
-    `layer_rates`, written `0.1/0.5/0.9`, gives each layer its own fraction instead.
-    """
-
-    always_shown: ClassVar[tuple[str, ...]] = ("rate",)
-    one_of: ClassVar[tuple[str, ...]] = ("rate", "layer_rates")
-    by_layer: ClassVar[tuple[str, ...]] = ("layer_rates",)
-
-    rate: Rate = 0.1
-    layer_rates: Annotated[tuple[Rate, ...] | None, ByLayer] = None
-
-    def rate_of(self, index: int) -> float:
-        """Return the fraction of a layer."""
-        return self.rate if self.layer_rates is None else self.layer_rates[index]
-
-
-def _holds(low: FloatFormat, high: FloatFormat) -> bool:
-    """Say whether every finite value of `high` is one of `low`."""
-    return (
-        low.max >= high.max
-        and low.mantissa_bits >= high.mantissa_bits
-        and low.lowest_bit <= high.lowest_bit
-    )
 
 
 def _plain(value: object) -> str:

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from accelsim.numerics import Accumulator
-from accelsim.policies.base import Policy, RecomputingPolicy
+from accelsim.policies.base import Policy
 from accelsim.policies.random import Random
+from accelsim.policies.recomputing import RecomputingPolicy
 
 
 class Control(Policy):

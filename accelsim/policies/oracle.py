@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from accelsim.policies.base import THRESHOLD, Calibration, LayerView, RatePolicy, Score
+from accelsim.policies.base import THRESHOLD, Calibration, LayerView, Score
+from accelsim.policies.recomputing import RatePolicy
 from accelsim.trace import Detector, Mask
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from accelsim.policies.base import THRESHOLD, LayerView, RatePolicy
+from accelsim.policies.base import THRESHOLD, LayerView
 from accelsim.policies.cluster import Cluster, sides
+from accelsim.policies.recomputing import RatePolicy
 from accelsim.trace import Detector, Mask
 
 

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from accelsim.policies.base import Calibration, LayerView, RatePolicy, Score, Threshold
+from accelsim.policies.base import Calibration, LayerView, Score, Threshold
+from accelsim.policies.recomputing import RatePolicy
 from accelsim.policies.selective import Selective
 from accelsim.trace import Mask
 

@@ -13,7 +13,6 @@ from accelsim.policies.base import (
     Calibration,
     LayerView,
     Rate,
-    RecomputingPolicy,
     Score,
     Threshold,
 )
@@ -26,6 +25,7 @@ from accelsim.policies.numerators import (
     error_factor,
     estimate,
 )
+from accelsim.policies.recomputing import RecomputingPolicy
 from accelsim.trace import Detector, Mask
 
 

@@ -137,30 +137,6 @@ def _activated(activation: str, v: Array) -> Array:
     return np.asarray(np.tanh(v)) if activation == "tanh" else v
 
 
-def slice_bits(accumulator: FloatFormat, terms: int) -> int:
-    """Return how many bits slices of operands may have for sums of their products to be exact.
-
-    Slices are integers times a power of two that all of a row or column share (Ozaki et al.,
-    Numerical Algorithms 59, 2012): n products of b bits are below n·(2^b - 1)², and integers are
-    values of a format with p significand bits up to 2^p. 0 if not even single bits are few enough.
-    """
-    bits = 0
-    while terms * (2.0 ** (bits + 1) - 1.0) ** 2 <= 2.0 ** (accumulator.mantissa_bits + 1):
-        bits += 1
-    return bits
-
-
-def exact_products(accumulator: FloatFormat, operands: FloatFormat, terms: int) -> int | None:
-    """Return how many matrix products of slices make one of operands of any size without error,
-    before their sum is taken; None if none of any number do.
-    """
-    bits = slice_bits(accumulator, terms)
-    if bits == 0:
-        return None
-    span = math.floor(math.log2(operands.max)) + 1 - operands.lowest_bit
-    return int(math.ceil(span / bits) ** 2)
-
-
 def growth(terms: Sequence[int], units: Sequence[float]) -> float:
     """Return Π(1+γ) - 1 over layers with sums of so many terms and units roundoff."""
     product = math.prod(1.0 + gamma(n, u) for n, u in zip(terms, units, strict=True))

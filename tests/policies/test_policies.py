@@ -45,7 +45,7 @@ taus = st.lists(positive, min_size=1, max_size=4).map(tuple)
 scored = {
     "numerator": st.sampled_from(["exact", "l2", "l1-inf", "low", "running-error"]),
     "margin": st.none() | st.floats(0, 1e300),
-    "redo": st.sampled_from(["high", "compensated"]),
+    "redo": st.sampled_from(["high", "compensated", "ozaki"]),
     **pair,
 }
 levels: list[dict[str, Any]] = [

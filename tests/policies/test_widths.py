@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -16,13 +15,12 @@ from accelsim.errors import AccelsimError
 from accelsim.infer import infer, prepare
 from accelsim.infer.facts import NetworkFacts
 from accelsim.networks import Gemm, Workload
-from accelsim.numerics import Accumulator, FloatFormat, dot, matmul, matmul_sums, round_to
+from accelsim.numerics import Accumulator, FloatFormat, dot, matmul_sums, round_to
 from accelsim.numerics.conditioning import gamma
 from accelsim.policies import PathNorm, parse_policy, policy_at
 from accelsim.policies.widths import (
     Range,
     a2q_plus_limit,
-    exact_products,
     fixed_format,
     growth,
     integer_accumulators,
@@ -30,7 +28,6 @@ from accelsim.policies.widths import (
     mantissas_for_growth,
     partial_sums,
     path_bound,
-    slice_bits,
     variance_retention,
 )
 
@@ -135,43 +132,6 @@ def test_no_integer_accumulator_of_a_network_ever_overflows(
         h = round_to("e4m3fn", np.maximum(v, 0) if activation == "relu" else np.tanh(v)).astype(
             np.float32
         )
-
-
-def test_slices_are_as_wide_as_exact_sums_of_their_products_allow() -> None:
-    e4m3, fp16, fp32 = (FloatFormat.parse(name) for name in ("e4m3fn", "fp16", "fp32"))
-    assert [slice_bits(e4m3, n) for n in (1, 2, 16, 17, 256)] == [2, 1, 1, 0, 0]
-    assert [slice_bits(fp16, n) for n in (64, 256, 2048, 2049)] == [2, 1, 1, 0]
-    assert [slice_bits(fp32, n) for n in (64, 256, 784)] == [9, 8, 7]
-    # e4m3fn operands have 18 bits from 2^-9 to 2^8
-    assert [exact_products(fmt, e4m3, 256) for fmt in (e4m3, fp16, fp32)] == [None, 324, 9]
-
-
-@pytest.mark.parametrize(("fmt", "terms"), [("e8m3", 16), ("e8m10", 128), ("e8m13", 256)])
-def test_products_of_slices_are_exact_and_of_wider_ones_are_not(fmt: str, terms: int) -> None:
-    narrow, operands = FloatFormat.parse(fmt), FloatFormat.parse("e4m3fn")
-    generator = np.random.default_rng(1)
-    left, right = (
-        round_to("e4m3fn", generator.standard_normal(s)).astype(np.float64)
-        for s in ((6, terms), (terms, 5))
-    )
-    bits = slice_bits(narrow, terms)
-
-    def slices(x: Any, width: int) -> list[Any]:
-        """Cut the integers x·2⁹ into pieces of `width` bits, with the sign of x."""
-        count = -(-18 // width)
-        whole = np.abs(x * 2.0**9).astype(np.int64)
-        parts = [(whole >> (width * i)) & (2**width - 1) for i in range(count)]
-        return [np.sign(x) * part * 2.0 ** (width * i - 9) for i, part in enumerate(parts)]
-
-    total = np.zeros((6, 5))
-    for a, b in itertools.product(slices(left, bits), slices(right, bits)):
-        product = matmul(a, b, Accumulator(narrow))
-        np.testing.assert_array_equal(product, a @ b)
-        total += product
-    assert exact_products(narrow, operands, terms) == len(slices(left, bits)) ** 2
-    np.testing.assert_array_equal(total, left @ right)
-    ones = np.full((1, terms + 1), 2.0 ** (bits + 1) - 1.0)
-    assert matmul(ones, ones.T, Accumulator(narrow))[0, 0] != (ones @ ones.T)[0, 0]
 
 
 def test_growth_by_hand() -> None:
