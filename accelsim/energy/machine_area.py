@@ -192,8 +192,8 @@ def _pes(
             once |= Counter(adder.each_group(operands))
         for action, each in once.items():
             unit = operation(measure, action)
-            name = f"{action}, for each group of {adder.group}"
-            parts.append(times(-(-number // adder.group) * each, unit, name))
+            number_built = -(-number // adder.group) * each
+            parts.append(times(number_built, unit, f"{action}, for each group of {adder.group}"))
     return whole(name, parts)
 
 

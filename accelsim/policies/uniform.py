@@ -20,7 +20,7 @@ PUBLISHED: dict[str, Accumulator] = {
         *("e8m13", "toward-zero"), group=32, align_bits=13, operands="e4m3fn",
         chunk=128, outer="fp32", outer_rounding="nearest-even",
     ),
-    # Blumenfeld et al., arXiv:2401.14110: 12 bits, floor rounding; this bias is for sums below 64.
+    # Blumenfeld et al., arXiv:2401.14110: 12 bits, floor rounding; this bias is for sums below 32.
     "lba": Accumulator(
         *("e4m7b10", "downward"), overflow="saturate", chunk=16, outer="e4m7b10"
     ),
