@@ -53,7 +53,7 @@ class Uniform(Policy):
     """
 
     name: ClassVar[str] = "uniform"
-    summary: ClassVar[str] = "every output in one format"
+    summary: ClassVar[str] = "every output in one accumulator, of a format or by name"
     one_of: ClassVar[tuple[str, ...]] = ("format", "preset")
 
     format: AnyFormat | None = None
