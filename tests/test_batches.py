@@ -24,6 +24,9 @@ WORKLOADS = Path(__file__).parents[1] / "workloads"
 RULES = [
     *("uniform-low", "uniform-high", "uniform:format=fp16", "chunked:chunk=16"),
     "per-layer:formats=e4m3fn/fp16/fp32",
+    *("uniform:format=e5m2,rounding=stochastic,random_bits=13,seed=3", "uniform:preset=h100-e4m3"),
+    *("uniform:format=fixed10.6,rounding=stochastic,random_bits=8", "uniform:preset=lba"),
+    "uniform:format=fixed8.6,overflow=wrap,last=fp32",
     *("spill:low=fixed8.6", "spill:low=e5m2,high=fp16,overflow=inf"),
     *("hessian:samples=60", "hessian:samples=60,by=mean-deviation,bits=18"),
     *("variance-retention", "l1-bound:bits=16", "path-norm:tolerance=1"),

@@ -73,8 +73,8 @@ def of_machine(hardware: Hardware, needed: Needs, table: EnergyTable) -> list[Se
     """
     pj = energy(table)
     macs = [
-        clocked(step(pj, needed.operands[0], fmt, hardware.array.dataflow), table)
-        for fmt in (*needed.first, *needed.again)
+        clocked(step(pj, needed.operands[0], adder.kept, hardware.array.dataflow), table)
+        for adder in (*needed.first, *needed.again)
     ]
     all_busy = times(hardware.array.macs_per_cycle, macs[0])
     all_busy = dataclasses.replace(all_busy, name="a cycle with every PE busy", number=1)

@@ -8,9 +8,10 @@ its lanes; what a policy never uses is not built.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from accelsim.energy.estimate import Estimator, area_of
 from accelsim.energy.parts import (
@@ -24,12 +25,13 @@ from accelsim.energy.parts import (
     times,
     whole,
 )
-from accelsim.machine import Arithmetic, Hardware, Lanes, Sram, needs_shift
+from accelsim.machine import Adder, Arithmetic, Hardware, Lanes, Sram, needs_shift
 from accelsim.machine.redo import ENTRY_BYTES
 from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.numerics.formats import Format
 from accelsim.trace import Detector, LayerTrace
 
+T = TypeVar("T")
 FP32 = FloatFormat.parse("fp32")
 PJ_PER_MW_S = 1e9
 FUNCTION_TABLE = "table of a function"
@@ -43,15 +45,15 @@ OPERATIONS: dict[str, Literal["compare", "multiply", "add"]] = {
 
 @dataclass(frozen=True)
 class Needs:
-    """What the layers of a policy need of a machine: formats, each once, and detectors.
+    """What the layers of a policy need of a machine: formats and adders, each once, and detectors.
 
     A list of what is to be redone at the end of a layer holds `list_bytes`. In `of_sums`, sums of
     fixed point are added up and nothing else: they need no shifter.
     """
 
     operands: tuple[Format, ...]
-    first: tuple[Format, ...]
-    again: tuple[Format, ...] = ()
+    first: tuple[Adder, ...]
+    again: tuple[Adder, ...] = ()
     detectors: tuple[Detector, ...] = ()
     list_bytes: int = 0
     of_sums: tuple[Format, ...] = ()
@@ -64,8 +66,8 @@ class Needs:
         detectors = (layer.detector for layer in kept if layer.detector is not None)
         return cls(
             operands=_once(layer.operand_format for layer in kept),
-            first=_once(fmt for layer in kept for fmt in _formats(layer.accumulator)),
-            again=_once(fmt for acc in again if acc is not None for fmt in _formats(acc)),
+            first=_once(adder for layer in kept for adder in _adders(layer.accumulator)),
+            again=_once(adder for acc in again if acc is not None for adder in _adders(acc)),
             detectors=tuple(dict.fromkeys(detectors)),
             list_bytes=list_bytes,
             of_sums=_of_sums(
@@ -96,8 +98,8 @@ def needs(
     """Return what one layer with these accumulators needs."""
     return Needs(
         (operands,),
-        _once(_formats(low)),
-        _once(_formats(high)) if high else (),
+        _once(_adders(low)),
+        _once(_adders(high)) if high else (),
         (detector,) if detector else (),
         of_sums=_of_sums([low, high] if high else [low]),
     )
@@ -148,8 +150,7 @@ def _machine(
         lane = whole(lane.name, [*lane.parts, memories.pop(FUNCTION_TABLE)])
     parts = [_array(hardware, needed, measure)]
     if needed.again and isinstance(hardware.recompute, Lanes):
-        pe = _pe(measure, needed, needed.again)
-        parts.append(whole("recompute", times(hardware.recompute.lanes, pe).parts))
+        parts.append(_pes("recompute", hardware.recompute.lanes, needed, needed.again, measure))
     parts += [
         _detector(hardware, needed, measure),
         whole("vector", times(hardware.vector_operations_per_cycle, lane).parts),
@@ -174,20 +175,37 @@ def _memories(hardware: Hardware, needed: Needs) -> dict[str, tuple[int, int]]:
 
 
 def _array(hardware: Hardware, needed: Needs, measure: Measure) -> Item:
-    formats = needed.first
+    adders = needed.first
     if not isinstance(hardware.recompute, Lanes):
-        formats += needed.again
-    pe = _pe(measure, needed, formats)
-    return whole("array", times(hardware.array.macs_per_cycle, pe).parts)
+        adders += needed.again
+    return _pes("array", hardware.array.macs_per_cycle, needed, adders, measure)
 
 
-def _pe(measure: Measure, needed: Needs, formats: tuple[Format, ...]) -> Item:
+def _pes(
+    name: str, number: int, needed: Needs, adders: tuple[Adder, ...], measure: Measure
+) -> Item:
+    """Return so many PEs, and what every group of them has that adds its terms together."""
+    parts = list(times(number, _pe(measure, needed, adders)).parts)
+    for adder in dict.fromkeys(adders):
+        once: Counter[Arithmetic] = Counter()
+        for operands in needed.operands:
+            once |= Counter(adder.each_group(operands))
+        for action, each in once.items():
+            unit = operation(measure, action)
+            number_built = -(-number // adder.group) * each
+            parts.append(times(number_built, unit, f"{action}, for each group of {adder.group}"))
+    return whole(name, parts)
+
+
+def _pe(measure: Measure, needed: Needs, adders: tuple[Adder, ...]) -> Item:
     """Return a PE: what multiplies and accumulates, and registers for the operands passing by."""
     parts: list[Item] = []
     for operands in needed.operands:
         held = times(2, register(measure, operands), f"operand register {operands}")
-        parts += [*mac(measure, operands, formats, needed.of_sums).parts, held]
-    return whole("PE", {part.name: part for part in parts}.values())
+        there = {part.name for part in parts}
+        own = (*mac(measure, operands, adders, needed.of_sums).parts, held)
+        parts += [part for part in own if part.name not in there]
+    return whole("PE", parts)
 
 
 def _detector(hardware: Hardware, needed: Needs, measure: Measure) -> Item:
@@ -237,8 +255,9 @@ def _vector_lane(measure: Measure) -> Item:
     return whole("vector lane", parts)
 
 
-def _formats(accumulator: Accumulator) -> tuple[Format, ...]:
-    return tuple(fmt for fmt in (accumulator.format, accumulator.outer) if fmt is not None)
+def _adders(accumulator: Accumulator) -> tuple[Adder, ...]:
+    products = Adder.of(accumulator)
+    return (products,) if accumulator.outer is None else (products, Adder.of_sums(accumulator))
 
 
 def _of_sums(accumulators: Iterable[Accumulator]) -> tuple[Format, ...]:
@@ -255,5 +274,5 @@ def _of_sums(accumulators: Iterable[Accumulator]) -> tuple[Format, ...]:
     return _once(acc.outer for acc in kept if acc.outer in chunked - entered)
 
 
-def _once(formats: Iterable[Format | None]) -> tuple[Format, ...]:
-    return tuple(dict.fromkeys(fmt for fmt in formats if fmt is not None))
+def _once(found: Iterable[T | None]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(one for one in found if one is not None))

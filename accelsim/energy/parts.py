@@ -17,7 +17,7 @@ from accelsim.energy.estimate import Estimator, Kind, Part, area_of, cost_of
 from accelsim.energy.sources import CostError
 from accelsim.energy.table import EnergyTable
 from accelsim.errors import AccelsimError
-from accelsim.machine import Arithmetic, Sram, needs_shift
+from accelsim.machine import Adder, Arithmetic, Sram
 from accelsim.numerics import FixedFormat, FloatFormat
 from accelsim.numerics.formats import Format, parse_format
 
@@ -136,22 +136,21 @@ def _taken(integer: Item, name: str, whole: Item) -> Item:
 def mac(
     measure: Measure,
     operands: Format,
-    accumulators: Iterable[Format],
+    accumulators: Iterable[Format | Adder],
     of_sums: Iterable[Format] = (),
 ) -> Item:
     """Return a multiply-accumulate: a multiplier, and an adder and a register for every format that
     it accumulates in, with a shifter where products of floating point go into fixed point, but for
-    formats that are of sums alone. Formats given twice are shared.
+    formats that are of sums alone; and of a fused group what a term takes. What is given twice is
+    shared.
     """
     without = set(of_sums)
-    kept = list(dict.fromkeys(accumulators))
+    kept = list(dict.fromkeys(a if isinstance(a, Adder) else Adder.of(a) for a in accumulators))
     parts = [operation(measure, Arithmetic("multiply", operands.name))]
-    for fmt in kept:
-        if needs_shift(operands, fmt) and fmt not in without:
-            parts.append(operation(measure, Arithmetic("shift", fmt.name)))
-        parts.append(operation(measure, Arithmetic("add", fmt.name)))
-        parts.append(register(measure, fmt))
-    return whole(f"MAC {operands} into {' and '.join(str(fmt) for fmt in kept)}", parts)
+    for adder in kept:
+        entering = adder.kept if adder.kept in without else operands
+        parts += [operation(measure, action) for action in adder.each_term(entering)]
+    return whole(f"MAC {operands} into {' and '.join(str(adder) for adder in kept)}", parts)
 
 
 def step(measure: Measure, operands: Format, accumulator: Format, dataflow: str) -> Item:

@@ -16,6 +16,8 @@ from accelsim.policies import Calibration, LayerValues, LayerView, Policy
 from accelsim.trace import Mask
 
 Floats = NDArray[np.float32]
+ROWS_OF_A_LAYER = 2**40
+"""Layers draw their random bits as if they were so many rows apart, and so never the same."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Step:
 def advance(prepared: Prepared, stage: Stage, h: NDArray[np.float32], rows: slice) -> Step:
     """Take the samples `rows`, whose inputs are h, through a layer."""
     rule = stage.rule
-    view = first_pass(prepared, stage, prepared.operands(h), watched=rule.selects_by_values)
+    operands, watched = prepared.operands(h), rule.selects_by_values
+    view = first_pass(prepared, stage, operands, watched=watched, first_row=rows.start)
     if rule.selects_by_values:
         mask = rule.select(view)
     else:
@@ -98,11 +101,17 @@ def _again(
 
 
 def first_pass(
-    prepared: Prepared, stage: Stage, inputs: NDArray[np.float32], *, watched: bool
+    prepared: Prepared,
+    stage: Stage,
+    inputs: NDArray[np.float32],
+    *,
+    watched: bool,
+    first_row: int = 0,
 ) -> LayerView:
     """Return what a rule sees after the first pass over a layer.
 
     Overflows are looked for if it is `watched`, and what else the rule asks for comes with them.
+    Random bits are those of the samples' own rows, from `first_row` on, and of the layer.
     """
     rule, weight, running = stage.rule, prepared.weights[stage.index], None
     overflowed: Mask
@@ -117,7 +126,8 @@ def first_pass(
     elif watched:
         sums, overflowed = numerics.matmul_watched(inputs, weight, rule.first)
     else:
-        sums = numerics.matmul(inputs, weight, rule.first)
+        row = stage.index * ROWS_OF_A_LAYER + first_row
+        sums = numerics.matmul(inputs, weight, rule.first, first_row=row)
         overflowed = np.zeros(sums.shape, np.bool_)
     exact = None
     if watched and rule.needs_exact and rule.second is not None:

@@ -1,5 +1,6 @@
 """The machine: its types, what it does with a layer, how long that takes, and what it counts."""
 
+from accelsim.machine.adders import Adder, needs_shift
 from accelsim.machine.bottleneck import Bottleneck, find_bottleneck
 from accelsim.machine.counts import (
     Action,
@@ -18,7 +19,6 @@ from accelsim.machine.lower import LoweredLayer, lower
 from accelsim.machine.perfetto import chrome_trace
 from accelsim.machine.recurrent import LoweredSteps, StepsSimulation
 from accelsim.machine.simulate import Simulation, simulate, simulate_every_visit
-from accelsim.machine.tally import needs_shift
 from accelsim.machine.tiling import Tiling
 from accelsim.machine.timeline import CAUSES as STALL_CAUSES
 from accelsim.machine.timeline import Interval, Level, Stall, Timeline
@@ -28,6 +28,7 @@ from accelsim.machine.visits import Part, Pass, Visit
 __all__ = [
     "STALL_CAUSES",
     "Action",
+    "Adder",
     "Arithmetic",
     "Bottleneck",
     "ByCause",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accelsim.machine.adders import Adder, groups
 from accelsim.machine.counts import (
     Action,
     Arithmetic,
@@ -15,7 +16,7 @@ from accelsim.machine.counts import (
 from accelsim.machine.hardware import Dual
 from accelsim.machine.tiling import Nest, Tiling, bytes_of
 from accelsim.machine.vector import vector_operations
-from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
+from accelsim.numerics import Accumulator, FloatFormat
 from accelsim.numerics.formats import Format
 from accelsim.trace import LayerTrace
 
@@ -56,7 +57,7 @@ def _arithmetic(trace: LayerTrace, dual: bool) -> list[tuple[Cause, Entries]]:
     """
     discarded, kept = _discarded(trace), trace.outputs - trace.recomputed_outputs
     acc = trace.accumulator
-    spilled = _accumulate("array", acc.outer_format, trace.wide_additions, acc.format)
+    spilled = _accumulate("array", Adder.of_sums(acc), trace.wide_additions, acc.format)
     useful = _sums(trace, kept) + spilled
     if not dual:
         useful += _products(trace, kept)
@@ -162,32 +163,20 @@ def additions(component: str, acc: Accumulator, outputs: int, trace: LayerTrace)
     """Return the additions of so many sums of a layer, also of the chunks of a chunked accumulator,
     and all that a compensated one takes.
     """
-    terms, operands = trace.k, trace.operand_format
-    entries = _accumulate(component, acc.format, outputs * terms, operands, acc.additions_per_term)
+    terms, operands, adder = trace.k, trace.operand_format, Adder.of(acc)
+    each_term = adder.each_term(operands, acc.additions_per_term)
+    entries: Entries = [(component, action, outputs * terms) for action in each_term]
+    fused = outputs * groups(acc, terms)
+    entries += [(component, action, fused) for action in adder.each_group(operands)]
     if acc.chunk is not None:
         chunks = outputs * -(-terms // acc.chunk)
-        entries += _accumulate(component, acc.outer_format, chunks, acc.format)
+        entries += _accumulate(component, Adder.of_sums(acc), chunks, acc.format)
     return entries
 
 
-def _accumulate(
-    component: str, fmt: Format, number: int, of: Format, additions: int = 1
-) -> Entries:
-    """Return what adding so many values made of `of` to a sum takes: additions, each of which reads
-    and writes the register that it is in, and a shift into fixed point of what is of floating.
-    """
-    entries: Entries = [
-        (component, arithmetic("add", fmt), additions * number),
-        (component, Arithmetic("register", fmt.name), additions * number),
-    ]
-    if needs_shift(of, fmt):
-        entries.append((component, arithmetic("shift", fmt), number))
-    return entries
-
-
-def needs_shift(of: Format, into: Format) -> bool:
-    """Whether values of one format are shifted before they are added in another."""
-    return isinstance(of, FloatFormat) and isinstance(into, FixedFormat)
+def _accumulate(component: str, adder: Adder, number: int, of: Format) -> Entries:
+    """Return what adding so many values made of `of` to a sum takes."""
+    return [(component, action, number) for action in adder.each_term(of)]
 
 
 def _detector(trace: LayerTrace) -> Entries:
@@ -216,9 +205,9 @@ def _detector(trace: LayerTrace) -> Entries:
             number("compares", ("word", words), by_row, by_output),
         ),
     ]
-    entries += _accumulate("detector", FP32, number("adds", ("word", words)), FP32)
+    entries += _accumulate("detector", Adder.of(FP32), number("adds", ("word", words)), FP32)
     if (numerator := detector.numerator_format) is not None:
-        entries += _accumulate("detector", numerator, trace.macs, trace.operand_format)
+        entries += _accumulate("detector", Adder.of(numerator), trace.macs, trace.operand_format)
     return entries
 
 

@@ -123,21 +123,24 @@ def matmul(
     *,
     round_operands: bool = False,
     threads: int | None = None,
+    first_row: int = 0,
 ) -> NDArray[np.floating[Any]]:
     """Multiply a (…,M,K) by b (…,K,N) with every inner product accumulated by `acc`.
 
     Leading dimensions are batches and broadcast. Operands are numbers that float32 holds exactly,
     and values of `acc.operands` where that is given, unless `round_operands` asks to round them
     to nearest. Returns (…,M,N): float32, or float64 where the result's format needs it. Output
-    (i, j) of batch t draws its random bits as row t·M+i and column j. `threads` (all cores unless
-    given) changes nothing but the time.
+    (i, j) of batch t draws its random bits as row first_row + t·M + i and column j: a product can
+    be cut by rows. `threads` (all cores unless given) changes nothing but the time.
     Raises ValueError for wrong shapes and wrong values.
     """
     left, right = _batched(*_operands(acc, round_operands, a=a, b=b))
     rows, workers = left.shape[-2], _workers(threads)
+    start = integer("first_row", first_row, 0, 2**62)
     out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
     for t, batch in enumerate(np.ndindex(left.shape[:-2])):
-        products.multiply(left[batch], right[batch], acc, t * rows, out[batch], None, workers)
+        row = start + t * rows
+        products.multiply(left[batch], right[batch], acc, row, out[batch], None, workers)
     return out
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from accelsim.numerics.formats import FixedFormat, FloatFormat, Format, parse_format
+from accelsim.numerics.formats import (
+    MAX_FIXED_BITS,
+    MAX_FRACTION_BITS,
+    MAX_MANTISSA_BITS,
+    FixedFormat,
+    FloatFormat,
+    Format,
+    parse_format,
+)
 from accelsim.numerics.multipliers import MULTIPLIERS
 from accelsim.numerics.rounding import MAX_RANDOM_BITS, OVERFLOWS, ROUNDINGS
 
@@ -138,8 +146,7 @@ class Accumulator:
                 f" order={self.order!r}, product={_name(self.product)},"
                 f" multiplier={self.multiplier!r}"
             )
-        # A product is below 4 units of the largest exponent, and the running sum below 2.
-        bits = self.align_bits + 2 + math.ceil(math.log2(self.group + 1))
+        bits = group_bits(self.group, self.align_bits)
         if bits > _CARRIER_BITS - 1:
             raise ValueError(
                 f"align_bits is {self.align_bits}, allowed are 1 to"
@@ -239,6 +246,38 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ada-e4m3": _tensor_core("e4m3fn", 16, 13, "e8m13"),
     "l40s-e4m3": _tensor_core("e4m3fn", 16, 13, "e8m13"),
 }
+
+
+def group_bits(group: int, align_bits: int) -> int:
+    """Return the bits of the largest magnitude that the terms of a group add up to, aligned.
+
+    A product is below 4 units of the largest exponent, and the running sum below 2.
+    """
+    return align_bits + 2 + math.ceil(math.log2(group + 1))
+
+
+def added_in(fmt: Format, rounding: str, random_bits: int) -> Format:
+    """Return a format as wide as what is rounded to `fmt`: with `stochastic`, the random bits lie
+    below its last place. Raises ValueError if no format is as wide.
+    """
+    if rounding != "stochastic":
+        return fmt
+    if isinstance(fmt, FixedFormat):
+        widest, bits, fraction_bits = "bits", fmt.bits, fmt.fraction_bits + random_bits
+        most = MAX_FIXED_BITS - bits
+    else:
+        widest, bits = "mantissa bits", fmt.mantissa_bits
+        most = MAX_MANTISSA_BITS - bits
+    if random_bits > most:
+        allowed = f"1 to {most}" if most else "none"
+        raise ValueError(
+            f"random_bits is {random_bits}, allowed are {allowed} with format {fmt}: they are added"
+            f" below its last place, and no adder is wider than {bits + most} {widest}"
+        )
+    if isinstance(fmt, FixedFormat):
+        inside = min(fraction_bits, MAX_FRACTION_BITS)
+        return replace(fmt, total_bits=bits + random_bits, fraction_bits=inside)
+    return replace(fmt, mantissa_bits=bits + random_bits)
 
 
 def held_by_float32(fmt: Format) -> bool:

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
 
+MAX_MANTISSA_BITS = 23
+MAX_FIXED_BITS = 32
+MAX_FRACTION_BITS = 64
+
 _ALIASES = {
     "fp16": "e5m10",
     "bf16": "e8m7",
@@ -47,7 +51,7 @@ class FloatFormat:
 
     def __post_init__(self) -> None:
         _set_integer(self, "exponent_bits", 2, 8)
-        _set_integer(self, "mantissa_bits", 0, 23)
+        _set_integer(self, "mantissa_bits", 0, MAX_MANTISSA_BITS)
         if self.exponent_bias is not None:
             _set_integer(self, "exponent_bias", -256, 511)
         if self.exponent_bias == self._usual_bias:
@@ -178,8 +182,8 @@ class FixedFormat:
     has_nan = False
 
     def __post_init__(self) -> None:
-        _set_integer(self, "total_bits", 1, 32)
-        _set_integer(self, "fraction_bits", -64, 64)
+        _set_integer(self, "total_bits", 1, MAX_FIXED_BITS)
+        _set_integer(self, "fraction_bits", -MAX_FRACTION_BITS, MAX_FRACTION_BITS)
 
     @classmethod
     def parse(cls, name: str | FixedFormat) -> FixedFormat:

@@ -33,5 +33,6 @@ def policy_at(policy: Policy, index: int, number: int) -> Policy:
     """
     policy.check_layers(number)
     if policy.last is not None and index == number - 1:
-        return Uniform(format=policy.last, overflow=policy.overflow)
+        wraps = isinstance(policy, Uniform) and policy.overflow == "wrap"  # floats cannot
+        return Uniform(format=policy.last, overflow="saturate" if wraps else policy.overflow)
     return policy.at(index, number)

@@ -235,7 +235,7 @@ class Case:
 def shown_runs(case: Case) -> list[KeptRun]:
     """Return the runs that tables and bars show: all but the controls, κ at six rates."""
     runs = sorted(case.without_recomputation, key=lambda run: run.charged_pj)
-    runs.sort(key=lambda run: not isinstance(run.policy, Uniform))
+    runs.sort(key=lambda run: not isinstance(run.policy, (Uniform, UniformLow, UniformHigh)))
     for numerator in ("constant", "exact"):
         runs += [
             run

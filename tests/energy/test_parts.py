@@ -50,7 +50,7 @@ from accelsim.energy.parts import (
     times,
 )
 from accelsim.errors import AccelsimError
-from accelsim.machine import Action, Arithmetic, Hardware, Sram, lower
+from accelsim.machine import Action, Adder, Arithmetic, Hardware, Sram, lower
 from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
 from accelsim.numerics.formats import Format, parse_format
 from accelsim.trace import Detector, LayerTrace
@@ -486,7 +486,7 @@ def test_what_layers_need_is_what_each_of_them_needs() -> None:
     layer = LayerTrace("a", 1, 1, 1, E4M3, FP16, LOW)
     chunked = replace(layer, accumulator=Accumulator(E4M3, chunk=4, outer=FP32))
     assert Needs.of([layer]) == needs(E4M3, LOW)
-    assert Needs.of([layer, chunked]).first == (E4M3, FP32)
+    assert Needs.of([layer, chunked]).first == (Adder.of(E4M3), Adder.of(FP32))
 
 
 @pytest.mark.parametrize(("mw", "seconds"), [(2.0, 1e-3), (2.0, 5e-6), (0.3, 1e-3), (7.0, 2.0)])

@@ -125,12 +125,14 @@ NAMES = f"allowed are {', '.join(POLICIES)}"
         ("selectiv", f"policy: unknown name 'selectiv'; did you mean 'selective'? {NAMES}"),
         (
             "uniform",
-            "policy uniform: parameter 'format' is missing, as in uniform:format=fp16",
+            "policy uniform: format and preset are missing, allowed is one of them, as in"
+            " uniform:format=fp16 or uniform:preset=h100-e4m3",
         ),
         (
             "uniform:format=fp8",
             "policy uniform: format: unknown format 'fp8'; allowed are eXmY and eXmYfn"
-            " (X 2 to 8, Y 0 to 23), fp16, bf16, tf32, fp32",
+            " (X 2 to 8, Y 0 to 23), fp16, bf16, tf32, fp32, intN, uintN, fixedN.F and ufixedN.F"
+            " (N 1 to 32 bits, F of them fraction)",
         ),
         (
             "uniform:format=e8m23fn",
