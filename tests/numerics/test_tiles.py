@@ -314,13 +314,13 @@ def test_a_float32_lane_keeps_running_sums_up_to_the_last_place_and_no_further()
 
 def test_running_sums_of_a_block_too_long_would_not_be_exact() -> None:
     acc = Accumulator("e4m3fn", overflow="saturate")
-    terms = [2.0**-9, *[8.0] * 24, *[0.0] * 300]  # sums of 192, and one of the smallest
+    terms = [2.0**-9, *[8.0] * 24, *[0.0] * 300]  # sums up to 128, and one of the smallest
     a, b = np.tile(np.array(terms, np.float32), (40, 1)), np.ones((len(terms), 40), np.float32)
     chosen = plan(acc, a, b, running=True)
     assert chosen is not None
     assert chosen.hasty is not None
     expected = general(a, b, acc)[1][..., 1]
-    for block, right in ((chosen.block, True), (200, False)):
+    for block, right in ((chosen.block, True), (320, False)):
         running = np.empty((40, 40))
         forced_block = replace(chosen, block=block)
         swept(a, b, acc, chosen.hasty, forced_block, running[..., None])
