@@ -19,7 +19,7 @@ from accelsim.infer import Prepared, infer, prepare
 from accelsim.networks import DATASETS, Dataset, DenseLayer, Network, Workload
 from accelsim.numerics import FloatFormat
 from accelsim.policies import parse_policy
-from benchmarks.measure import cell
+from benchmarks.measure import cell, worth_of_two_cores
 
 WIDTHS = (784, 512, 512, 10)
 IMAGES = 10_000
@@ -30,8 +30,29 @@ COPIES = (1, 4)
 BUDGET_MB = 20
 """What the peak may grow by from the first to the second, beside inputs and what is returned."""
 LOW, HIGH = "uniform-low", "uniform-high"
-SELECTIVE = "selective:tau={tau},numerator=constant"
-TAUS = (1, 4, 16, 64, 256, 1024)
+HELD = (
+    *(f"selective:tau={tau},numerator=constant" for tau in (1, 4, 16, 64, 256, 1024)),
+    *(f"selective:tau={tau},numerator=l2" for tau in (16, 64)),
+    *(f"selective:tau={tau},numerator=l1-inf" for tau in (64, 512)),
+    "selective:tau=16,numerator=exact",
+    "selective:tau=16,chunk=32",
+    "static:rate=0.05",
+    "static:rate=0.3",
+    "look-ahead:tau=1,numerator=l2",
+    "look-ahead:tau=1,hidden=e4m3fn",
+)
+NAMED = {
+    "selective:tau=128,numerator=exact": "a second product, in fp32",
+    "selective:tau=16,numerator=low": "two sums in e4m3fn a term",
+    "selective:tau=128,numerator=low": "two sums in e4m3fn a term",
+    "selective:tau=512,numerator=running-error": "two sums a term",
+    "random:rate=0.01": "NumPy's shuffle of all outputs, and outputs all over the place",
+    "random:rate=0.05": "NumPy's shuffle of all outputs, and outputs all over the place",
+    "random:rate=0.3": "NumPy's shuffle of all outputs, and outputs all over the place",
+}
+"""Rules that are not held to the ratio, and why."""
+INDEX_BYTES = 4
+"""What `random` keeps for each output of a layer while it draws."""
 
 
 def workload(copies: int = 1) -> tuple[Workload, str]:
@@ -61,10 +82,12 @@ def main() -> None:
     load, source = workload()
     prepared = prepare(load)
     print(f"{IMAGES} images ({source}) through {'-'.join(map(str, WIDTHS))}:")
-    policies = [LOW, HIGH, *(SELECTIVE.format(tau=tau) for tau in TAUS)]
+    policies = [LOW, HIGH, *HELD, *NAMED]
     found = [infer(prepared, parse_policy(policy)) for policy in policies]  # compile
     rates = [inference.trace.recompute_rate for inference in found]
-    # Time on the cores, as other work on the machine makes a process wait but not work more.
+    # Time on the cores, as other work on the machine makes a process wait but not work more; what
+    # the second core is worth says how much of the clock is due to others.
+    worth = worth_of_two_cores()
     times = np.array([[_seconds(prepared, policy) for policy in policies] for _ in range(REPEATS)])
     cpu = times[..., 0]
     budgets = BUDGET_RATIO * cpu[:, :1] + np.array(rates) * cpu[:, 1:2]
@@ -76,10 +99,18 @@ def main() -> None:
             f"{policy}, {rate:.1%} recomputed: {wall_s:.2f} s, {cpu_s:.2f} s of one core,"
             f" {macs / cpu_s / 1e9:.1f} billion MACs a second of it; {cell(used)} of {BUDGET_RATIO}"
             f" times {LOW} and the share of {HIGH}"
+            + (f", to which it is not held: {NAMED[policy]}" if policy in NAMED else "")
         )
-    low_s = np.median(cpu[:, 0]) / CORES
-    assert low_s < BUDGET_S, f"the budget is {BUDGET_S} s on {CORES} cores"
-    assert (np.median(cpu / budgets, axis=0)[2:] < 1).all(), "more than the budget"
+    worth = (worth + worth_of_two_cores()) / 2
+    low_s, wall_s = np.median(cpu[:, 0]) / CORES, np.median(times[:, 0, 1]) * worth / CORES
+    print(
+        f"{LOW}: {low_s:.2f} s on each of {CORES} cores; on the clock {wall_s:.2f} s if both were"
+        f" free: two processes of bare SimPy do {worth:.2f} times what one does"
+    )
+    assert max(low_s, wall_s) < BUDGET_S, f"the budget is {BUDGET_S} s on {CORES} cores"
+    held = np.median(cpu / budgets, axis=0)[2 : 2 + len(HELD)]
+    over = [policy for policy, used in zip(HELD, held, strict=True) if used >= 1]
+    assert not over, f"more than the budget: {'; '.join(over)}"
     _memory()
 
 
@@ -93,7 +124,9 @@ def _seconds(prepared: Prepared, policy: str) -> tuple[float, float]:
 def _memory() -> None:
     """Print how the peak of a process grows with the images."""
     root = Path(__file__).parents[1]
-    for policy in (LOW, SELECTIVE.format(tau=16)):
+    more = (COPIES[1] - COPIES[0]) * IMAGES
+    for policy in (LOW, *HELD, *NAMED):
+        drawn = INDEX_BYTES * max(WIDTHS[1:]) * more / 1e6 if policy.startswith("random") else 0.0
         peaks = []
         for copies in COPIES:
             command = [sys.executable, "-m", "benchmarks.inference", policy, str(copies)]
@@ -105,7 +138,8 @@ def _memory() -> None:
                 f"{policy}, {copies * IMAGES} images: at most {peaks[-1]:.0f} MB beside the images"
                 " and what is returned"
             )
-        assert peaks[1] - peaks[0] < BUDGET_MB, f"the budget is {BUDGET_MB} MB more"
+        budget_mb = BUDGET_MB + drawn
+        assert peaks[1] - peaks[0] < budget_mb, f"the budget is {budget_mb:.0f} MB more"
 
 
 def _peak() -> None:

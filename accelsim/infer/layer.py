@@ -121,8 +121,7 @@ def first_pass(
         sums, overflowed = spilled.values, spilled.overflowed
         wide_additions = int(spilled.spills.sum())
     elif watched and rule.needs_running:
-        counted = numerics.matmul_sums(inputs, weight, rule.first)
-        sums, overflowed, running = counted.values, counted.overflows > 0, counted.running
+        sums, overflowed, running = numerics.matmul_running(inputs, weight, rule.first)
     elif watched:
         sums, overflowed = numerics.matmul_watched(inputs, weight, rule.first)
     else:

@@ -11,6 +11,7 @@ from accelsim.numerics.multipliers import product_table
 
 if TYPE_CHECKING:
     from accelsim.numerics.accumulate import (
+        Running,
         Spilled,
         Sums,
         Watched,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         dot,
         matmul,
         matmul_at,
+        matmul_running,
         matmul_spilling,
         matmul_sums,
         matmul_watched,
@@ -28,6 +30,7 @@ __all__ = [
     "Accumulator",
     "FixedFormat",
     "FloatFormat",
+    "Running",
     "Spilled",
     "Sums",
     "Watched",
@@ -35,6 +38,7 @@ __all__ = [
     "dot",
     "matmul",
     "matmul_at",
+    "matmul_running",
     "matmul_spilling",
     "matmul_sums",
     "matmul_watched",

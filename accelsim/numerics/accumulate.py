@@ -32,6 +32,7 @@ from accelsim.numerics.rounding import MAX_RANDOM_BITS, OVERFLOWS, ROUNDINGS
 
 __all__ = [
     "Accumulator",
+    "Running",
     "Spilled",
     "Sums",
     "Watched",
@@ -39,6 +40,7 @@ __all__ = [
     "dot",
     "matmul",
     "matmul_at",
+    "matmul_running",
     "matmul_spilling",
     "matmul_sums",
     "matmul_watched",
@@ -73,6 +75,14 @@ class Watched(NamedTuple):
 
     values: NDArray[np.floating[Any]]
     overflowed: NDArray[np.bool_]
+
+
+class Running(NamedTuple):
+    """A product, which of its outputs overflowed on the way, and Σ|ŝ|; arrays of one shape."""
+
+    values: NDArray[np.floating[Any]]
+    overflowed: NDArray[np.bool_]
+    running: NDArray[np.float64]
 
 
 class Spilled(NamedTuple):
@@ -184,16 +194,24 @@ def matmul_watched(
     Those are the ones of which `matmul_sums` counts an overflow; where there are few, this takes
     little longer than `matmul`.
     """
-    left, right = _batched(*_operands(acc, round_operands, a=a, b=b))
-    rows, workers = left.shape[-2], _workers(threads)
-    out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
-    overflowed = np.empty(out.shape, np.bool_)
-    for t, batch in enumerate(np.ndindex(left.shape[:-2])):
-        noted = overflowed[batch]
-        products.multiply_watched(
-            left[batch], right[batch], acc, t * rows, out[batch], noted, workers
-        )
-    return Watched(out, overflowed)
+    found = _watched(_operands(acc, round_operands, a=a, b=b), acc, threads, running=False)
+    return Watched(*found[:2])
+
+
+def matmul_running(
+    a: ArrayLike,
+    b: ArrayLike,
+    acc: Accumulator,
+    *,
+    round_operands: bool = False,
+    threads: int | None = None,
+) -> Running:
+    """Multiply as `matmul_watched` does, and keep the sums of all |ŝ|.
+
+    Those are `running` of `matmul_sums`; where they are surely exact in binary32 for some terms,
+    as with 8-bit formats, and few outputs overflow, this takes little longer than `matmul`.
+    """
+    return Running(*_watched(_operands(acc, round_operands, a=a, b=b), acc, threads, running=True))
 
 
 def matmul_spilling(
@@ -337,6 +355,22 @@ def dot(
     out = np.empty(row.size, _result_type(acc))
     products.multiply_pairs(left, right, row, row, acc, addend, out, _workers(threads))
     return out
+
+
+def _watched(
+    operands: Any, acc: Accumulator, threads: int | None, *, running: bool
+) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.float64]]:
+    """Return the product, what overflowed, and the running sums if they are wanted."""
+    left, right = _batched(*operands)
+    rows, workers = left.shape[-2], _workers(threads)
+    out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
+    overflowed, kept = np.empty(out.shape, np.bool_), np.empty(out.shape if running else 0)
+    for t, batch in enumerate(np.ndindex(left.shape[:-2])):
+        beside = kept[batch] if running else None
+        products.multiply_watched(
+            left[batch], right[batch], acc, t * rows, out[batch], overflowed[batch], workers, beside
+        )
+    return out, overflowed, kept
 
 
 def _workers(threads: int | None) -> int:

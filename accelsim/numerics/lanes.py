@@ -41,6 +41,11 @@ monotone and leaves h alone. `_limit` goes back from the largest value in as man
 there are terms between two looks at the sum, a block. Zeros of either sign lead to the same sums
 until the last; `kernels.product` finds the sign of that.
 
+Running sums. Where rounding is to nearest or sums are watched, |ŝ| ≤ T, T the largest power of two
+or the limit of above; all |ŝ| are multiples of 2^L. So b of them add up exactly in a float32 lane
+if b·T ≤ 2^(L+24), in any order; and if 4·T ≤ 2^(L+24), 2^31 of them in binary64, to which a lane
+adds its sum after each block of b ≥ 4 terms.
+
 Direction. If G and H are grids, and G holds every value of H, then rounding in a direction to G
 and on to H is rounding to H, since no value of H lies strictly between a number and its rounding
 to G. Binary32 or binary64 is G, and a fused operation of the processor in its rounding mode is the
@@ -53,7 +58,7 @@ the magnitude and what G left of it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -97,8 +102,12 @@ def plan(
     *,
     paired: bool = False,
     noted: bool = False,
+    running: bool = False,
 ) -> Plan | None:
-    """Choose the tile kernel for sums from zero, or None if only the general one serves."""
+    """Choose the tile kernel for sums from zero, or None if only the general one serves.
+
+    With `running`, one that keeps Σ|ŝ| in a float32 lane, or None if that is not surely exact.
+    """
     if not _has_tiles(acc):
         return None
     left, right = span(a), span(b)
@@ -106,11 +115,32 @@ def plan(
         return None
     exact = left.times(right)
     chosen = _plan(acc, left, right, exact, paired, noted)
+    if running:
+        return None if chosen is None else _running(acc, chosen, exact)
     if chosen is None or not isinstance((chosen.hasty or chosen.careful).lane, specs.Odd):
         return chosen
     if not paired:  # the slowest lane: a sharper look at the operands may avoid it
         exact = exact._replace(lowest=max(exact.lowest, lowest_product(a, b, left, right)))
     return _plan(acc, left, right, exact, paired, noted)
+
+
+@lru_cache(1024)
+def _running(acc: Accumulator, chosen: Plan, terms: Span) -> Plan | None:
+    """Let the first sweep of a plan keep running sums beside the sums, if they are exact."""
+    spec, fmt = chosen.hasty or chosen.careful, acc.format
+    watched = isinstance(spec.overflow, specs.Watched)
+    bounded = isinstance(spec.overflow, specs.Bounded)
+    if not isinstance(fmt, FloatFormat) or not spec.single or chosen.fold is not None:
+        return None
+    if not (watched or bounded) or isinstance(spec.rounding, specs.Native):
+        return None
+    largest = fmt.max if watched else math.ldexp(1.0, _largest_sum(acc, terms))
+    lowest = max(terms.lowest, fmt.lowest_bit)
+    exact = [b for b in specs.BLOCKS if b * largest <= math.ldexp(1.0, lowest + _SINGLE_BITS)]
+    if not exact or (watched and chosen.block not in exact):
+        return None
+    hasty = spec._replace(notes=specs.Running(0))
+    return replace(chosen, hasty=hasty, block=chosen.block if watched else exact[-1])
 
 
 def _has_tiles(acc: Accumulator) -> bool:

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from accelsim.numerics.accumulator import Accumulator
 from accelsim.numerics.formats import FloatFormat
 from accelsim.numerics.kernels import product, sums
-from accelsim.numerics.kernels.spec import ROWS, Bounded, Native, Noted, Rounded, Spec, Watched
+from accelsim.numerics.kernels.spec import (
+    ROWS,
+    Bounded,
+    Native,
+    Noted,
+    Rounded,
+    Running,
+    Spec,
+    Watched,
+)
 from accelsim.numerics.lanes import Plan, plan
 from accelsim.numerics.multipliers import offset
 from accelsim.numerics.operands import target
@@ -55,14 +64,17 @@ def multiply(
     stats: NDArray[np.float64] | None,
     threads: int,
     overflowed: NDArray[np.bool_] | None = None,
+    running: NDArray[np.float64] | None = None,
 ) -> None:
     """Write a (M,K) times b (K,N) to out, and to stats (M,N,4) what `kernels.sums` notes.
 
-    Row i draws its random bits as row first_row + i. For `overflowed` see `multiply_watched`.
+    Row i draws its random bits as row first_row + i. For `overflowed` and `running` see
+    `multiply_watched`.
     """
     (rows, depth), columns = a.shape, b.shape[1]
     tiled = rows * columns * depth >= _TINY
-    chosen = plan(acc, a, b, noted=stats is not None) if tiled else None
+    wants = {"noted": stats is not None, "running": running is not None}
+    chosen = plan(acc, a, b, **wants) if tiled else None
     if chosen is None:
         row, column = (x.ravel() for x in np.indices((rows, columns)))
         kept = None if stats is None else stats.reshape(-1, stats.shape[-1])
@@ -81,8 +93,11 @@ def multiply(
 
         def block(part: Part) -> None:
             scratch = _scratch(spec, acc, depth, *(stop - start for start, stop in part))
+            kept = stats
+            if running is not None and isinstance(spec.notes, Running):
+                kept = running[..., None]
             product.multiply(
-                a, b, *part, first_row, spec, chosen.fold, job, seed, zeros, scratch, out, stats,
+                a, b, *part, first_row, spec, chosen.fold, job, seed, zeros, scratch, out, kept,
                 doubts, wanted,
             )  # fmt: skip
 
@@ -106,6 +121,9 @@ def multiply(
             again = _retiled(counted, columns, spec.width, noted.width)
             sweep(noted, _job(acc, noted, depth), None, again)
             overflowed[...] = stats[..., sums.OVERFLOWS] > 0
+            if running is not None:
+                redone = np.repeat(np.repeat(again, ROWS, 0)[:rows], noted.width, 1)[:, :columns]
+                np.copyto(running, stats[..., sums.RUNNING], where=redone)
             doubts[counted], stats = 0, None
     if doubts.any():
         again = _retiled(doubts > 0, columns, spec.width, careful.width)
@@ -120,26 +138,34 @@ def multiply_watched(
     out: Floats,
     overflowed: NDArray[np.bool_],
     threads: int,
+    running: NDArray[np.float64] | None = None,
 ) -> None:
-    """Write a product as `multiply` does, and to `overflowed` (M,N) where `stats` has overflows.
+    """Write a product as `multiply` does, to `overflowed` (M,N) where `stats` has overflows, and to
+    `running` (M,N), if it is wanted, the Σ|ŝ| of `stats`.
 
     Where a first sweep watches the size of all sums, or none can overflow, only the tiles that are
     doubtful have to be counted. Of chunks nobody watches the outer sums; but those that overflow
     would not be finite if an overflow were infinite, which a second product says.
     """
-    chosen = plan(acc, a, b) if a.size * b.shape[1] >= _TINY else None
+    sought = running is not None
+    chosen = plan(acc, a, b, running=sought) if a.size * b.shape[1] >= _TINY else None
     if chosen is not None and _tells_overflows(chosen):
-        multiply(a, b, acc, first_row, out, None, threads, overflowed)
+        multiply(a, b, acc, first_row, out, None, threads, overflowed, running)
         return
     if chosen is not None and chosen.fold is not None and _ends_infinite(acc, a, b):
         multiply(a, b, replace(acc, overflow="inf"), first_row, out, None, threads)
         np.logical_not(np.isfinite(out), out=overflowed)
-        if acc.overflow != "inf":
-            multiply(a, b, acc, first_row, out, None, threads)
+        rows = np.flatnonzero(overflowed.any(axis=1)) if acc.overflow != "inf" else ()
+        if len(rows):  # the others are the same whatever an overflow gives
+            again = np.empty((len(rows), out.shape[1]), out.dtype)
+            multiply(a[rows], b, acc, 0, again, None, threads)
+            out[rows] = again
         return
     stats = np.empty((*out.shape, 4))
     multiply(a, b, acc, first_row, out, stats, threads)
     overflowed[...] = stats[..., sums.OVERFLOWS] > 0
+    if running is not None:
+        running[...] = stats[..., sums.RUNNING]
 
 
 def _tells_overflows(chosen: Plan) -> bool:
@@ -295,7 +321,7 @@ def _scratch(
     if rows is not None and columns is not None:
         high = _packed_together(rows, ROWS, depth, _PACKED_ROWS)
         wide = _packed_together(columns, spec.width, depth, _PACKED_COLUMNS)
-    noted = isinstance(spec.notes, Noted)
+    noted = {Noted: 4, Running: 1}.get(type(spec.notes), 0)
     random = _seed(acc) is not None
     keys = np.zeros((3, depth if random else 1), np.uint32)
     outputs = np.zeros((2, size), np.uint32)
@@ -306,7 +332,7 @@ def _scratch(
         right=packed[: wide * depth],
         keys=(outputs[0], outputs[1], keys[0], keys[1]),
         outer_keys=keys[2],
-        notes=np.empty(4 * size if noted else 0, np.float64),
+        notes=np.empty(noted * size, np.float64),
         watch=np.empty(spec.width, kind),
         sums=sums,
         partial=others[0],

@@ -14,6 +14,7 @@ from accelsim.numerics import (
     Accumulator,
     matmul,
     matmul_at,
+    matmul_running,
     matmul_sums,
     matmul_watched,
     products,
@@ -247,6 +248,85 @@ def test_pairs_and_sums_of_every_accumulator(acc: Accumulator, kind: str) -> Non
     assert_pairs_and_sums_are_those_of_the_product(acc, kind)
 
 
+def assert_running_sums_are_those_of_the_general_kernel(a: F32, b: F32, acc: Accumulator) -> Any:
+    expected, stats = general(a, b, acc)
+    for threads in (1, 3):
+        found = matmul_running(a, b, acc, threads=threads)
+        assert same(found.values, expected)
+        assert same(found.overflowed, stats[..., 2] > 0)
+        assert same(found.running, stats[..., 1])
+    return found
+
+
+def runs_in_single(acc: Accumulator, a: F32, b: F32) -> int | None:
+    """Return after how many terms a float32 lane hands its running sums over, if one is chosen."""
+    chosen = plan(acc, a, b, running=True)
+    assert chosen is None or (chosen.hasty is not None and chosen.hasty.single)
+    return None if chosen is None else chosen.block
+
+
+@pytest.mark.parametrize(
+    ("acc", "kind", "scale", "single"),
+    [
+        (Accumulator("e4m3fn", overflow="saturate"), "e4m3", 1.0, True),
+        (Accumulator("e4m3fn", overflow="saturate"), "e4m3", 0.0625, True),
+        (Accumulator("e4m3fn", overflow="saturate"), "sparse", 1.0, True),
+        (Accumulator("e4m3fn", overflow="saturate"), "large", 2.0**-10, True),
+        (Accumulator("e4m3fn", overflow="saturate"), "large", 1.0, False),
+        (Accumulator("e4m3fn"), "large", 2.0**-10, True),
+        (Accumulator("e4m3fn", "toward-zero"), "e4m3", 1.0, True),
+        (Accumulator("e4m3fn", "stochastic"), "e4m3", 1.0, True),
+        (Accumulator("e4m3fn", product="e4m3fn"), "e4m3", 1.0, False),
+        (Accumulator("fp16"), "e4m3", 1.0, False),
+        (Accumulator("fp32"), "e4m3", 1.0, False),
+        (Accumulator("e4m3fn", chunk=16, outer="fp32"), "e4m3", 1.0, False),
+        (Accumulator("e4m3fn", order="pairwise"), "e4m3", 1.0, False),
+    ],
+    ids=str,
+)
+def test_running_sums_are_those_of_the_general_kernel(
+    acc: Accumulator, kind: str, scale: float, single: bool
+) -> None:
+    a, b = operands(kind)
+    a = a * np.float32(scale)
+    assert (runs_in_single(acc, a, b) is not None) == single
+    assert_running_sums_are_those_of_the_general_kernel(a, b, acc)
+
+
+def test_running_sums_of_outputs_that_overflow_are_counted_again() -> None:
+    a = np.zeros((40, 45), np.float32)
+    a[:, 0], a[17, 1:] = 2.0**-9, 30.0
+    b = np.ones((45, 40), np.float32)
+    acc = Accumulator("e4m3fn", overflow="saturate")
+    assert runs_in_single(acc, a, b) == 8
+    found = assert_running_sums_are_those_of_the_general_kernel(a, b, acc)
+    assert np.argwhere(found.overflowed.any(axis=1)).tolist() == [[17]]
+
+
+def test_a_float32_lane_keeps_running_sums_up_to_the_last_place_and_no_further() -> None:
+    # Sums in fp16 of terms up to 1 stay below 2^13, and four of them below 2^15.
+    acc = Accumulator("fp16")
+    for last, block in ((2.0**-9, 4), (2.0**-10, None)):
+        a, b = sums_of([last] * 40, [1.0] * 40)
+        assert runs_in_single(acc, a, b) == block
+        assert_running_sums_are_those_of_the_general_kernel(a, b, acc)
+
+
+def test_running_sums_of_a_block_too_long_would_not_be_exact() -> None:
+    acc = Accumulator("e4m3fn", overflow="saturate")
+    terms = [2.0**-9, *[8.0] * 24, *[0.0] * 300]  # sums up to 128, and one of the smallest
+    a, b = np.tile(np.array(terms, np.float32), (40, 1)), np.ones((len(terms), 40), np.float32)
+    chosen = plan(acc, a, b, running=True)
+    assert chosen is not None
+    assert chosen.hasty is not None
+    expected = general(a, b, acc)[1][..., 1]
+    for block, right in ((chosen.block, True), (320, False)):
+        running = np.empty((40, 40))
+        forced_block = replace(chosen, block=block)
+        swept(a, b, acc, chosen.hasty, forced_block, running[..., None])
+        assert same(running, expected) == right
+
+
 def lane(acc: Accumulator, a: F32, b: F32) -> str:
     chosen = plan(acc, a, b)
     assert chosen is not None
@@ -267,7 +347,12 @@ def forced(a: F32, b: F32, acc: Accumulator, kind: type) -> NDArray[Any]:
 
 
 def swept(
-    a: F32, b: F32, acc: Accumulator, compiled: Any, chosen: Plan | None
+    a: F32,
+    b: F32,
+    acc: Accumulator,
+    compiled: Any,
+    chosen: Plan | None,
+    stats: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Compute by one spec alone; return the outputs, and which tiles are doubtful."""
     limit, block = (np.inf, 0) if chosen is None else (chosen.limit, chosen.block)
@@ -279,7 +364,7 @@ def swept(
     scratch = products._scratch(compiled, acc, depth, rows, columns)
     product.multiply(
         a, b, (0, rows), (0, columns), 0, compiled, None, job, products._seed(acc), zeros,
-        scratch, out, None, doubts, np.ones(doubts.shape, np.bool_),
+        scratch, out, stats, doubts, np.ones(doubts.shape, np.bool_),
     )  # fmt: skip
     return out, doubts > 0
 

@@ -205,7 +205,7 @@ def _put_notes(notes, width, i, rows, j, columns, stats):
     size = ROWS * width
     for r in range(rows):
         for c in range(columns):
-            for n in range(4):
+            for n in range(np.uint64(stats.shape[2])):
                 stats[i + r, j + c, n] = notes[n * size + r * width + c]
 
 
@@ -225,10 +225,11 @@ def multiply(
     """Write the rows and columns of a (M,K) times b (K,N) that are asked for to out.
 
     a and b are binary32. Not None are: fold_spec if there are chunks, seed if there are random
-    bits, stats (M,N,4) if they are wanted, zeros if they may lose their sign. Row i draws its
-    random bits as row first_row + i. Of the tiles, ⌈M/ROWS⌉ by ⌈N/width⌉, those that are not
-    wanted are left out. Doubts are written for the others, SIGN and RANGE added up: zeros may lack
-    their sign, sums may have been out of range. Both ranges begin with a tile.
+    bits, stats (M,N,4) if they are wanted, (M,N,1) for the running sum alone, zeros if they may
+    lose their sign. Row i draws its random bits as row first_row + i. Of the tiles,
+    ⌈M/ROWS⌉ by ⌈N/width⌉, those that are not wanted are left out. Doubts are written for the
+    others, SIGN and RANGE added up: zeros may lack their sign, sums may have been out of range.
+    Both ranges begin with a tile.
     """
     depth = b.shape[0]
     width = scratch.watch.size

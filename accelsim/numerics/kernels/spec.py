@@ -53,8 +53,9 @@ Exact, Rounded = _tag("Exact"), _tag("Rounded")
 InTurn, InGroups = _tag("InTurn"), _tag("InGroups")
 # Whether a row of the tile meets every column, or each output has operands of its own.
 Crossed, Paired = _tag("Crossed"), _tag("Paired")
-# Whether S, Σ|ŝ| and the counts are kept beside the sum.
-Plain, Noted = _tag("Plain"), _tag("Noted")
+# Whether S, Σ|ŝ| and the counts are kept beside the sum, in binary64; or Σ|ŝ| alone, in the lane,
+# from which each block of terms goes to binary64.
+Plain, Noted, Running = _tag("Plain"), _tag("Noted"), _tag("Running")
 
 
 class Spec(NamedTuple):

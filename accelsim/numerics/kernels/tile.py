@@ -18,11 +18,13 @@ from accelsim.numerics.kernels.spec import (
     CELLS,
     ROWS,
     VECTORS,
+    WIDE,
     Exact,
     InGroups,
     Noted,
     Paired,
     Rounded,
+    Running,
     Single,
     SingleDirected,
     Stochastic,
@@ -71,6 +73,30 @@ class _Notes:
             store(kept, self.pointer, place)
 
 
+class _Running:
+    """Σ|ŝ| of a block of terms in the lane's own precision, and of all blocks in binary64."""
+
+    def __init__(self, lane, pointer, offset, like):
+        self.lane, self.pointer, self.offset = lane, pointer, offset
+        self.zero = like.constant(0.0)
+        self.cell = cgutils.alloca_once(lane.builder, like.value.type)
+        lane.builder.store(self.zero.value, self.cell)
+
+    def add(self, amount):
+        kept = amount.like(self.lane.builder.load(self.cell))
+        self.lane.builder.store((kept + amount).value, self.cell)
+
+    def flush(self):
+        """Add the block to what memory has, and begin the next one."""
+        lane, builder = self.lane, self.lane.builder
+        total = load(builder, self.pointer, self.offset, 64, lane.lanes)
+        block = builder.load(self.cell)
+        if lane.bits != 64:
+            block = builder.fpext(block, total.value.type)
+        store(total + total.like(block), self.pointer, self.offset)
+        builder.store(self.zero.value, self.cell)
+
+
 def _pointer(context, builder, kind, value):
     return context.make_array(kind)(context, builder, value).data
 
@@ -89,8 +115,9 @@ def advance(
     All floats are of the lane's type. sums: ROWS rows of VECTORS vectors. b: such a row a term.
     a: from `first` on ROWS numbers a term; where operands are paired, an array like sums a term.
     watch: one row. step: terms in a group, or between two looks at a watched sum. align:
-    2^-align_bits. notes: 4 arrays like sums. keys: uint32 arrays: two like sums with the keys of
-    outputs, then those of the roundings of sums and of products, one a term.
+    2^-align_bits. notes: binary64, 4 arrays like sums, or one for the running sum. keys: uint32
+    arrays: two like sums with the keys of outputs, then those of the roundings of sums and of
+    products, one a term.
     """
     single = kinds_of(spec)["lane"] in (Single, SingleDirected)
 
@@ -113,7 +140,7 @@ def advance(
         start, stop, step, align = arguments[6:10]
         if lane.kinds["order"] is InGroups:
             tile.in_groups(start, stop, step, align)
-        elif lane.kinds["overflow"] is Watched:
+        elif lane.kinds["overflow"] is Watched or lane.kinds["notes"] is Running:
             tile.in_blocks(start, stop, step)
         else:
             tile.in_turn(start, stop)
@@ -132,7 +159,7 @@ class _Tile:
         self.lane, self.pointers, self.first = lane, pointers, first
         self.inner, self.product = targets
         self.row_size = VECTORS * lane.lanes
-        self.sums, self.notes = [], []
+        self.sums, self.notes, self.running = [], [], []
         for cell in range(CELLS):
             offset = _SIZE(cell * lane.lanes)
             total = load(lane.builder, pointers["sums"], offset, lane.bits, lane.lanes)
@@ -141,6 +168,8 @@ class _Tile:
             self.sums.append(kept)
             if lane.kinds["notes"] is Noted:
                 self.notes.append(_Notes(lane, pointers["notes"], offset))
+            if lane.kinds["notes"] is Running:
+                self.running.append(_Running(lane, pointers["notes"], offset, total))
 
     def total(self, cell):
         value = self.lane.builder.load(self.sums[cell])
@@ -196,31 +225,46 @@ class _Tile:
             self.notes[cell].rounding(x, grid, result, target)
             if is_sum:
                 self.notes[cell].add(1, abs(result))
+        if self.running:
+            self.running[cell].add(abs(result))
         return result
 
-    def in_turn(self, start, stop):
+    def in_turn(self, start, stop, cells=range(CELLS)):
+        """Let some cells take in the terms."""
         lane, builder = self.lane, self.lane.builder
         rounds = lane.kinds["product"] is Rounded
         with cgutils.for_range_slice(builder, start, stop, _ONE, _SIZE) as (k, _):
             products = self.draws(k, 3) if rounds else [None] * CELLS
-            totals = []
+            totals = {}
             for cell, ((x, y), draw) in enumerate(zip(self.operands(k), products, strict=True)):
+                if cell not in cells:
+                    continue
                 if self.notes:
                     self.notes[cell].add(0, abs(x * y))
                 if rounds:
                     x = self.rounded(x * y, self.product, draw, cell, is_sum=False)
                     y = None
-                totals.append(lane.sum(self.total(cell), x, y))
+                totals[cell] = lane.sum(self.total(cell), x, y)
             inner = lane.fresh(self.inner)
-            for cell, (total, draw) in enumerate(zip(totals, self.draws(k, 2), strict=True)):
-                result = self.rounded(total, inner, draw, cell)
-                builder.store(result.value, self.sums[cell])
+            for cell, draw in enumerate(self.draws(k, 2)):
+                if cell in cells:
+                    result = self.rounded(totals[cell], inner, draw, cell)
+                    builder.store(result.value, self.sums[cell])
 
     def in_blocks(self, start, stop, size):
-        """Take in the terms, and keep the largest magnitude of each column's sums."""
+        """Take in the terms, and keep the largest magnitude of each column's sums, and what adds
+        up beside them.
+        """
         lane, builder = self.lane, self.lane.builder
         with cgutils.for_range_slice(builder, start, stop, size, _SIZE) as (low, _):
-            self.in_turn(low, self._end(low, size, stop))
+            high = self._end(low, size, stop)
+            # Two sums an output are too many for 16 registers, but for half of a tile at a time.
+            parts = 2 if self.running and not WIDE else 1
+            for part in range(parts):
+                cells = range(CELLS * part // parts, CELLS * (part + 1) // parts)
+                self.in_turn(low, high, cells)
+                for running in self.running[cells.start : cells.stop]:
+                    running.flush()
             for v in range(VECTORS):
                 place = _SIZE(v * lane.lanes)
                 seen = load(builder, self.pointers["watch"], place, lane.bits, lane.lanes)
