@@ -138,7 +138,8 @@ class Again:
             place, wave = self.grid.place_of(number)
             edges = place.i == trips.m - 1, place.j == trips.n - 1
             if isinstance(unit, Lanes):
-                redo = round_cycles(terms, -(-int(size) // unit.width), both)
+                rounds = -(-int(size) // unit.width)
+                redo = round_cycles(lane_steps(self.grid, terms), rounds, both)
             else:
                 if edges not in cycles:  # other tiles are all of one size
                     cycles[edges] = self._redo_cycles(self.grid.extents(place, 0))
@@ -292,8 +293,9 @@ class Deferral:
             if packed is not None:
                 copied = bytes_of(needed["ab".index(packed)] * terms, bits)
             if isinstance(unit, Lanes):
-                cycles = round_cycles(terms, chains, lane_reads(self.grid, terms, lane_lines))
-                part = Part(chains * at_once, WaveTime(terms, terms, 0, cycles - terms))
+                steps = lane_steps(self.grid, terms)
+                cycles = round_cycles(steps, chains, lane_reads(self.grid, terms, lane_lines))
+                part = Part(chains * at_once, WaveTime(steps, steps, 0, cycles - steps))
             else:
                 time = high_time(self.grid, tile._replace(k=terms))
                 part = Part(chains * nest.mapping.chain(terms) * at_once, time)
@@ -354,9 +356,16 @@ def lane_reads(grid: Grid, terms: int, lines: tuple[Number, Number]) -> tuple[Nu
     return pads.a.port_cycles(rows), pads.b.port_cycles(cols)
 
 
-def round_cycles(terms: int, rounds: int, reads: Iterable[int]) -> int:
-    """Return the cycles of each round of lanes: one a term, or its share of those of the reads."""
-    return max(terms, *(-(-int(cycles) // rounds) for cycles in reads))
+def lane_steps(grid: Grid, terms: int) -> int:
+    """Return the cycles in which a lane adds so many terms: one for each of its additions."""
+    again = grid.nest.trace.recompute_accumulator
+    assert again is not None
+    return terms * again.additions_per_term
+
+
+def round_cycles(steps: int, rounds: int, reads: Iterable[int]) -> int:
+    """Return the cycles of each round of lanes: its steps, or its share of those of the reads."""
+    return max(steps, *(-(-int(cycles) // rounds) for cycles in reads))
 
 
 def gather_cycles(grid: Grid, copied_bytes: int) -> int:

@@ -12,6 +12,7 @@ from test_redo_laws import ADD_HIGH, MULTIPLY, number, run
 
 from accelsim.errors import AccelsimError
 from accelsim.machine import Hardware, Simulation, Sram, lower
+from accelsim.numerics import Accumulator
 
 WHOLE = {"m": 8, "k": 10, "n": 8}
 FLAGGED = ((0, 0), (1, 5), (5, 1))
@@ -173,6 +174,28 @@ def test_a_round_of_lanes_takes_its_share_of_what_its_part_reads() -> None:
     found = lower(trace(4, 10, 4, mask), machine(unit=lanes(2, 8), scratchpads=pads))
     (visit,) = found.visits
     assert visit.parts[0].redo_cycles == 30
+
+
+@pytest.mark.parametrize(
+    ("again", "cycles"),
+    [
+        (Accumulator("fp32"), 10),
+        # Four additions a term, one after the other.
+        (Accumulator("e4m3fn", order="kahan"), 40),
+    ],
+)
+def test_a_lane_takes_a_cycle_for_each_addition_of_ten_terms(
+    again: Accumulator, cycles: int
+) -> None:
+    layer = trace(8, 10, 8, flagged(), recompute_accumulator=again)
+    parts: dict[str, Any] = {"dram": FAST_DRAM, "tiling": WHOLE}
+    inline = lower(layer, machine(unit=lanes(2, 8), **parts))
+    assert [part.redo_cycles for visit in inline.visits for part in visit.parts] == [cycles] * 3 + [
+        0
+    ]
+    deferred = lower(layer, machine(unit=lanes(2, 8, "deferred"), **parts)).deferred
+    assert deferred is not None
+    assert [part.time.interval for visit in deferred.visits for part in visit.parts] == [cycles]
 
 
 def test_deferred_sums_over_several_tiles_of_terms_go_to_scratchpad_c() -> None:
