@@ -19,7 +19,6 @@ from accelsim.numerics.accumulator import (
     integer,
 )
 from accelsim.numerics.formats import FloatFormat, Format, parse_format
-from accelsim.numerics.found import Running, Spilled, Sums, Watched
 from accelsim.numerics.kernels import sums
 from accelsim.numerics.operands import (
     as_array,
@@ -29,6 +28,7 @@ from accelsim.numerics.operands import (
     operand,
     round_values,
 )
+from accelsim.numerics.results import Running, Spilled, Sums, Watched
 from accelsim.numerics.rounding import MAX_RANDOM_BITS, OVERFLOWS, ROUNDINGS
 
 __all__ = [
