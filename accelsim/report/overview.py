@@ -78,6 +78,11 @@ def summary(survey: Survey) -> list[str]:
     states = Counter(str(row["status"]) for row in study.rows)
     counts = [f"{states[s]} {s}" for s in ("done", "failed", "missing") if states[s]]
     said = f"{counted(len(study.rows))}: {', '.join(counts) or 'none'}."
+    if survey.left_out:
+        said += (
+            f" {survey.left_out} of them are controls, which are compared with what they are"
+            " controls of and are no points of fronts, figures and tables."
+        )
     if study.meta.get("constraints"):
         said += f" {len(survey.rows)} of them are within the constraints, {_bounds(survey)}."
     if not survey.rows:
