@@ -40,9 +40,11 @@ LEAST_FULL = 0.75
 """A heat map with fewer of its cells filled says little."""
 
 
-def sections(survey: Survey, excerpts: Mapping[int, Excerpt]) -> list[Section]:
+def sections(
+    survey: Survey, excerpts: Mapping[int, Excerpt], energies_drawn: int = MAX_SCOPES
+) -> list[Section]:
     """Return the sections of a study with points, those that have anything to say."""
-    found = [fronts(survey), influences(survey), energies(survey), rates(survey)]
+    found = [fronts(survey), influences(survey), energies(survey, energies_drawn), rates(survey)]
     found += [timelines(survey, excerpts)]
     return [one for one in found if one is not None]
 

@@ -56,8 +56,8 @@ def changes_table(
         f"Points of accuracy lost to {HIGH} and predictions changed from the float32 network's (%)"
         f" at {what}, {seeds_of(found)}: means over networks with their confidence intervals, on a"
         " straight line between the points of a policy. One of a single point, or that redoes"
-        " nothing, counts where it takes no more; where that is not on all networks, their number"
-        " is said.",
+        " nothing, counts where it takes no more; where a policy has no such point on all"
+        " networks, the number of those is said, and only means over all of them compare.",
         (
             Column("policy"),
             *(

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from accelsim.report.break_even import HIGH
 from accelsim.report.policy_build import UNKNOWABLE, front, held_out, points, seeds_of
 from accelsim.report.policy_curves import AS_GOOD, NOTHING_DRAWN, Comparison
 from accelsim.report.policy_means import Key
-from accelsim.report.policy_when import cases, condition, counts
+from accelsim.report.policy_when import cases, condition, counts, span
 
 SEED_RULE = "selective"
 """The rule of arXiv:2503.15568, in whatever setting the study has it first."""
@@ -23,8 +23,8 @@ Reached = dict[Key, dict[str, float]]
 def answer(machines: Sequence[Comparison], of_controls: str = "") -> str:
     """Return the question's answer in short, over all places: machines and energy tables.
 
-    A trained network is a case, on however many places; where numbers differ between places, all
-    are said. `of_controls` is what controls say.
+    A trained network is a case, on however many places; where numbers differ between places, the
+    least and the largest are said. `of_controls` is what controls say.
     """
     rule = machines[0].one(SEED_RULE)
     found = cases(machines, rule)
@@ -40,8 +40,8 @@ def answer(machines: Sequence[Comparison], of_controls: str = "") -> str:
         f" {100 * AS_GOOD:g} points below that of {HIGH}, of {len(found)} trained networks it takes"
         f" less on {counts(found, machines)}. {condition(found, machines)}"
         f" {_needless(len(somewhere), spared)} On {never} no point of it is so accurate. It is the"
-        f" cheapest policy on {_span(mine[rule] for mine in cheapest)}, and any that redoes outputs"
-        f" on {_span(sum(mine[policy] for policy in redoing) for mine in cheapest)}."
+        f" cheapest policy on {span(mine[rule] for mine in cheapest)}, and any rule that redoes"
+        f" outputs is on {span(sum(mine[policy] for policy in redoing) for mine in cheapest)}."
     )
     parts = [" ".join(text.split()), of_controls]
     if any(cheapest):
@@ -77,12 +77,6 @@ def _cheapest(reached: Reached) -> Counter[str]:
     return Counter(min(mine, key=lambda one: mine[one]) for mine in reached.values() if mine)
 
 
-def _span(numbers: Iterable[int]) -> str:
-    """Return numbers, one a place, as the first to the last of them: `37`, or `30 to 37`."""
-    low, *_, high = sorted([*numbers] * 2)
-    return (str(low) if low else "none") if low == high else f"{low} to {high}"
-
-
 def _instead(everywhere: Sequence[Reached], cheapest: Sequence[Counter[str]]) -> str:
     """Say what is as accurate on the most networks for the least, and what is the cheapest."""
     ratios: dict[str, list[list[float]]] = {}
@@ -102,7 +96,7 @@ def _instead(everywhere: Sequence[Reached], cheapest: Sequence[Counter[str]]) ->
     means = sorted({f"{_geometric_mean(place):.2f}" for place in ratios[surest]})
     total = sum(cheapest, Counter())
     ordered = sorted(total.items(), key=lambda item: (-item[1], item[0]))
-    named = (f"{name} on {_span(mine[name] for mine in cheapest)}" for name, _ in ordered[:4])
+    named = (f"{name} on {span(mine[name] for mine in cheapest)}" for name, _ in ordered[:4])
     return (
         "What should one build instead? What is so accurate on the most trained networks,"
         f" {most}, at the least energy is {surest}, with"
@@ -125,7 +119,7 @@ def _unbeaten(machines: Sequence[Comparison]) -> str:
     return (
         f"Nothing beats these in both energy and KL divergence {places}, {seeds_of(held[0])}:"
         f" {', '.join(everywhere) or 'no policy'}. Of the points that nothing beats,"
-        f" {_span(redone)} redo{'es' if max(redone) == 1 else ''} outputs."
+        f" {span(redone)} redo{'es' if max(redone) == 1 else ''} outputs."
     )
 
 

@@ -29,6 +29,9 @@ from accelsim.report.survey import CONTROL
 LOOKED_AT = 0.1
 """The rate that sentences are about, or the nearest."""
 
+ARITHMETIC = {"low", "high", "chunk", "redo", "overflow", "last"}
+"""Parameters of how a policy computes, and not of what it redoes."""
+
 
 @dataclass(frozen=True, eq=False)
 class Controlled:
@@ -76,18 +79,31 @@ def _controlled(
     found: Comparison, policy: str, mine: dict[Key, Row], drawn: dict[Key, list[float]]
 ) -> Controlled:
     outputs, layers, both = {}, {}, {}
-    rates = {}
+    rates, chance = {}, _lottery(found, policy)
     for key in mine.keys() & drawn.keys():
         own = log_kl(mine[key])
         control = math.fsum(drawn[key]) / len(drawn[key])
         rates[key] = 100.0 * float(mine[key][RATE])
         outputs[key] = own - control
-        lottery = found.log_kl_of(found.one(CHANCE), key, rates[key] / 100.0)
+        if chance is None:
+            continue
+        lottery = found.log_kl_of(chance, key, rates[key] / 100.0)
         if lottery is not None:
             layers[key], both[key] = control - lottery, own - lottery
     rate = average(rates)
     assert rate is not None
     return Controlled(policy, rate, outputs, layers, both)
+
+
+def _lottery(found: Comparison, policy: str) -> str | None:
+    """Return the lottery that computes and recomputes as a policy does; None if there is none."""
+    lotteries = [one for one in found.by_policy if one.partition(":")[0] == CHANCE]
+    wanted = {part for part in _parts(policy) if part.partition("=")[0] in ARITHMETIC}
+    return next((one for one in lotteries if _parts(one) == wanted), None)
+
+
+def _parts(policy: str) -> set[str]:
+    return {part for part in policy.partition(":")[2].split(",") if part}
 
 
 def controls_section(found: Sequence[Controlled], seeds: str) -> Section | None:
@@ -106,8 +122,9 @@ def controls_section(found: Sequence[Controlled], seeds: str) -> Section | None:
         f"KL divergence, {seeds}: of a rule over that of its controls, which redo as many outputs"
         " of every layer, drawn by lot; of its controls over that of a lottery that redoes the same"
         " share of every layer, at the same rate overall; and of the rule over that lottery's, the"
-        f" product of both where all are known. The lottery is {CHANCE}, at a rate of 0"
-        f" {NOTHING_DRAWN}, and empty where it went not so far. Geometric means over networks.",
+        f" product of both where all are known. The lottery is {CHANCE} with the same arithmetic,"
+        f" at a rate of 0 {NOTHING_DRAWN}; empty where the study has none, or none at such a rate."
+        " Geometric means over networks.",
         (
             Column("policy"),
             Column("recompute rate (%)", numbers=True),

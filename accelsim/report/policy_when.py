@@ -159,12 +159,21 @@ def condition(found: Sequence[Trained], machines: Sequence[Comparison]) -> str:
     split = best_split(found, every)
     if split is None:
         return ""
-    none_else = not any(paying(split.outside, place) for place in every)
-    return (
-        f"It does {'only' if none_else else 'mostly'} where {split.words}: of those"
-        f" {len(split.inside)} on {counts(split.inside, machines)}, of the other"
-        f" {len(split.outside)} on {'none' if none_else else counts(split.outside, machines)}."
+    inside, outside = (
+        [paying(side, place) for place in every] for side in (split.inside, split.outside)
     )
+    by_place = ", as the place goes" if len({*inside}) > 1 else ""
+    return (
+        f"It does {'mostly' if any(outside) else 'only'} where {split.words}: of those"
+        f" {len(split.inside)} on {span(inside)}{by_place}, of the other {len(split.outside)} on"
+        f" {span(outside)}."
+    )
+
+
+def span(numbers: Iterable[int]) -> str:
+    """Return numbers, one a place, as the least to the largest of them: `37`, or `30 to 37`."""
+    low, *_, high = sorted([*numbers] * 2)
+    return (str(low) if low else "none") if low == high else f"{low} to {high}"
 
 
 def counts(found: Sequence[Trained], machines: Sequence[Comparison]) -> str:

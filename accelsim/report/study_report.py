@@ -21,12 +21,14 @@ from accelsim.report.page import Report, Section, render
 from accelsim.report.policy_curves import network_of
 from accelsim.report.policy_section import policies_section
 from accelsim.report.robustness import between, survival
-from accelsim.report.survey import Survey
+from accelsim.report.survey import MAX_SCOPES, Survey
 from accelsim.report.units import unit_files, units_section
 from accelsim.study import Study, slug, tables_of
 from accelsim.study.table import counted, to_csv
 
 DETAILS = "details.json"
+FEW_SCOPES = 2
+"""Workloads of whose energies there are figures where networks are what is averaged over."""
 
 
 def write_report(
@@ -103,7 +105,8 @@ def _report(
                 sections.append(replace(section, paragraphs=section.paragraphs[1:]))
                 from_what = f"{_made(study)} They are in results.csv."
                 answer = [f"{section.paragraphs[0]} {from_what}", answer[0]]
-        sections += overview.sections(survey, excerpts)
+        drawn = MAX_SCOPES if policies is None else FEW_SCOPES
+        sections += overview.sections(survey, excerpts, drawn)
         sections.append(Section("Points", tables=(points.all_table(survey),)))
     failed = points.failed_table(survey)
     if failed is not None:

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from policy_rows import KAPPA, comparison, row, rows_of
 
 from accelsim.report.policy_answer import answer
 from accelsim.report.policy_build import build_section, front, points
-from accelsim.report.policy_curves import Comparison, curves, family, network_of
+from accelsim.report.policy_curves import curves, family, network_of
 from accelsim.report.policy_figures import MEASURES, means
 from accelsim.report.policy_means import mean_ratio
 from accelsim.report.policy_networks import (
@@ -25,43 +26,6 @@ from accelsim.report.policy_networks import (
 from accelsim.report.policy_section import policies_section
 from accelsim.report.policy_thresholds import steps, thresholds_section
 from accelsim.study import Study
-
-BLOCKS = ("rows", "columns", "blocks_1x16", "blocks_16x1", "blocks_8x8")
-
-
-def row(
-    workload: str, policy: str, rate: float, kl: float, energy_nj: float, accuracy: float = 0.9
-) -> dict[str, Any]:
-    flagged = {f"flagged_{block}": rate for block in BLOCKS}
-    by_lot = {f"flagged_{block}_by_lot": rate / 2 for block in BLOCKS}
-    return {
-        "point": 0, "status": "done", "workload": workload, "policy": policy, "hardware": "m",
-        "energy_table": "t", "recompute_rate": rate, "kl_divergence_nats": kl,
-        "total_energy_nj": energy_nj, "latency_s": energy_nj / 10, "accuracy": accuracy,
-        "flip_rate": rate / 10,
-        "false_negative_rate": 0.25 if policy.startswith("selective") else None,
-        **flagged, **by_lot,
-    }  # fmt: skip
-
-
-def rows_of(workload: str, scale: float = 1.0) -> list[dict[str, Any]]:
-    """κ has twice the KL of chance at a rate of 0, eight times at 0.2; its energy grows."""
-    found = [row(workload, "uniform-high", 0.0, 1e-4, 100.0)]
-    for rate, kl, chance in ((0.0, 0.2, 0.1), (0.2, 0.08, 0.01)):
-        energy = 80.0 + 100.0 * rate
-        good = 0.9 if rate else 0.8
-        text = f"selective:rate={rate:g},numerator=constant"
-        found.append(row(workload, text, rate, scale * kl, energy, good))
-        found.append(row(workload, f"random:rate={rate:g}", rate, chance, energy, 0.8))
-    found.append(row(workload, "chunked:chunk=32", 0.0, 0.02, 75.0))
-    return found
-
-
-def comparison(rows: list[dict[str, Any]]) -> Comparison:
-    return Comparison(curves(rows), "m", "t")
-
-
-KAPPA = "selective:numerator=constant"
 
 
 def test_a_policy_without_its_budget_is_its_family() -> None:
@@ -232,8 +196,8 @@ def test_the_answer_counts_where_kappa_saves_and_says_what_is_cheapest() -> None
     assert text.startswith(
         f"Does recomputing the outputs that {KAPPA} flags save energy? At an accuracy no more than"
         " 0.5 points below that of uniform-high, of 3 trained networks it takes less on 0 (m, t)."
-        " On 0 no point of it is so accurate. It is the cheapest policy on none, and any that"
-        " redoes outputs on none."
+        " On 0 no point of it is so accurate. It is the cheapest policy on none, and any rule"
+        " that redoes outputs is on none."
     )
     most = "on the most trained networks, 3, at the least energy is chunked:chunk=32, with 0.75 of"
     assert most in text
@@ -252,7 +216,7 @@ def test_the_answer_tells_where_kappa_saves_and_would_not_be_needed() -> None:
     text = answer([comparison(rows)])
     assert "of 3 trained networks it takes less on 2 (m, t)." in text
     assert "On 1 of the 2 where it does, uniform-low is as accurate, which redoes" in text
-    assert "It is the cheapest policy on 1, and any that redoes outputs on 1." in text
+    assert "It is the cheapest policy on 1, and any rule that redoes outputs is on 1." in text
 
 
 def test_what_is_cheap_where_it_works_is_not_what_works_most_often() -> None:
