@@ -1,5 +1,5 @@
-"""The answer of a study over policies in one paragraph: does redoing outputs save energy, when, and
-what should one build instead?
+"""The answer of a study over policies: does redoing outputs save energy, when, and what should one
+build instead? In one paragraph, and another of what stands behind it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Reached = dict[Key, dict[str, float]]
 """By trained network, the policies that are as accurate, and their energy over uniform-high's."""
 
 
-def answer(machines: Sequence[Comparison], of_controls: str = "") -> str:
+def answer(machines: Sequence[Comparison]) -> str:
     """Return the question's answer in short, over all places: machines and energy tables.
 
     A trained network is a case, on however many places; where numbers differ between places, the
-    least and the largest are said. `of_controls` is what controls say.
+    least and the largest are said.
     """
     rule = machines[0].one(SEED_RULE)
     found = cases(machines, rule)
@@ -43,10 +43,8 @@ def answer(machines: Sequence[Comparison], of_controls: str = "") -> str:
         f" cheapest policy on {span(mine[rule] for mine in cheapest)}, and any rule that redoes"
         f" outputs is on {span(sum(mine[policy] for policy in redoing) for mine in cheapest)}."
     )
-    parts = [" ".join(text.split()), of_controls]
-    if any(cheapest):
-        parts.append(_instead(everywhere, cheapest))
-    return " ".join(part for part in [*parts, _unbeaten(machines)] if part)
+    text = " ".join(text.split())
+    return f"{text} {_instead(everywhere, cheapest)}" if any(cheapest) else text
 
 
 def _needless(somewhere: int, spared: int) -> str:
@@ -105,7 +103,7 @@ def _instead(everywhere: Sequence[Reached], cheapest: Sequence[Counter[str]]) ->
     )
 
 
-def _unbeaten(machines: Sequence[Comparison]) -> str:
+def unbeaten(machines: Sequence[Comparison]) -> str:
     """Say what to build: what nothing beats in both energy and KL divergence, anywhere."""
     held = [held_out(comparison) for comparison in machines]
     fronts = [front(points(comparison)) for comparison in held]

@@ -19,7 +19,7 @@ from accelsim.report.gantt import Excerpt
 from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
 from accelsim.report.page import Report, Section, render
 from accelsim.report.policy_curves import network_of
-from accelsim.report.policy_section import policies_section
+from accelsim.report.policy_section import ANSWERS, policies_section
 from accelsim.report.robustness import between, survival
 from accelsim.report.survey import MAX_SCOPES, Survey
 from accelsim.report.units import unit_files, units_section
@@ -100,11 +100,11 @@ def _report(
         sections.append(Section("The best points", findings=tuple(answer[1:])))
         answer = [*demo.answer(), survival(demo), *between(demo), answer[0]]
     if survey.rows:
-        for section in (units_section(study, tables), policies):
+        for section, answers in ((units_section(study, tables), 1), (policies, ANSWERS)):
             if section is not None:  # a question of its own, whose answer comes first
-                sections.append(replace(section, paragraphs=section.paragraphs[1:]))
-                from_what = f"{_made(study)} They are in results.csv."
-                answer = [f"{section.paragraphs[0]} {from_what}", answer[0]]
+                sections.append(replace(section, paragraphs=section.paragraphs[answers:]))
+                first, *more = section.paragraphs[:answers]
+                answer = [f"{first} {_made(study)} They are in results.csv.", *more, answer[0]]
         drawn = MAX_SCOPES if policies is None else FEW_SCOPES
         sections += overview.sections(survey, excerpts, drawn)
         sections.append(Section("Points", tables=(points.all_table(survey),)))

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from policy_rows import KAPPA, comparison, row, rows_of
 
-from accelsim.report.policy_answer import answer
+from accelsim.report.policy_answer import answer, unbeaten
 from accelsim.report.policy_build import build_section, front, points
 from accelsim.report.policy_curves import curves, family, network_of
 from accelsim.report.policy_figures import MEASURES, means
@@ -202,9 +202,9 @@ def test_the_answer_counts_where_kappa_saves_and_says_what_is_cheapest() -> None
     most = "on the most trained networks, 3, at the least energy is chunked:chunk=32, with 0.75 of"
     assert most in text
     assert "network by network, is chunked:chunk=32 on 3." in text
-    assert text.endswith(
-        "KL divergence there, seed 1: chunked:chunk=32, uniform-high. Of the points that nothing"
-        " beats, none redo outputs."
+    assert unbeaten([comparison(rows)]) == (
+        "Nothing beats these in both energy and KL divergence there, seed 1: chunked:chunk=32,"
+        " uniform-high. Of the points that nothing beats, none redo outputs."
     )
 
 
