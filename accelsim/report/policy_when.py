@@ -178,6 +178,11 @@ def span(numbers: Iterable[int]) -> str:
 
 def counts(found: Sequence[Trained], machines: Sequence[Comparison]) -> str:
     """Say on how many of these the rule pays, place by place: `9 (m, 45nm) and 20 (m, 7nm)`."""
+    numbers = {paying(found, place) for place in range(len(machines))}
+    if len(machines) > 1 and len(numbers) == 1:
+        number = max(numbers)
+        which = f"{number}, on every" if number else "none, on any"
+        return f"{which} machine and energy table"
     parts = [f"{paying(found, n)} ({one.place})" for n, one in enumerate(machines)]
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 

@@ -26,6 +26,7 @@ from accelsim.report.policy_when import (
     cases,
     condition,
     conditions,
+    counts,
     short_between,
     when_table,
 )
@@ -337,6 +338,15 @@ def test_a_condition_that_only_one_machine_needs_is_said_of_that() -> None:
         " accuracy it is best told by whether the activation is tanh: the rule pays on 3 of 3 of"
         " these, and on 0 of the other 3."
     ]
+
+
+def test_what_is_the_same_at_every_place_is_said_once() -> None:
+    names = {f"x-relu-{n}": float(n) for n in range(4)}
+    for paying, said in ((set(), "none, on any"), ({"x-relu-1"}, "1, on every")):
+        rows = networks(names, paying)
+        both = curves([*rows, *under(rows, "u")])
+        machines = [Comparison(both, "m", table) for table in "tu"]
+        assert counts(cases(machines, KAPPA), machines) == f"{said} machine and energy table"
 
 
 def test_where_a_rule_never_pays_no_condition_is_said() -> None:
