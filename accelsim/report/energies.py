@@ -26,14 +26,18 @@ MAX_BARS = 24
 """Bars of one picture: more would not be looked at."""
 
 
-def energies(survey: Survey) -> Section | None:
-    """Return where the energy goes: the cheapest point of each kind, by component and cause."""
+def energies(survey: Survey, drawn: int = MAX_SCOPES) -> Section | None:
+    """Return where the energy goes: the cheapest point of each kind, by component and cause, of
+    which the first scopes are `drawn`.
+    """
     findings, figures = [], []
     for number, scope in enumerate(survey.scopes[:MAX_SCOPES], 1):
         rows, kind = bars(survey, scope)
         if not rows:
             continue
         findings.append(_energy_sentence(survey, scope, rows))
+        if number > drawn:
+            continue
         names = [bar_name(survey, survey.rows[row], kind) for row in rows]
         images = []
         for by in plots.PARTS:

@@ -40,9 +40,11 @@ LEAST_FULL = 0.75
 """A heat map with fewer of its cells filled says little."""
 
 
-def sections(survey: Survey, excerpts: Mapping[int, Excerpt]) -> list[Section]:
+def sections(
+    survey: Survey, excerpts: Mapping[int, Excerpt], energies_drawn: int = MAX_SCOPES
+) -> list[Section]:
     """Return the sections of a study with points, those that have anything to say."""
-    found = [fronts(survey), influences(survey), energies(survey), rates(survey)]
+    found = [fronts(survey), influences(survey), energies(survey, energies_drawn), rates(survey)]
     found += [timelines(survey, excerpts)]
     return [one for one in found if one is not None]
 
@@ -78,6 +80,11 @@ def summary(survey: Survey) -> list[str]:
     states = Counter(str(row["status"]) for row in study.rows)
     counts = [f"{states[s]} {s}" for s in ("done", "failed", "missing") if states[s]]
     said = f"{counted(len(study.rows))}: {', '.join(counts) or 'none'}."
+    if survey.left_out:
+        said += (
+            f" {survey.left_out} of them are controls, which are compared with what they are"
+            " controls of and are no points of fronts, figures and tables."
+        )
     if study.meta.get("constraints"):
         said += f" {len(survey.rows)} of them are within the constraints, {_bounds(survey)}."
     if not survey.rows:

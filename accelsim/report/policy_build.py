@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from accelsim.report import policy_figures
 from accelsim.report.page import Column, Section, Table
-from accelsim.report.policy_curves import RATE, Comparison, cell, mean_ratio
+from accelsim.report.policy_curves import RATE, Comparison
+from accelsim.report.policy_means import average, cell, mean_ratio
 from accelsim.report.policy_thresholds import no_worse
 
 CHANGES = ("predictions changed (%)", "accuracy lost (points)")
@@ -20,16 +22,14 @@ BAR_RATE, BAR_SHARE = 0.1, 0.8
 
 class Point(NamedTuple):
     """A policy's means over networks and seeds: its energy over that of all in high precision, its
-    KL divergence (nats), its recompute rate, and what it changes of predictions (%) and loses of
-    accuracy (points).
+    KL divergence (nats) and its recompute rate; `number` counts those of a policy from 0.
     """
 
     policy: str
     energy: float
     kl: float
     rate: float
-    flips: float
-    lost: float
+    number: int
 
 
 def build_section(machines: Sequence[Comparison], rule: str) -> Section:
@@ -74,13 +74,10 @@ def points(found: Comparison) -> list[Point]:
     for policy in found.by_policy:
         if policy.startswith(UNKNOWABLE):
             continue
-        measured = (
-            policy_figures.means(found, policy, "energy", measure)
-            for measure in policy_figures.MEASURES
-        )
+        costs = policy_figures.means(found, policy, "energy")
         rates = policy_figures.means(found, policy, RATE)
-        for (rate, _), (cost, kl), (_, flips), (_, lost) in zip(rates, *measured, strict=True):
-            listed.append(Point(policy, cost, kl, rate, flips, lost))
+        for number, ((rate, _), (cost, kl)) in enumerate(zip(rates, costs, strict=True)):
+            listed.append(Point(policy, cost, kl, rate, number))
     return sorted(listed, key=lambda point: (point.energy, point.kl))
 
 
@@ -106,7 +103,7 @@ def front_sentence(found: Comparison) -> str:
         else f"{len(redone)} of these {len(best)} points redo outputs."
     )
     return (
-        f"On {found.hardware}, {found.table} table, nothing has both less energy and less KL"
+        f"On {found.place}, nothing has both less energy and less KL"
         f" divergence than {named}: in brackets energy over that of uniform-high, and nats."
         f" {verdict}"
     )
@@ -128,19 +125,31 @@ def _front_table(found: Comparison) -> Table:
                 point.policy,
                 f"{point.rate:.1%}",
                 f"{point.energy:.3f}",
-                f"{point.kl:.2g}",
-                f"{point.flips:.2g}",
-                f"{point.lost:.2f}",
+                *_intervals(found, point),
                 "" if point in best else next(better),
             )
         )
     return Table(
-        f"Every point on {found.hardware}, {found.table} table, in the order of its energy over"
+        f"Every point on {found.place}, in the order of its energy over"
         " that of uniform-high, with the cheapest policy that takes no more and has no more KL"
-        " divergence. Means over networks and seeds, geometric of energy and KL divergence.",
+        " divergence. Means over networks, geometric of energy and KL divergence, with confidence"
+        " intervals of what is lost.",
         tuple(columns),
         tuple(rows),
     )
+
+
+def _intervals(found: Comparison, point: Point) -> list[str]:
+    """Return the KL divergence, predictions changed and accuracy lost, each with its interval."""
+    cells = []
+    for measure in policy_figures.MEASURES:
+        values = policy_figures.measured(found, point.policy, point.number, measure)
+        if measure.geometric:
+            cells.append(cell(mean_ratio({key: math.log(one) for key, one in values.items()})))
+        else:
+            mean = average(values)
+            cells.append("" if mean is None else mean.text(2, of=found.networks))
+    return cells
 
 
 def _bar_sentences(found: Comparison, rule: str) -> list[str]:

@@ -3,8 +3,7 @@
 A policy with a budget is a curve: a point for each `rate`, between which the logarithm of the KL
 divergence is taken to be straight. One of a single rate is taken as it is at larger ones.
 Policies are compared network by network where both curves reach; ratios of KL divergences are
-averaged by their logarithms over the seeds of a network and then over networks, and the confidence
-interval is Student's over networks.
+averaged by their logarithms. Controls, which redo as much as a rule does, are no policies.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
 from accelsim.report.break_even import HIGH, Row, value
+from accelsim.report.policy_means import Key, Mean, mean_ratio
+from accelsim.report.survey import CONTROL
 
 KL = "kl_divergence_nats"
 RATE = "recompute_rate"
@@ -27,16 +27,14 @@ LEAST_KL = 1e-12
 """Nats that no smaller divergence counts as, so that it has a logarithm."""
 BUDGETS = ("rate", "tau", "seed")
 """Parameters that tell the points of a curve apart, or the draws of a lot."""
+Values = Sequence[float] | np.ndarray[Any, np.dtype[np.float64]]
 SEED = re.compile(r"(.+)-seed(\d+)")
 """How a workload is called that is a network trained again; without it, the seed is 0."""
-CONFIDENCE = 0.95
 NEAR = 1.05
 """Rates that differ by no more than this factor are the same: a budget is met in whole outputs."""
 CHANCE, NOTHING_DRAWN = "random", "uniform-low"
 AS_GOOD = 0.005
 """Accuracies that differ by no more than this, half a point, are as good."""
-FEWEST = 3
-"""Networks of which an interval is shown."""
 
 
 def family(policy: str) -> str:
@@ -57,6 +55,16 @@ def energy(row: Row) -> float:
     return value(row, "energy")
 
 
+def cost_of(row: Row, column: str) -> float:
+    """Return a column of a row, or its `energy`."""
+    return energy(row) if column == "energy" else float(row[column])
+
+
+def log_kl(row: Row) -> float:
+    """Return the natural logarithm of a row's KL divergence in nats."""
+    return math.log(max(float(row[KL]), LEAST_KL))
+
+
 @dataclass(frozen=True)
 class Curve:
     """One policy on one network of one seed, on one machine under one energy table.
@@ -74,37 +82,42 @@ class Curve:
     @cached_property
     def log_kl(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """The natural logarithm of the KL divergence, row by row."""
-        return np.log([max(float(row[KL]), LEAST_KL) for row in self.rows])
+        return np.array([log_kl(row) for row in self.rows])
 
     def log_kl_at(self, cost: str, least: float) -> float | None:
-        """Return ln KL where `cost` (a column, or `energy`) is `least`; None beyond the curve.
+        """Return ln KL where `cost` is `least`, as `at` does."""
+        return self.at(cost, least, self.log_kl)
 
-        A curve of one point reaches every cost that is not below its own.
+    def at(self, cost: str, least: float, values: Values) -> float | None:
+        """Return what is `values` row by row where `cost` (a column, or `energy`) is `least`; None
+        beyond the curve. One of a single point reaches every cost that is not below its own.
         """
-        costs = [energy(row) if cost == "energy" else float(row[cost]) for row in self.rows]
+        costs = [cost_of(row, cost) for row in self.rows]
         near = NEAR if cost == RATE else 1.0
         if len(costs) == 1:
-            return float(self.log_kl[0]) if costs[0] <= near * least else None
-        return _straight(costs, self.log_kl, least, near)
+            return float(values[0]) if costs[0] <= near * least else None
+        return _straight(costs, values, least, near)
 
 
-def _straight(
-    costs: Sequence[float], logs: Sequence[float] | np.ndarray[Any, Any], at: float, near: float
-) -> float | None:
+def _straight(costs: Sequence[float], values: Values, at: float, near: float) -> float | None:
     """Return what lies between points, and so little beyond them as a factor of `near`."""
     distinct, place = np.unique(costs, return_inverse=True)
     if not distinct[0] <= near * at or not at <= near * distinct[-1]:
         return None
-    means = np.bincount(place, logs) / np.bincount(place)
+    means = np.bincount(place, values) / np.bincount(place)
     return float(np.interp(at, distinct, means))
 
 
 def curves(rows: Iterable[Row]) -> list[Curve]:
-    """Return a curve for each network, seed, policy, machine and table, of the finished rows."""
+    """Return a curve for each network, seed, policy, machine and table, of the finished rows that
+    are no controls.
+    """
     found: dict[tuple[str, int, str, str, str], list[Row]] = {}
     for row in rows:
         kl = row.get(KL)
         if row["status"] != "done" or kl is None or not math.isfinite(kl):
+            continue
+        if row.get(CONTROL) is not None:
             continue
         policy = family(str(row["policy"]))
         place = (*network_of(str(row["workload"])), policy)
@@ -115,62 +128,27 @@ def curves(rows: Iterable[Row]) -> list[Curve]:
     ]
 
 
-@dataclass(frozen=True)
-class Mean:
-    """A geometric mean of ratios over networks, its confidence interval, and how many they are.
-
-    With one network there is no interval; with two it says nothing, and their number is shown.
-    """
-
-    ratio: float
-    low: float | None
-    high: float | None
-    networks: int
-
-    def __str__(self) -> str:
-        if self.low is None or self.high is None:
-            return f"{_short(self.ratio)} (1 network)"
-        if self.networks < FEWEST:
-            return f"{_short(self.ratio)} ({self.networks} networks)"
-        return f"{_short(self.ratio)} ({_short(self.low)}–{_short(self.high)})"
-
-
-def cell(mean: Mean | None) -> str:
-    """Return a mean as it stands in a table."""
-    return "" if mean is None else str(mean)
-
-
-def _short(ratio: float) -> str:
-    return f"{ratio:.3g}" if ratio >= 0.1 else f"{ratio:.2g}"
-
-
-def mean_ratio(logs: dict[tuple[str, int], float]) -> Mean | None:
-    """Return the mean of ratios of which (network, seed) -> logarithm is given."""
-    if not logs:
-        return None
-    by_network: dict[str, list[float]] = {}
-    for (network, _), log in logs.items():
-        by_network.setdefault(network, []).append(log)
-    means = np.array([np.mean(mine) for mine in by_network.values()])
-    middle = float(means.mean())
-    if means.size == 1:
-        return Mean(math.exp(middle), None, None, 1)
-    error = float(means.std(ddof=1)) / math.sqrt(means.size)
-    half = float(student.ppf((1 + CONFIDENCE) / 2, means.size - 1)) * error
-    return Mean(math.exp(middle), math.exp(middle - half), math.exp(middle + half), means.size)
-
-
 class Comparison:
     """All curves on one machine under one table, to be compared with each other."""
 
     def __init__(self, found: Sequence[Curve], hardware: str, table: str) -> None:
         self.hardware = hardware
         self.table = table
-        self.by_policy: dict[str, dict[tuple[str, int], Curve]] = {}
+        self.by_policy: dict[str, dict[Key, Curve]] = {}
         for curve in found:
             if (curve.hardware, curve.table) == (hardware, table):
                 mine = self.by_policy.setdefault(curve.policy, {})
                 mine[curve.network, curve.seed] = curve
+
+    @property
+    def place(self) -> str:
+        """The machine and the table: `mid-32x32, 45nm`."""
+        return f"{self.hardware}, {self.table}"
+
+    @property
+    def networks(self) -> int:
+        """How many networks there are, each of one seed or more."""
+        return len({network for mine in self.by_policy.values() for network, _ in mine})
 
     @property
     def redoing(self) -> list[str]:
@@ -198,20 +176,20 @@ class Comparison:
         """Return the first policy of a name, whatever its parameters."""
         return next(policy for policy in self.by_policy if policy.partition(":")[0] == name)
 
-    def cheapest_as_good(self, policy: str, key: tuple[str, int], within: float) -> float | None:
+    def cheapest_as_good(self, policy: str, key: Key, within: float) -> float | None:
         """Return the energy, over that of `uniform-high`, of the cheapest point of a policy that
         loses at most `within` of its accuracy on a network and seed; None if none does.
         """
         row = self._as_good(policy, key, within)
         return None if row is None else energy(row) / energy(self.by_policy[HIGH][key].rows[0])
 
-    def rate_as_good(self, policy: str, key: tuple[str, int], within: float) -> float:
+    def rate_as_good(self, policy: str, key: Key, within: float) -> float:
         """Return the recompute rate of that point."""
         row = self._as_good(policy, key, within)
         assert row is not None
         return float(row[RATE])
 
-    def _as_good(self, policy: str, key: tuple[str, int], within: float) -> Row | None:
+    def _as_good(self, policy: str, key: Key, within: float) -> Row | None:
         curve, high = self.by_policy[policy].get(key), self.by_policy[HIGH].get(key)
         if curve is None or high is None:
             return None
@@ -227,7 +205,7 @@ class Comparison:
         """Return KL of a policy of one rate as a ratio to that of another, at that rate."""
         logs = {}
         for key, curve in self.by_policy[policy].items():
-            its = self._log_kl_of(than, key, float(curve.rows[0][RATE]))
+            its = self.log_kl_of(than, key, float(curve.rows[0][RATE]))
             if its is not None:
                 logs[key] = float(curve.log_kl[0]) - its
         return mean_ratio(logs)
@@ -239,16 +217,16 @@ class Comparison:
 
     def logs_at_rate(
         self, policy: str, than: str, rate: float, than_rate: float
-    ) -> dict[tuple[str, int], float]:
+    ) -> dict[Key, float]:
         """Return the logarithms of these ratios, by network and seed."""
         logs = {}
         for key, curve in self.by_policy[policy].items():
-            mine, its = curve.log_kl_at(RATE, rate), self._log_kl_of(than, key, than_rate)
+            mine, its = curve.log_kl_at(RATE, rate), self.log_kl_of(than, key, than_rate)
             if mine is not None and its is not None:
                 logs[key] = mine - its
         return logs
 
-    def _log_kl_of(self, policy: str, key: tuple[str, int], rate: float) -> float | None:
+    def log_kl_of(self, policy: str, key: Key, rate: float) -> float | None:
         """Return ln KL at this very rate. A lottery that draws nothing is `uniform-low`."""
         curve = self.by_policy[policy].get(key)
         if curve is None:
@@ -271,17 +249,17 @@ class Comparison:
         less = sum(min(map(energy, curve.rows)) < energy(high) for curve, high in both)
         return less, len(both)
 
-    def at_energy(self, policy: str, than: str, whole: str, share: float) -> Mean | None:
-        """Return KL of a policy as a ratio to that of another, both at a share of the energy that
-        `whole` takes on the same network.
+    def at_cost(self, policy: str, than: str, column: str, share: float) -> Mean | None:
+        """Return KL of a policy as a ratio to that of another, both at a share of what
+        `uniform-high` takes of a cost on the same network.
         """
         logs = {}
         for key, curve in self.by_policy[policy].items():
-            other, high = self.by_policy[than].get(key), self.by_policy[whole].get(key)
+            other, high = self.by_policy[than].get(key), self.by_policy[HIGH].get(key)
             if other is None or high is None:
                 continue
-            budget = share * energy(high.rows[0])
-            mine, its = (one.log_kl_at("energy", budget) for one in (curve, other))
+            budget = share * cost_of(high.rows[0], column)
+            mine, its = (one.log_kl_at(column, budget) for one in (curve, other))
             if mine is not None and its is not None:
                 logs[key] = mine - its
         return mean_ratio(logs)
@@ -293,9 +271,6 @@ class Comparison:
             high = self.by_policy[whole].get(key)
             if high is None:
                 continue
-            mine, its = (
-                energy(one) if column == "energy" else float(one[column])
-                for one in (curve.rows[0], high.rows[0])
-            )
+            mine, its = (cost_of(one, column) for one in (curve.rows[0], high.rows[0]))
             logs[key] = math.log(mine / its)
         return mean_ratio(logs)

@@ -14,7 +14,8 @@ from matplotlib.ticker import SymmetricalLogLocator
 
 from accelsim.report.break_even import HIGH, Row
 from accelsim.report.page import Image
-from accelsim.report.policy_curves import KL, LEAST_KL, RATE, Comparison, energy
+from accelsim.report.policy_curves import KL, LEAST_KL, RATE, Comparison, cost_of
+from accelsim.report.policy_means import Key
 from accelsim.report.style import (
     BLACK,
     BLUE,
@@ -77,17 +78,15 @@ def against_rate(found: Comparison) -> Image:
     return Image("policies-rate", alt, _panels(found, RATE, "recompute rate (share of outputs)"))
 
 
-def against_cost(found: Comparison, number: int) -> tuple[Image, ...]:
-    """Draw the same against what it costs on a machine."""
-    images, title = [], f"{found.hardware}, {found.table} table"
-    for name, column in COSTS.items():
-        alt = (
-            f"KL divergence, predictions changed and accuracy lost against {name} over that of"
-            f" {HIGH} on {title}, for {len(found.by_policy)} policies."
-        )
-        image = _panels(found, column, f"{name} / {name} of {HIGH}", title)
-        images.append(Image(f"policies-{name}-{number}", alt, image))
-    return tuple(images)
+def against_cost(found: Comparison, name: str, number: int) -> Image:
+    """Draw the same against energy at a place, or against latency on a machine, by their name."""
+    title = found.place if name == "energy" else found.hardware
+    alt = (
+        f"KL divergence, predictions changed and accuracy lost against {name} over that of"
+        f" {HIGH} on {title}, for {len(found.by_policy)} policies."
+    )
+    image = _panels(found, COSTS[name], f"{name} / {name} of {HIGH}", title)
+    return Image(f"policies-{name}-{number}", alt, image)
 
 
 def _panels(found: Comparison, column: str, label: str, title: str = "") -> bytes:
@@ -150,32 +149,36 @@ def means(
     """Return (cost, measure) of a policy's points, the first of every network, the second, and so
     on: means of rates, geometric means of other costs. Without a measure, it is the KL divergence.
     """
-    measure, mine = measure or MEASURES[0], found.by_policy[policy]
-    number = min(len(curve.rows) for curve in mine.values())
-    points = []
-    for place in range(number):
-        costs, values = [], []
-        for key, curve in mine.items():
-            high = found.by_policy[HIGH].get(key)
-            if high is None:
-                continue
-            row, whole = curve.rows[place], high.rows[0]
-            values.append(measure.of(row, whole))
-            costs.append(_cost(row, column) / (1.0 if column == RATE else _cost(whole, column)))
-        if costs:
-            cost = _mean(costs, geometric=column != RATE)
-            points.append((cost, _mean(values, geometric=measure.geometric)))
+    measure, points = measure or MEASURES[0], []
+    for place in range(min(len(curve.rows) for curve in found.by_policy[policy].values())):
+        values = measured(found, policy, place, measure)
+        if not values:
+            continue
+        costs = []
+        for key in values:
+            row, whole = (
+                found.by_policy[policy][key].rows[place],
+                found.by_policy[HIGH][key].rows[0],
+            )
+            costs.append(cost_of(row, column) / (1.0 if column == RATE else cost_of(whole, column)))
+        cost = _mean(costs, geometric=column != RATE)
+        points.append((cost, _mean([*values.values()], geometric=measure.geometric)))
     return points
+
+
+def measured(found: Comparison, policy: str, place: int, measure: Measure) -> dict[Key, float]:
+    """Return a measure of a policy's point of this number on every network that has all high."""
+    return {
+        key: measure.of(curve.rows[place], found.by_policy[HIGH][key].rows[0])
+        for key, curve in found.by_policy[policy].items()
+        if key in found.by_policy[HIGH]
+    }
 
 
 def _mean(values: Sequence[float], *, geometric: bool) -> float:
     if geometric:
         return math.exp(math.fsum(map(math.log, values)) / len(values))
     return math.fsum(values) / len(values)
-
-
-def _cost(row: Row, column: str) -> float:
-    return energy(row) if column == "energy" else float(row[column])
 
 
 def _lines(axes: Axes, found: Comparison, drawn: Means) -> None:

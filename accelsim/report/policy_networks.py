@@ -12,6 +12,7 @@ from accelsim.report.break_even import HIGH
 from accelsim.report.page import Column, Section, Table
 from accelsim.report.policy_build import UNKNOWABLE
 from accelsim.report.policy_curves import AS_GOOD, CHANCE, NOTHING_DRAWN, Comparison
+from accelsim.report.policy_when import cases, conditions, when_table
 
 NEITHER = "neither is needed"
 REDO, OTHER, PLAIN = "the rule wins", "another rule wins", "what redoes nothing wins"
@@ -22,6 +23,7 @@ def networks_section(machines: Sequence[Comparison], rule: str) -> Section | Non
     """Return which way is the cheapest on which networks; None without anything to compare."""
     if not all(NOTHING_DRAWN in found.by_policy for found in machines):
         return None
+    trained = cases(machines, rule)
     return Section(
         "Where redoing wins, where it does not, and where neither matters",
         paragraphs=(
@@ -30,8 +32,11 @@ def networks_section(machines: Sequence[Comparison], rule: str) -> Section | Non
             f" that loses no more wins: of {rule}, of another rule that a machine could follow, or"
             f" of what redoes nothing; or nothing does that takes less energy than {HIGH}.",
         ),
-        findings=tuple(_sentence(found, rule) for found in machines),
-        tables=tuple(_table(found, rule) for found in machines),
+        findings=(*(_sentence(found, rule) for found in machines), *conditions(trained, machines)),
+        tables=(
+            when_table(trained, machines, rule),
+            *(_table(found, rule) for found in machines),
+        ),
     )
 
 
@@ -58,7 +63,7 @@ def _sentence(found: Comparison, rule: str) -> str:
     won = [winner(found, rule, key) for key in found.by_policy[HIGH]]
     counts = Counter(how for how, _ in won)
     return (
-        f"On {found.hardware}, {found.table} table, of {len(won)} trained networks"
+        f"On {found.place}, of {len(won)} trained networks"
         f" {counts[NEITHER]} need neither; of the others {rule} is the cheapest on {counts[REDO]},"
         f" another rule on {counts[OTHER]}{_named(won, OTHER)}, what redoes nothing on"
         f" {counts[PLAIN]}{_named(won, PLAIN)}, and nothing takes less energy than {HIGH} on"
@@ -82,7 +87,7 @@ def _table(found: Comparison, rule: str) -> Table:
         counts, best = Counter(how for how, _ in won), Counter(policy for _, policy in won)
         rows.append((network, *(str(counts[how]) for how in kinds), best.most_common(1)[0][0]))
     return Table(
-        f"On {found.hardware}, {found.table} table: of how many seeds of each network what wins,"
+        f"On {found.place}: of how many seeds of each network what wins,"
         " and the policy that does most often.",
         (
             Column("network"),

@@ -9,20 +9,13 @@ from collections.abc import Iterable, Sequence
 from accelsim.report import policy_figures
 from accelsim.report.break_even import HIGH
 from accelsim.report.page import Column, Figure, Section, Table
-from accelsim.report.policy_answer import SEED_RULE, answer
-from accelsim.report.policy_build import build_section
-from accelsim.report.policy_curves import (
-    AS_GOOD,
-    CHANCE,
-    CONFIDENCE,
-    NEAR,
-    RATE,
-    Comparison,
-    Curve,
-    cell,
-    curves,
-    mean_ratio,
-)
+from accelsim.report.policy_accuracy import changes_table
+from accelsim.report.policy_answer import SEED_RULE, answer, unbeaten
+from accelsim.report.policy_build import build_section, held_out, seeds_of
+from accelsim.report.policy_clusters import clusters_section
+from accelsim.report.policy_controls import control_answer, controls_of, controls_section
+from accelsim.report.policy_curves import AS_GOOD, CHANCE, NEAR, RATE, Comparison, curves
+from accelsim.report.policy_means import CONFIDENCE, cell, mean_ratio
 from accelsim.report.policy_networks import networks_section
 from accelsim.report.policy_thresholds import thresholds_section
 from accelsim.study import Study
@@ -30,15 +23,19 @@ from accelsim.study import Study
 RATES = (0.03, 0.1, 0.3)
 SHARES = (0.8, 0.9, 1.0)
 """Energies at which policies are compared, as shares of the energy of uniform-high."""
+LATENCIES = (1.0, 1.5, 2.0)
+"""Latencies at which they are, as shares of that of uniform-high, which is the least there is."""
 LEAST_NETWORKS = 2
+ANSWERS = 2
 FP16, LESS = "uniform:format=fp16", 0.25
 """What a better policy is to take less energy than, and by how much."""
-BLOCKS = ("rows", "columns", "blocks_1x16", "blocks_16x1", "blocks_8x8")
 
 
 def policies_section(study: Study) -> Section | None:
     """Return what policies give at equal rates and energies; None of a study without the rule of
     arXiv:2503.15568, a control by lot and uniform-high on at least a few networks.
+
+    Its first `ANSWERS` paragraphs are the answer of the whole.
     """
     found = curves(study.rows)
     seen = {curve.policy.partition(":")[0] for curve in found}
@@ -51,11 +48,20 @@ def policies_section(study: Study) -> Section | None:
     trained = sorted({(curve.network, curve.seed) for curve in found})
     seeds = dict(Counter(network for network, _ in trained))
     rule = first.one(SEED_RULE)
-    thresholds = thresholds_section(first, rule)
+    controlled = controls_of(study.rows, held_out(first))
+    optional = (
+        controls_section(controlled, seeds_of(held_out(first))),
+        thresholds_section(first, rule),
+    )
     networks = networks_section(machines, rule)
+    by_machine = {machine.hardware: machine for machine in reversed(machines)}
     return Section(
         "Which outputs to redo, and whether to redo any",
-        paragraphs=(answer(machines), _introduction(seeds, places)),
+        paragraphs=(
+            answer(machines),
+            f"{unbeaten(machines)} {control_answer(controlled, rule)}".rstrip(),
+            _introduction(seeds, places),
+        ),
         sections=(
             Section(
                 "At equal recompute rates",
@@ -67,17 +73,20 @@ def policies_section(study: Study) -> Section | None:
                         (policy_figures.against_rate(first),),
                     ),
                 ),
-                tables=_rate_tables(first, first.one(CHANCE)),
+                tables=(
+                    *_rate_tables(first, first.one(CHANCE)),
+                    *changes_table(first, RATE, RATES, "the same recompute rate", ""),
+                ),
             ),
-            *(() if thresholds is None else (thresholds,)),
+            *(section for section in optional if section is not None),
             build_section(machines, rule),
             *(() if networks is None else (networks,)),
-            *(_machine_section(comparison, number) for number, comparison in enumerate(machines)),
-            Section(
-                "How flags lie together, and what detectors miss",
-                findings=tuple(_cluster_findings(first)),
-                tables=(_cluster_table(first),),
+            *(_energy_section(machine, number) for number, machine in enumerate(machines)),
+            *(
+                _latency_section(by_machine[hardware], number)
+                for number, hardware in enumerate(sorted(by_machine))
             ),
+            clusters_section(first, rule),
         ),
     )
 
@@ -89,15 +98,16 @@ def _span(numbers: Iterable[int]) -> str:
 
 def _introduction(seeds: dict[str, int], places: Sequence[tuple[str, str]]) -> str:
     """Say what was compared; `seeds` are the number of them by network."""
-    machines = sorted({hardware for hardware, _ in places})
-    tables = sorted({table for _, table in places})
     return (
         f"{len(seeds)} networks ({', '.join(seeds)}), trained {_span(seeds.values())} times each"
-        f" with different seeds, {sum(seeds.values())} in all, whole test sets, on"
-        f" {', '.join(machines)}, under the energy tables {', '.join(tables)}. Ratios of KL"
-        " divergences are geometric means over the seeds of a network and then over networks; in"
-        f" brackets the {CONFIDENCE:.0%} confidence interval, Student's, over networks. Between the"
-        " points of a study the logarithm of the KL divergence is taken to be straight."
+        f" with different seeds, {sum(seeds.values())} in all, whole test sets; machine and energy"
+        f" table: {'; '.join(f'{hardware}, {table}' for hardware, table in places)}. What is"
+        " computed, recompute rates and latency are the same under every table, and are counted"
+        " once. Ratios of KL divergences are geometric means over the seeds of a network and then"
+        f" over networks, those of other numbers arithmetic; in brackets the {CONFIDENCE:.0%}"
+        " confidence interval, Student's, over networks. They are of all seeds where none are"
+        " named. Between the points of a study the logarithm of the KL divergence is taken to be"
+        " straight, and so is what else is measured."
     )
 
 
@@ -183,20 +193,46 @@ def _rate_table(found: Comparison, than: str) -> Table:
     )
 
 
-def _machine_section(found: Comparison, number: int) -> Section:
-    where = f"{found.hardware}, {found.table} table"
+def _energy_section(found: Comparison, number: int) -> Section:
     return Section(
-        f"At equal energy: {where}",
+        f"At equal energy: {found.place}",
         findings=tuple(_energy_findings(found)),
         figures=(
             Figure(
-                f"The same against energy and latency, as multiples of {HIGH}'s, on {where}:"
+                f"The same against energy, as a multiple of {HIGH}'s, on {found.place}:"
                 f" {policy_figures.HOW_MEANT}.",
-                policy_figures.against_cost(found, number),
+                (policy_figures.against_cost(found, "energy", number),),
             ),
         ),
-        tables=(_energy_table(found), *_equal_energy_table(found)),
+        tables=(
+            _energy_table(found),
+            *_equal_table(found, "energy", SHARES),
+            *changes_table(
+                found, "energy", SHARES, f"the same share of {HIGH}'s energy", "of the energy"
+            ),
+        ),
     )
+
+
+def _latency_section(found: Comparison, number: int) -> Section:
+    """Return what policies give in equal time, which no energy table changes."""
+    return Section(
+        f"At equal latency: {found.hardware}",
+        figures=(
+            Figure(
+                f"The same against latency, as a multiple of {HIGH}'s, on {found.hardware}:"
+                f" {policy_figures.HOW_MEANT}. No energy table changes it.",
+                (policy_figures.against_cost(found, "latency", number),),
+            ),
+        ),
+        tables=(
+            *_equal_table(found, "latency", LATENCIES),
+            *changes_table(
+                found, "latency_s", LATENCIES, f"the same multiple of {HIGH}'s latency",
+                "of the latency",
+            ),
+        ),
+    )  # fmt: skip
 
 
 def _energy_findings(found: Comparison) -> list[str]:
@@ -278,66 +314,26 @@ def _energy_table(found: Comparison) -> Table:
     )
 
 
-def _equal_energy_table(found: Comparison) -> tuple[Table, ...]:
+def _equal_table(found: Comparison, what: str, shares: Sequence[float]) -> tuple[Table, ...]:
     """Compare all policies with the rule where both take the same share of what all high takes."""
-    rule = found.one(SEED_RULE)
+    rule, column = found.one(SEED_RULE), policy_figures.COSTS[what]
     rows = []
     for policy in found.by_policy:
-        means = [found.at_energy(policy, rule, HIGH, share) for share in SHARES]
+        means = [found.at_cost(policy, rule, column, share) for share in shares]
         if policy != rule and any(means):
             rows.append((policy, *(cell(mean) for mean in means)))
-    itself = {share: found.at_energy(rule, rule, HIGH, share) for share in SHARES}
+    itself = {share: found.at_cost(rule, rule, column, share) for share in shares}
     where = ", ".join(
         f"{mean.networks if mean else 0} networks at {share:.0%}" for share, mean in itself.items()
     )
     table = Table(
-        f"KL divergence as a ratio to that of {rule} at the same energy, a share of {HIGH}'s on the"
+        f"KL divergence as a ratio to that of {rule} at the same {what}, a share of {HIGH}'s on the"
         f" same network, over those on which {rule} can be had for it ({where})."
-        f" What has one rate, or redoes nothing, counts where it takes no more.",
+        " What has one rate, or redoes nothing, counts where it takes no more.",
         (
             Column("policy"),
-            *(Column(f"at {share:.0%} of the energy", numbers=True) for share in SHARES),
+            *(Column(f"at {share:.0%} of the {what}", numbers=True) for share in shares),
         ),
         tuple(rows),
     )
     return (table,) if rows else ()
-
-
-def _cluster_findings(found: Comparison) -> list[str]:
-    rule = found.one(SEED_RULE)
-    parts = []
-    for block in BLOCKS:
-        flagged, by_lot = _clusters(found.by_policy[rule].values(), block)
-        parts.append(f"{flagged:.0%} of {block.replace('_', ' ')} (by lot {by_lot:.0%})")
-    return [f"At a rate near 10%, flags of {rule} touch {', '.join(parts)}."]
-
-
-def _clusters(mine: Iterable[Curve], block: str) -> tuple[float, float]:
-    rows = [min(curve.rows, key=lambda row: abs(row[RATE] - 0.1)) for curve in mine]
-    columns = f"flagged_{block}", f"flagged_{block}_by_lot"
-    flagged, by_lot = (sum(float(row[c]) for row in rows) / len(rows) for c in columns)
-    return flagged, by_lot
-
-
-def _cluster_table(found: Comparison) -> Table:
-    columns = [Column("policy"), Column("false negatives", numbers=True)]
-    columns += [Column(block.replace("_", " "), numbers=True) for block in BLOCKS]
-    rows = []
-    for policy in found.redoing:
-        mine = found.by_policy[policy].values()
-        near = [min(curve.rows, key=lambda row: abs(row[RATE] - 0.1)) for curve in mine]
-        missed = [row["false_negative_rate"] for row in near]
-        known = [rate for rate in missed if rate is not None]
-        cells = [f"{sum(known) / len(known):.1%}" if known else ""]
-        for block in BLOCKS:
-            flagged, by_lot = _clusters(mine, block)
-            cells.append(f"{flagged:.0%} ({by_lot:.0%})")
-        rows.append((policy, *cells))
-    return Table(
-        "At the rate nearest to 10%: the share of outputs that exact values would have redone and"
-        " the detector did not; and the share of rows (samples), columns (neurons) and blocks of"
-        " outputs that hold a flag, in brackets if as many were drawn by lot. Means over networks"
-        " and seeds.",
-        tuple(columns),
-        tuple(rows),
-    )

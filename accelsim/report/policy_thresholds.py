@@ -10,6 +10,7 @@ from accelsim.policies.threshold import ScoredPolicy
 from accelsim.report import policy_figures
 from accelsim.report.page import Column, Figure, Section, Table
 from accelsim.report.policy_curves import RATE, Comparison, Curve
+from accelsim.report.policy_means import average
 
 ACROSS = "across=network"
 AT = 0.1
@@ -33,7 +34,7 @@ def thresholds_section(found: Comparison, rule: str) -> Section | None:
     taken = {policy: one for policy in scored if (one := steps(found, policy)).number}
     if rule not in taken:
         return None
-    findings = [_monotone_sentence(rule, taken[rule])]
+    findings = [_monotone_sentence(rule, taken[rule]), _tried_sentence(found, rule, taken)]
     findings += [
         sentence for policy in scored if (sentence := _across_sentence(found, policy)) is not None
     ]
@@ -51,7 +52,7 @@ def thresholds_section(found: Comparison, rule: str) -> Section | None:
                 (policy_figures.by_network(found, rule),),
             ),
         ),
-        tables=(_steps_table(taken),),
+        tables=(_steps_table(found, taken),),
     )
 
 
@@ -96,6 +97,29 @@ def _monotone_sentence(rule: str, taken: Steps) -> str:
     )
 
 
+def tried(found: Comparison, policy: str) -> list[float]:
+    """Return the recompute rates that a policy was tried at, in per cent, means over networks."""
+    mine = found.by_policy[policy]
+    rates = []
+    for place in range(min(len(curve.rows) for curve in mine.values())):
+        mean = average({key: 100.0 * curve.rows[place][RATE] for key, curve in mine.items()})
+        assert mean is not None
+        rates.append(mean.middle)
+    return rates
+
+
+def _tried_sentence(found: Comparison, rule: str, taken: dict[str, Steps]) -> str:
+    """Say of how few points all this is known."""
+    rates = tried(found, rule)
+    numbers = sorted({len(tried(found, policy)) for policy in taken if policy != rule})
+    ends = " to ".join(dict.fromkeys(map(str, (numbers[0], numbers[-1]) if numbers else ())))
+    others = f"; the other rules here at {ends}" if ends else ""
+    return (
+        f"That is known of few thresholds: {rule} was tried at {len(rates)} rates"
+        f" ({', '.join(f'{rate:.1f}%' for rate in rates)}){others}. What lies between is not seen."
+    )
+
+
 def _across_sentence(found: Comparison, policy: str) -> str | None:
     """Compare a policy with one threshold for all layers with the same that has one for each."""
     name, _, given = policy.partition(":")
@@ -129,13 +153,14 @@ def no_worse(logs: dict[tuple[str, int], float]) -> tuple[int, int]:
     return sum(sum(mine) <= 0.0 for mine in by_network.values()), len(by_network)
 
 
-def _steps_table(taken: dict[str, Steps]) -> Table:
-    columns = [Column("policy")]
+def _steps_table(found: Comparison, taken: dict[str, Steps]) -> Table:
+    columns = [Column("policy"), Column("rates tried (%)")]
     for name in ("steps", "KL rises", "accuracy falls", "largest rise of KL"):
         columns.append(Column(name, numbers=True))
     rows = [
         (
             policy,
+            ", ".join(f"{rate:.1f}" for rate in tried(found, policy)),
             str(one.number),
             str(one.kl_rose),
             str(one.accuracy_fell),

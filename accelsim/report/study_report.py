@@ -11,20 +11,24 @@ from typing import Any
 
 from accelsim.energy import EnergyTable
 from accelsim.errors import one_line
+from accelsim.networks import DOWNLOADS
 from accelsim.report import overview, points
 from accelsim.report.findings import Demo, demo_of
 from accelsim.report.folder import write_files
 from accelsim.report.gantt import Excerpt
 from accelsim.report.kappa import TITLE, kappa_files, kappa_sections
 from accelsim.report.page import Report, Section, render
-from accelsim.report.policy_section import policies_section
+from accelsim.report.policy_curves import network_of
+from accelsim.report.policy_section import ANSWERS, policies_section
 from accelsim.report.robustness import between, survival
-from accelsim.report.survey import Survey
+from accelsim.report.survey import MAX_SCOPES, Survey
 from accelsim.report.units import unit_files, units_section
 from accelsim.study import Study, slug, tables_of
 from accelsim.study.table import counted, to_csv
 
 DETAILS = "details.json"
+FEW_SCOPES = 2
+"""Workloads of whose energies there are figures where networks are what is averaged over."""
 
 
 def write_report(
@@ -39,13 +43,15 @@ def write_report(
     study was charged by, by default those kept with it; what is said of their sources needs them.
     `command` is what wrote it.
     """
-    tables, survey = tuple(tables_of(study) if tables is None else tables), Survey(study)
+    tables = tuple(tables_of(study) if tables is None else tables)
     demo = demo_of(study, tables)
+    policies = None if demo is not None else policies_section(study)
+    survey = Survey(study, controls=policies is None)
     timed = overview.timed_rows(survey)
     details = study.details(survey.rows[row]["point"] for row in timed)
     kept = {point: detail for point, detail in details.items() if detail is not None}
     command = command or f"accelsim report {shlex.quote(folder_name(study))}"
-    report = _report(survey, _excerpts(survey, timed, kept), demo, tables, command)
+    report = _report(survey, _excerpts(survey, timed, kept), demo, policies, tables, command)
     files: dict[str, bytes | str] = {"results.csv": to_csv(study.rows)}
     if kept:
         files[DETAILS] = _lines(kept)
@@ -82,6 +88,7 @@ def _report(
     survey: Survey,
     excerpts: dict[int, Excerpt],
     demo: Demo | None,
+    policies: Section | None,
     tables: tuple[EnergyTable, ...],
     command: str,
 ) -> Report:
@@ -93,13 +100,13 @@ def _report(
         sections.append(Section("The best points", findings=tuple(answer[1:])))
         answer = [*demo.answer(), survival(demo), *between(demo), answer[0]]
     if survey.rows:
-        special = units_section(study, tables), None if demo else policies_section(study)
-        for section in special:
+        for section, answers in ((units_section(study, tables), 1), (policies, ANSWERS)):
             if section is not None:  # a question of its own, whose answer comes first
-                sections.append(replace(section, paragraphs=section.paragraphs[1:]))
-                from_what = f"{_made(study)} They are in results.csv."
-                answer = [f"{section.paragraphs[0]} {from_what}", answer[0]]
-        sections += overview.sections(survey, excerpts)
+                sections.append(replace(section, paragraphs=section.paragraphs[answers:]))
+                first, *more = section.paragraphs[:answers]
+                answer = [f"{first} {_made(study)} They are in results.csv.", *more, answer[0]]
+        drawn = MAX_SCOPES if policies is None else FEW_SCOPES
+        sections += overview.sections(survey, excerpts, drawn)
         sections.append(Section("Points", tables=(points.all_table(survey),)))
     failed = points.failed_table(survey)
     if failed is not None:
@@ -149,8 +156,30 @@ def _repeat(study: Study, command: str) -> Section:
             " results.csv, units in the header: energy_pj and energy_per_inference_pj are of what"
             " is done, leakage_nj is what leaks meanwhile, and total_energy_nj is both. Layers and"
             f" counts of the points whose timelines are shown are in {DETAILS}.",
+            *_weights(study),
         ),
     )
+
+
+def _weights(study: Study) -> list[str]:
+    """Say where data and weights come from that this package's networks need and do not bring."""
+    inputs = study.meta.get("inputs_sha256") or {}
+    names = {str(row["workload"]) for row in study.rows}
+    ours = {one for one in names if f"accelsim:workloads/{network_of(one)[0]}.yaml" in inputs}
+    said = []
+    needed = [data for data in DOWNLOADS if any(one.startswith(f"{data}-") for one in ours)]
+    if needed:
+        said.append(f"Their data are fetched by accelsim download {' '.join(needed)}.")
+    seeds = sorted({seed for name in ours if (seed := network_of(name)[1])})
+    if seeds:
+        said.append(
+            "Networks whose names end in -seedN were trained from seed N, here"
+            f" {', '.join(map(str, seeds))}, each by python workloads/train.py --seed N --out"
+            " reports/weights/seed-N. Weights may differ in their last bits between kinds of"
+            " processor and versions of NumPy and scikit-learn, and with them numbers here; the"
+            " digests in the manifest tell whether they are the same."
+        )
+    return [" ".join(said)] if said else []
 
 
 def _manifest(study: Study) -> str:

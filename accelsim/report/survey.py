@@ -66,11 +66,16 @@ class Scope:
 
 
 class Survey:
-    """The finished points of a study within its constraints, in the order of the study."""
+    """The finished points of a study within its constraints, in the order of the study.
 
-    def __init__(self, study: Study) -> None:
+    With or without `controls`: they show what chance does, and are no way to run a network.
+    """
+
+    def __init__(self, study: Study, *, controls: bool = True) -> None:
         self.study = study
-        self.done = [row for row in study.rows if row["status"] == "done"]
+        done = [row for row in study.rows if row["status"] == "done"]
+        self.done = [row for row in done if controls or row.get(CONTROL) is None]
+        self.left_out = len(done) - len(self.done)
         self.rows = [row for row in self.done if row["feasible"]]
 
     @cached_property

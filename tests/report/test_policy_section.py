@@ -7,11 +7,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from policy_rows import KAPPA, comparison, row, rows_of
 
-from accelsim.report.policy_answer import answer
+from accelsim.report.policy_answer import answer, unbeaten
 from accelsim.report.policy_build import build_section, front, points
-from accelsim.report.policy_curves import Comparison, curves, family, mean_ratio, network_of
+from accelsim.report.policy_curves import curves, family, network_of
 from accelsim.report.policy_figures import MEASURES, means
+from accelsim.report.policy_means import mean_ratio
 from accelsim.report.policy_networks import (
     NEITHER,
     NONE,
@@ -24,43 +26,6 @@ from accelsim.report.policy_networks import (
 from accelsim.report.policy_section import policies_section
 from accelsim.report.policy_thresholds import steps, thresholds_section
 from accelsim.study import Study
-
-BLOCKS = ("rows", "columns", "blocks_1x16", "blocks_16x1", "blocks_8x8")
-
-
-def row(
-    workload: str, policy: str, rate: float, kl: float, energy_nj: float, accuracy: float = 0.9
-) -> dict[str, Any]:
-    flagged = {f"flagged_{block}": rate for block in BLOCKS}
-    by_lot = {f"flagged_{block}_by_lot": rate / 2 for block in BLOCKS}
-    return {
-        "point": 0, "status": "done", "workload": workload, "policy": policy, "hardware": "m",
-        "energy_table": "t", "recompute_rate": rate, "kl_divergence_nats": kl,
-        "total_energy_nj": energy_nj, "latency_s": energy_nj / 10, "accuracy": accuracy,
-        "flip_rate": rate / 10,
-        "false_negative_rate": 0.25 if policy.startswith("selective") else None,
-        **flagged, **by_lot,
-    }  # fmt: skip
-
-
-def rows_of(workload: str, scale: float = 1.0) -> list[dict[str, Any]]:
-    """κ has twice the KL of chance at a rate of 0, eight times at 0.2; its energy grows."""
-    found = [row(workload, "uniform-high", 0.0, 1e-4, 100.0)]
-    for rate, kl, chance in ((0.0, 0.2, 0.1), (0.2, 0.08, 0.01)):
-        energy = 80.0 + 100.0 * rate
-        good = 0.9 if rate else 0.8
-        text = f"selective:rate={rate:g},numerator=constant"
-        found.append(row(workload, text, rate, scale * kl, energy, good))
-        found.append(row(workload, f"random:rate={rate:g}", rate, chance, energy, 0.8))
-    found.append(row(workload, "chunked:chunk=32", 0.0, 0.02, 75.0))
-    return found
-
-
-def comparison(rows: list[dict[str, Any]]) -> Comparison:
-    return Comparison(curves(rows), "m", "t")
-
-
-KAPPA = "selective:numerator=constant"
 
 
 def test_a_policy_without_its_budget_is_its_family() -> None:
@@ -151,11 +116,13 @@ def test_networks_are_counted_by_what_wins_on_them() -> None:
     found = networks_section([comparison(rows)], KAPPA)
     assert found is not None
     assert found.findings == (
-        "On m, t table, of 3 trained networks 1 need neither; of the others"
+        "On m, t, of 3 trained networks 1 need neither; of the others"
         " selective:numerator=constant is the cheapest on 0, another rule on 0, what redoes nothing"
         " on 2 (chunked:chunk=32 2), and nothing takes less energy than uniform-high on 0.",
     )
-    assert found.tables[0].rows == (
+    pays, won = found.tables
+    assert pays.rows == (("all", "3", "0"),)
+    assert won.rows == (
         ("a", "0", "0", "0", "1", "0", "chunked:chunk=32"),
         ("b", "1", "0", "0", "1", "0", "chunked:chunk=32"),
     )
@@ -179,10 +146,10 @@ def test_figures_take_means_of_what_policies_cost_in_accuracy() -> None:
 
 def test_at_equal_energy_a_policy_without_a_budget_is_as_it_is() -> None:
     found = comparison(rows_of("a"))
-    mean = found.at_energy("chunked:chunk=32", KAPPA, "uniform-high", 0.9)
+    mean = found.at_cost("chunked:chunk=32", KAPPA, "energy", 0.9)
     assert mean is not None
     assert mean.ratio == pytest.approx(0.02 / math.sqrt(0.2 * 0.08))
-    assert found.at_energy("chunked:chunk=32", KAPPA, "uniform-high", 0.7) is None
+    assert found.at_cost("chunked:chunk=32", KAPPA, "energy", 0.7) is None
 
 
 def test_where_a_rule_takes_less_energy_is_counted() -> None:
@@ -228,17 +195,16 @@ def test_the_answer_counts_where_kappa_saves_and_says_what_is_cheapest() -> None
     text = answer([comparison(rows)])
     assert text.startswith(
         f"Does recomputing the outputs that {KAPPA} flags save energy? At an accuracy no more than"
-        " 0.5 points below that of uniform-high it takes less in 0 of 3 cases"
+        " 0.5 points below that of uniform-high, of 3 trained networks it takes less on 0 (m, t)."
+        " On 0 no point of it is so accurate. It is the cheapest policy on none, and any rule"
+        " that redoes outputs is on none."
     )
-    assert "in 0 of these uniform-low is as accurate" in text
-    assert (
-        "It is the cheapest of all policies in 0, and in 0 no point of it is so accurate." in text
-    )
-    assert "in the most cases, 3, at the least energy is chunked:chunk=32, with 0.75 of" in text
-    assert "case by case, is chunked:chunk=32 in 3." in text
-    assert text.endswith(
-        "on the machine, seed 1: chunked:chunk=32, uniform-high. Of the points that nothing beats"
-        " on one of them 0 redo outputs."
+    most = "on the most trained networks, 3, at the least energy is chunked:chunk=32, with 0.75 of"
+    assert most in text
+    assert "network by network, is chunked:chunk=32 on 3." in text
+    assert unbeaten([comparison(rows)]) == (
+        "Nothing beats these in both energy and KL divergence there, seed 1: chunked:chunk=32,"
+        " uniform-high. Of the points that nothing beats, none redo outputs."
     )
 
 
@@ -248,9 +214,9 @@ def test_the_answer_tells_where_kappa_saves_and_would_not_be_needed() -> None:
         rows.append(row(name, "selective:rate=0.1,numerator=constant", 0.1, 0.1, 70.0))
     rows.append(row("a", "uniform-low", 0.0, 0.5, 50.0))
     text = answer([comparison(rows)])
-    assert "it takes less in 2 of 3 cases" in text
-    assert "in 1 of these uniform-low is as accurate, which redoes nothing." in text
-    assert "It is the cheapest of all policies in 1, and in 0 no point" in text
+    assert "of 3 trained networks it takes less on 2 (m, t)." in text
+    assert "On 1 of the 2 where it does, uniform-low is as accurate, which redoes" in text
+    assert "It is the cheapest policy on 1, and any rule that redoes outputs is on 1." in text
 
 
 def test_what_is_cheap_where_it_works_is_not_what_works_most_often() -> None:
@@ -259,8 +225,8 @@ def test_what_is_cheap_where_it_works_is_not_what_works_most_often() -> None:
     rows.append(row("b", "uniform-low", 0.0, 0.5, 50.0, 0.5))
     rows += [row(name, "oracle:rate=0.1", 0.1, 0.1, 10.0) for name in "ab"]
     text = answer([comparison(rows)])
-    assert "in the most cases, 2, at the least energy is chunked:chunk=32, with 0.75" in text
-    assert "is chunked:chunk=32 in 1, uniform-low in 1." in text
+    assert "trained networks, 2, at the least energy is chunked:chunk=32, with 0.75" in text
+    assert "is chunked:chunk=32 on 1, uniform-low on 1." in text
 
 
 def test_whether_anything_takes_so_much_less_than_fp16_is_said() -> None:
@@ -270,7 +236,7 @@ def test_whether_anything_takes_so_much_less_than_fp16_is_said() -> None:
         found = policies_section(cast(Study, SimpleNamespace(rows=both)))
         assert found is not None
         parts = {part.title: part.findings for part in found.everything}
-        return parts["At equal energy: m, t table"]
+        return parts["At equal energy: m, t"]
 
     assert energy_findings(96.0)[-1] == (
         "uniform:format=fp16 less 25% is 0.72 of the energy of uniform-high: the cheapest policy,"
@@ -296,12 +262,11 @@ def test_the_section_is_of_studies_of_several_networks_with_a_control() -> None:
     assert "over 2 networks" in by_rate.findings[0]
     assert len(by_rate.figures[0].images) == 1
     clusters = parts["How flags lie together, and what detectors miss"]
-    (table,) = clusters.tables
-    cells = {one[0]: one[1:] for one in table.rows}
-    assert cells[KAPPA][0] == "25.0%"
-    assert cells["random"][0] == ""
-    at_energy = parts["At equal energy: m, t table"]
-    assert len(at_energy.figures[0].images) == 2
+    flagged, missed = clusters.tables
+    assert {one[0] for one in flagged.rows} == {KAPPA, "random"}
+    assert {one[0] for one in missed.rows} == {KAPPA}
+    at_energy, at_latency = parts["At equal energy: m, t"], parts["At equal latency: m"]
+    assert len(at_energy.figures[0].images) == len(at_latency.figures[0].images) == 1
     equal = {one[0]: one[1:] for one in at_energy.tables[1].rows}
     # κ has a KL of sqrt(0.2·0.08) half way, at 90 % of the energy, and chunks have 0.02.
     assert equal["chunked:chunk=32"] == tuple(
@@ -339,7 +304,14 @@ def test_steps_to_a_lower_threshold_are_counted_where_they_make_things_worse() -
         " by up to 50.00%, and in 1 the accuracy falls."
     )
     (table,) = section.tables
-    assert table.rows == ((ACROSS, "4", "1", "1", "50.00%"), (KAPPA, "2", "0", "0", ""))
+    assert table.rows == (
+        (ACROSS, "0.0, 10.0, 20.0", "4", "1", "1", "50.00%"),
+        (KAPPA, "0.0, 20.0", "2", "0", "0", ""),
+    )
+    assert section.findings[1] == (
+        f"That is known of few thresholds: {ACROSS} was tried at 3 rates (0.0%, 10.0%, 20.0%); the"
+        " other rules here at 2. What lies between is not seen."
+    )
 
 
 def test_one_threshold_is_compared_with_one_for_each_layer() -> None:
@@ -347,7 +319,7 @@ def test_one_threshold_is_compared_with_one_for_each_layer() -> None:
     rows = [*with_one_threshold("a", 0.2, 0.3, 0.1), *with_one_threshold("b", 0.4, 0.1, 0.1)]
     section = thresholds_section(comparison([*rows_of("a"), *rows_of("b"), *rows]), KAPPA)
     assert section is not None
-    monotone, across = section.findings
+    monotone, _, across = section.findings
     assert monotone.startswith(f"{KAPPA} is monotone wherever it was looked at: in 2 steps")
     mean = math.sqrt(0.3 * 0.1 / (0.2 * 0.08))
     assert f"selective (numerator=constant) has {mean:.3g}" in across

@@ -116,6 +116,17 @@ def test_a_report_is_a_page_markdown_figures_and_the_data_they_are_of(folder: Pa
     }  # fmt: skip
 
 
+def test_columns_of_the_contents_stand_apart_by_more_than_a_number_is_wide(folder: Path) -> None:
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    style = re.search(r"nav ol \{([^}]*)\}", page)
+    assert style is not None
+    rules = dict(rule.strip().split(": ") for rule in style[1].split(";") if rule.strip())
+    # Numbers stand in the padding, outside of the columns' text.
+    assert float(rules["column-gap"].removesuffix("rem")) > float(
+        rules["padding-left"].removesuffix("rem")
+    )
+
+
 def test_written_twice_it_is_the_same_bytes(study: Study, folder: Path, tmp_path: Path) -> None:
     write_report(study, tmp_path)
     assert files(tmp_path) == files(folder)
