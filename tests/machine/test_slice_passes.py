@@ -117,7 +117,7 @@ def test_two_accumulators_cannot_multiply_slices() -> None:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(MACHINES, LAYERS, st.integers(1, 3))
 def test_passes_multiply_what_redoing_takes(hardware: Any, plain: LayerTrace, number_: int) -> None:
     assume(not isinstance(hardware.recompute, Dual) and plain.recomputed_outputs)

@@ -133,6 +133,7 @@ def test_stochastic_rounding_is_right_on_average_and_draws_by_layer_and_sample()
         assert abs((drawn != found).mean() - 0.375) < 4 * math.sqrt(0.375 * 0.625 / 4000)
 
 
+@pytest.mark.slow
 def test_a_wide_integer_never_wraps_on_the_digits() -> None:
     prepared = prepare(load_workload(ROOT / "workloads" / "digits-relu.yaml"))
     texts = ("uniform:format=fixed32.18", "uniform:format=fixed32.18,overflow=wrap", "l1-bound")
@@ -146,10 +147,10 @@ def test_a_wide_integer_never_wraps_on_the_digits() -> None:
     [
         ("uniform:format=fixed16.10", 0.97),
         ("uniform:preset=h100-e4m3", 0.97),
-        ("uniform:preset=deepseek-v3", 0.97),
+        pytest.param("uniform:preset=deepseek-v3", 0.97, marks=pytest.mark.slow),
         ("uniform:preset=lba", 0.97),
-        ("uniform:format=fp16,rounding=toward-zero", 0.97),
-        (STOCHASTIC, 0.85),
+        pytest.param("uniform:format=fp16,rounding=toward-zero", 0.97, marks=pytest.mark.slow),
+        pytest.param(STOCHASTIC, 0.85, marks=pytest.mark.slow),
     ],
 )
 def test_the_digits_are_read_by_each_kind(text: str, least: float) -> None:
