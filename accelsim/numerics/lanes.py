@@ -94,6 +94,17 @@ class Plan:
     zeros: bool = False
     block: int = 0
 
+    @property
+    def tells_overflows(self) -> bool:
+        """Whether the sums that are not doubtful are known not to have overflowed."""
+        if self.fold is not None:
+            return False  # nobody watches the outer sums
+        if self.hasty is not None and isinstance(self.hasty.overflow, specs.Watched):
+            return True
+        bounded = isinstance(self.careful.overflow, specs.Bounded)
+        # Binary32 has infinities.
+        return bounded and not isinstance(self.careful.rounding, specs.Native)
+
 
 def plan(
     acc: Accumulator,

@@ -19,15 +19,12 @@ from accelsim.numerics.formats import FloatFormat
 from accelsim.numerics.kernels import product, sums
 from accelsim.numerics.kernels.spec import (
     ROWS,
-    Bounded,
-    Native,
     Noted,
     Rounded,
     Running,
     Spec,
-    Watched,
 )
-from accelsim.numerics.lanes import Plan, plan
+from accelsim.numerics.lanes import plan
 from accelsim.numerics.multipliers import offset
 from accelsim.numerics.operands import target
 
@@ -149,7 +146,7 @@ def multiply_watched(
     """
     sought = running is not None
     chosen = plan(acc, a, b, running=sought) if a.size * b.shape[1] >= _TINY else None
-    if chosen is not None and _tells_overflows(chosen):
+    if chosen is not None and chosen.tells_overflows:
         multiply(a, b, acc, first_row, out, None, threads, overflowed, running)
         return
     if chosen is not None and chosen.fold is not None and _ends_infinite(acc, a, b):
@@ -166,15 +163,6 @@ def multiply_watched(
     overflowed[...] = stats[..., sums.OVERFLOWS] > 0
     if running is not None:
         running[...] = stats[..., sums.RUNNING]
-
-
-def _tells_overflows(chosen: Plan) -> bool:
-    if chosen.fold is not None:
-        return False  # nobody watches the outer sums
-    if chosen.hasty is not None and isinstance(chosen.hasty.overflow, Watched):
-        return True
-    bounded = isinstance(chosen.careful.overflow, Bounded)
-    return bounded and not isinstance(chosen.careful.rounding, Native)  # binary32 has infinities
 
 
 def _ends_infinite(acc: Accumulator, a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
