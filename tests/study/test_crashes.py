@@ -273,6 +273,22 @@ def test_an_interrupt_ends_it_at_once_and_says_what_is_kept(
     )
 
 
+def test_no_process_is_interrupted_however_early() -> None:
+    script = (
+        "import os, signal\n"
+        "from accelsim.study.processes import _Worker\n"
+        "if __name__ == '__main__':\n"
+        "    workers = [_Worker(1), _Worker(1)]\n"
+        "    for worker in workers:\n"
+        "        os.kill(worker.process.pid, signal.SIGINT)\n"
+        "    print([worker.connection.recv() for worker in workers])\n"
+        "    for worker in workers:\n"
+        "        worker.stop()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[None, None]\n", "")
+
+
 @pytest.mark.parametrize("after_s", [0.2, 0.8])
 def test_an_interrupt_while_processes_begin_is_told_in_a_line(
     tmp_path: Path, after_s: float
