@@ -33,16 +33,18 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 # Compiled code does not check its indices unless it is told to, and keeps what it compiled apart.
+# These tests run every kind of kernel; `make test-all` takes all of those of the numerics.
+BOUNDS := tests/numerics/test_orders.py tests/numerics/test_tiles.py
 bounds: $(VENV)/installed-dev
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.numba_cache_bounds $(BIN)/pytest -q -n 2 -m 'not slow' tests/numerics
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.numba_cache_bounds $(BIN)/pytest -q -n 2 -m 'not slow' $(BOUNDS)
 
 test: lint
 	$(BIN)/pytest -q -n 2 -m 'not slow' tests
 	$(MAKE) bounds
 
 test-all: lint
-	$(BIN)/pytest -q -n 2 tests
-	$(MAKE) bounds
+	ACCELSIM_EVERY_EXAMPLE=1 $(BIN)/pytest -q -n 2 tests
+	$(MAKE) bounds BOUNDS=tests/numerics
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks

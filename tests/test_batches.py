@@ -63,7 +63,9 @@ def samples(workload: Workload, train: int, test: int) -> Workload:
     return dataclasses.replace(workload, dataset=few)
 
 
-@pytest.fixture(scope="module", params=["digits-relu", "digits-tanh"])
+@pytest.fixture(
+    scope="module", params=["digits-relu", pytest.param("digits-tanh", marks=pytest.mark.slow)]
+)
 def workload(request: pytest.FixtureRequest) -> Workload:
     return samples(load_workload(WORKLOADS / f"{request.param}.yaml"), 60, 47)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from examples import up_to
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import (
     FAST_DRAM,
@@ -96,7 +97,7 @@ def test_vector_work_is_bound_by_its_unit_or_by_memory() -> None:
     assert found.name == "dram"
 
 
-@settings(max_examples=80, deadline=None)
+@up_to(80)
 @given(
     st.tuples(st.integers(1, 9), st.integers(1, 12), st.integers(1, 9), st.integers(1, 3)),
     st.sampled_from(["os", "ws", "is"]),

@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from examples import up_to
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import LAYERS, MACHINES, lanes, machine, trace, vector_work
 from test_simulate import ANY_MACHINE, ONE_FOLD, run
@@ -50,7 +51,7 @@ def test_a_trace_by_hand() -> None:
     assert json.loads(json.dumps(written)) == written
 
 
-@settings(max_examples=60, deadline=None)
+@up_to(60)
 @given(ANY_MACHINE, LAYERS)
 def test_stalls_are_those_that_are_counted_and_never_overlap(
     hardware: Hardware, layer: LayerTrace
@@ -62,7 +63,7 @@ def test_stalls_are_those_that_are_counted_and_never_overlap(
     assert all(before.end_cycles <= after.start_cycles for before, after in pairwise(stalls))
 
 
-@settings(max_examples=60, deadline=None)
+@up_to(60)
 @given(ANY_MACHINE, LAYERS)
 def test_counters_stay_within_the_machine_and_end_at_zero(
     hardware: Hardware, layer: LayerTrace
@@ -98,7 +99,7 @@ def number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-@settings(max_examples=60, deadline=None)
+@up_to(60)
 @given(MACHINES, NETWORK)
 def test_the_file_has_the_structure_that_viewers_read(
     hardware: Hardware, layers: list[LayerTrace | VectorTrace]

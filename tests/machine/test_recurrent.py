@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from examples import up_to
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import UNITS, Unit, machine, random_mask, trace
 
@@ -54,7 +55,7 @@ def test_a_step_begins_when_the_one_before_is_stored() -> None:
     assert loads == [step * once.total_cycles for step in range(4)]
 
 
-@settings(max_examples=60, deadline=None)
+@up_to(60)
 @given(
     st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)),
     st.sampled_from(["os", "ws", "is"]),

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import assume, given, settings
+from examples import up_to
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import (
     DUAL,
@@ -133,7 +134,7 @@ DEFERRED = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@up_to(200)
 @given(ANY_MACHINE, LAYERS, st.one_of(GATHERS, FOLDS))
 def test_what_is_redone_is_that_of_the_definition(
     hardware: Hardware, layer: LayerTrace, unit: Rerun
@@ -162,7 +163,7 @@ def test_what_is_redone_is_that_of_the_definition(
     assert number(found.counts, "queue", "read") == 8 * entries
 
 
-@settings(max_examples=150, deadline=None)
+@up_to(150)
 @given(ANY_MACHINE, LAYERS, st.sampled_from(["inline", "deferred"]))
 def test_elements_are_in_lines_and_lines_in_waves(
     hardware: Hardware, layer: LayerTrace, schedule: str
@@ -176,7 +177,7 @@ def test_elements_are_in_lines_and_lines_in_waves(
     assert macs["element"] <= macs["column"] <= macs["tile"]
 
 
-@settings(max_examples=150, deadline=None)
+@up_to(150)
 @given(ANY_MACHINE, LAYERS, st.sampled_from(["row", "column"]))
 def test_gathered_lines_never_take_more_folds_than_the_waves_that_left_them(
     hardware: Hardware, layer: LayerTrace, granularity: str
@@ -188,7 +189,7 @@ def test_gathered_lines_never_take_more_folds_than_the_waves_that_left_them(
     assert redo[granularity] <= redo["element"] == redo["tile"]
 
 
-@settings(max_examples=200, deadline=None)
+@up_to(200)
 @given(
     ANY_MACHINE,
     LAYERS,
@@ -233,7 +234,7 @@ def whole_at_the_end(layer: LayerTrace, hardware: Hardware, key: str) -> bool:
     return layer.repeats == 1 and len(blocks) == trips[axes[0]] * trips[axes[1]]
 
 
-@settings(max_examples=80, deadline=None)
+@up_to(80)
 @given(TIGHT_MACHINES, LAYERS, st.sampled_from(DEFERRED))
 def test_what_is_deferred_fetches_an_operand_unless_all_of_it_is_still_there(
     hardware: Hardware, layer: LayerTrace, unit: Lanes | Rerun
@@ -246,7 +247,7 @@ def test_what_is_deferred_fetches_an_operand_unless_all_of_it_is_still_there(
             assert (visit.loads[key] == 0) == there
 
 
-@settings(max_examples=150, deadline=None)
+@up_to(150)
 @given(ANY_MACHINE, LAYERS, st.sampled_from(["row", "column"]))
 def test_deferred_lines_are_packed_at_least_as_densely(
     hardware: Hardware, layer: LayerTrace, granularity: str
@@ -262,7 +263,7 @@ def test_deferred_lines_are_packed_at_least_as_densely(
         assert deferred.deferred.stream_cycles <= sum(part.redo_cycles for part in stops)
 
 
-@settings(max_examples=150, deadline=None)
+@up_to(150)
 @given(ANY_MACHINE, LAYERS)
 def test_two_accumulators_in_every_pe_never_redo_anything(
     hardware: Hardware, layer: LayerTrace
@@ -282,7 +283,7 @@ def test_two_accumulators_in_every_pe_never_redo_anything(
         assert replace(result, layer=run(unflagged(layer), hardware).layer) == result
 
 
-@settings(max_examples=100, deadline=None)
+@up_to(100)
 @given(ANY_MACHINE, LAYERS)
 def test_two_accumulators_take_the_time_of_the_slower(
     hardware: Hardware, layer: LayerTrace
@@ -301,7 +302,7 @@ def test_two_accumulators_take_the_time_of_the_slower(
             assert lowered(ruled, hardware).compute_cycles == cycles[2]
 
 
-@settings(max_examples=100, deadline=None)
+@up_to(100)
 @given(ANY_MACHINE, LAYERS)
 def test_a_mask_known_before_the_run_spares_the_first_pass(
     hardware: Hardware, layer: LayerTrace

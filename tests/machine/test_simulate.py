@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import up_to
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import (
     FAST_DRAM,
@@ -173,7 +174,7 @@ def test_a_full_queue_stalls_the_array(overlap: bool) -> None:
     assert run(layer, tight).stall_cycles["recompute"] > run(layer, roomy).stall_cycles["recompute"]
 
 
-@settings(max_examples=100, deadline=None)
+@up_to(100)
 @given(
     st.integers(1, 40), st.integers(1, 40), st.integers(1, 40),
     st.integers(1, 9), st.integers(1, 9), st.booleans(), st.sampled_from(["os", "ws", "is"]),
@@ -194,7 +195,7 @@ def test_without_stalls_the_closed_form_is_exact(
     assert once.total_cycles == once.compute_cycles + 3 == result.compute_cycles + 3
 
 
-@settings(max_examples=60, deadline=None)
+@up_to(60)
 @given(ANY_MACHINE, LAYERS)
 def test_no_unit_does_two_things_at_once(hardware: Hardware, layer: LayerTrace) -> None:
     intervals = run(layer, hardware).timeline.intervals
@@ -203,7 +204,7 @@ def test_no_unit_does_two_things_at_once(hardware: Hardware, layer: LayerTrace) 
         assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
-@settings(max_examples=60, deadline=None)
+@up_to(60)
 @given(ANY_MACHINE, LAYERS)
 def test_the_same_input_gives_the_same_timeline(hardware: Hardware, layer: LayerTrace) -> None:
     first, second = run(layer, hardware), run(layer, hardware)
@@ -211,7 +212,7 @@ def test_the_same_input_gives_the_same_timeline(hardware: Hardware, layer: Layer
     assert first.timeline == second.timeline
 
 
-@settings(max_examples=60, deadline=None)
+@up_to(60)
 @given(ANY_MACHINE, LAYERS)
 def test_every_output_is_loaded_for_computed_and_stored(
     hardware: Hardware, layer: LayerTrace

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from examples import up_to
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import DUAL, E4M3, FAST_DRAM, LAYERS, MACHINES, Unit, array, lanes, machine, trace
 from test_redo import FIRST, FOLD, WHOLE, flagged
@@ -117,7 +118,7 @@ def test_two_accumulators_cannot_multiply_slices() -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@up_to(40)
 @given(MACHINES, LAYERS, st.integers(1, 3))
 def test_passes_multiply_what_redoing_takes(hardware: Any, plain: LayerTrace, number_: int) -> None:
     assume(not isinstance(hardware.recompute, Dual) and plain.recomputed_outputs)

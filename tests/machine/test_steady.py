@@ -7,7 +7,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given, settings
+from examples import up_to
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import (
     LAYERS,
@@ -34,13 +35,13 @@ def agree(layer: LayerTrace, hardware: Hardware) -> None:
     assert simulate(found, hardware) == simulate_every_visit(found, hardware)[0]
 
 
-@settings(max_examples=300, deadline=None)
+@up_to(300)
 @given(st.one_of(MACHINES, TIGHT_MACHINES), LAYERS)
 def test_a_jump_gives_the_same_integers(hardware: Hardware, layer: LayerTrace) -> None:
     agree(layer, hardware)
 
 
-@settings(max_examples=400, deadline=None)
+@up_to(400)
 @given(
     st.integers(1, 60), st.integers(1, 40), st.integers(1, 60), st.integers(1, 4),
     st.integers(1, 3), st.integers(1, 3), st.sampled_from(["os", "ws", "is"]), st.booleans(), UNITS,
@@ -89,7 +90,7 @@ def test_time_grows_with_distinct_visits_and_not_with_all(monkeypatch: pytest.Mo
     assert len(visits) < 2_000
 
 
-@settings(max_examples=150, deadline=None)
+@up_to(150)
 @given(
     st.integers(1, 40), st.integers(2, 6), st.integers(1, 40), st.integers(1, 6),
     st.integers(1, 6), st.sampled_from(["os", "ws", "is"]), st.integers(1, 3),

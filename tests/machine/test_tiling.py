@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import up_to
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import FP32, LAYERS, MACHINES, TIGHT_MACHINES, lowered, machine, trace
 
@@ -117,7 +118,7 @@ def changed_layer(layer: LayerTrace, changes: dict[str, Any]) -> LayerTrace:
     return LayerTrace(**{**vars(layer), **changes})
 
 
-@settings(max_examples=300, deadline=None)
+@up_to(300)
 @given(TIGHT_MACHINES, LAYERS, WIDE)
 def test_dram_traffic_is_that_of_a_walk_that_tracks_what_is_resident(
     hardware: Hardware, layer: LayerTrace, changes: dict[str, Any]
@@ -135,7 +136,7 @@ def test_dram_traffic_is_that_of_a_walk_that_tracks_what_is_resident(
     assert found.counts.number("dram", WRITE) == moved["write c"]
 
 
-@settings(max_examples=100, deadline=None)
+@up_to(100)
 @given(TIGHT_MACHINES, LAYERS)
 def test_no_tile_of_whole_folds_moves_less_than_the_one_found_by_more_than_a_tie(
     hardware: Hardware, layer: LayerTrace
@@ -223,7 +224,7 @@ def alike(nest: Nest, tile: Extents, *_: object) -> Any:
     return np.zeros(np.shape(tile.m), np.int64)
 
 
-@settings(max_examples=150, deadline=None)
+@up_to(150)
 @given(
     st.one_of(MACHINES, TIGHT_MACHINES),
     LAYERS,
@@ -280,7 +281,7 @@ def test_a_few_per_cent_of_bytes_are_not_worth_several_times_the_cycles() -> Non
     assert simulate(least, hardware).total_cycles > 8 * simulate(found, hardware).total_cycles
 
 
-@settings(max_examples=60, deadline=None)
+@up_to(60)
 @given(TIGHT_MACHINES, LAYERS)
 def test_a_tiling_that_is_remembered_is_the_one_that_is_searched_for(
     hardware: Hardware, layer: LayerTrace

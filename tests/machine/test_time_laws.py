@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import assume, given, settings
+from examples import up_to
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import (
     FAST_DRAM,
@@ -62,7 +63,7 @@ def energy_pj(result: Simulation, table: Estimator) -> float:
     return total_pj(charge(result.layer.by_cause, table))
 
 
-@settings(max_examples=200, deadline=None)
+@up_to(200)
 @given(ANY_MACHINE, LAYERS)
 def test_the_total_lies_between_the_busiest_unit_and_all_of_them(
     hardware: Hardware, layer: LayerTrace
@@ -96,7 +97,7 @@ def copied_bytes(result: Simulation, key: str) -> int:
     return filled + sums - counts.number("dram", DramAccess("read", "lpddr4"))
 
 
-@settings(max_examples=200, deadline=None)
+@up_to(200)
 @given(ANY_MACHINE, LAYERS)
 def test_nothing_is_below_the_roofline(hardware: Hardware, layer: LayerTrace) -> None:
     result = run(layer, hardware)
@@ -114,7 +115,7 @@ def test_nothing_is_below_the_roofline(hardware: Hardware, layer: LayerTrace) ->
         assert result.total_cycles >= (read - 1) / pad.bandwidth_bytes_per_cycle - 1e-6
 
 
-@settings(max_examples=200, deadline=None)
+@up_to(200)
 @given(ANY_MACHINE, LAYERS)
 def test_bytes_and_macs_are_conserved(hardware: Hardware, layer: LayerTrace) -> None:
     found = lowered(layer, hardware)
@@ -195,7 +196,7 @@ def unlimited(hardware: Hardware) -> Hardware:
     return Hardware.model_validate(hardware.model_dump(exclude_none=True) | {"scratchpads": pads})
 
 
-@settings(max_examples=500, deadline=None)
+@up_to(500)
 @given(ANY_MACHINE, LAYERS, FASTER)
 def test_more_bandwidth_lanes_queue_or_capacity_never_makes_a_tiling_slower(
     hardware: Hardware, layer: LayerTrace, change: tuple[str, dict[str, float]]
@@ -207,7 +208,7 @@ def test_more_bandwidth_lanes_queue_or_capacity_never_makes_a_tiling_slower(
     assert run(layer, after).total_cycles <= run(layer, before).total_cycles
 
 
-@settings(max_examples=100, deadline=None)
+@up_to(100)
 @given(ANY_MACHINE, LAYERS, st.sampled_from(["a", "b", "c"]))
 def test_a_second_buffer_never_makes_a_tiling_slower(
     hardware: Hardware, layer: LayerTrace, key: str
@@ -219,7 +220,7 @@ def test_a_second_buffer_never_makes_a_tiling_slower(
     assert run(layer, after).total_cycles <= run(layer, before).total_cycles
 
 
-@settings(max_examples=150, deadline=None)
+@up_to(150)
 @given(ANY_MACHINE, LAYERS, REDOING_UNITS)
 def test_a_recompute_rate_of_zero_costs_what_uniform_and_the_detector_do(
     hardware: Hardware, layer: LayerTrace, unit: Lanes | Rerun
@@ -237,7 +238,7 @@ def test_a_recompute_rate_of_zero_costs_what_uniform_and_the_detector_do(
     assert unflagged.layer.counts == uniform.layer.counts
 
 
-@settings(max_examples=100, deadline=None)
+@up_to(100)
 @given(
     ANY_MACHINE,
     LAYERS,
@@ -315,7 +316,7 @@ def test_stores_wait_for_loads_only_where_that_is_faster() -> None:
     assert low.total_cycles == high.total_cycles <= redone.total_cycles == 1255
 
 
-@settings(max_examples=60, deadline=None)
+@up_to(60)
 @given(ANY_MACHINE, LAYERS)
 def test_the_same_input_gives_the_same_timeline(hardware: Hardware, layer: LayerTrace) -> None:
     first, second = run(layer, hardware), run(layer, hardware)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from examples import up_to
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import machine, random_mask, trace, vector_work
 
@@ -91,7 +92,7 @@ def slow_cycles(layer: LoweredVector, hardware: Hardware) -> int:
     return max(stored.values())
 
 
-@settings(max_examples=150, deadline=None)
+@up_to(150)
 @given(TRACES, MACHINES)
 def test_a_layer_takes_what_a_slow_account_of_every_cycle_says(
     trace: VectorTrace, hardware: Hardware
@@ -100,7 +101,7 @@ def test_a_layer_takes_what_a_slow_account_of_every_cycle_says(
     assert simulation.total_cycles == trace.repeats * slow_cycles(lowered, hardware)
 
 
-@settings(max_examples=100, deadline=None)
+@up_to(100)
 @given(TRACES, MACHINES)
 def test_bytes_and_cycles_are_conserved(trace: VectorTrace, hardware: Hardware) -> None:
     lowered, simulation = run(trace, hardware)
@@ -126,7 +127,7 @@ def test_bytes_and_cycles_are_conserved(trace: VectorTrace, hardware: Hardware) 
     assert levels[-1].value == 0
 
 
-@settings(max_examples=100, deadline=None)
+@up_to(100)
 @given(TRACES, st.integers(1, 64), st.integers(1, 64), st.sampled_from([1, 2, 8]))
 def test_a_faster_unit_or_memory_never_makes_it_slower(
     trace: VectorTrace, rate: int, more: int, factor: int

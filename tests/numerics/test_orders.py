@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import same, whole
-from hypothesis import given, settings
+from examples import up_to
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -107,25 +108,25 @@ def assert_as_defined(acc: Accumulator, terms: list[tuple[float, float]], c: flo
     assert same(matmul_at(three, b.T, [2, 0], [0, 0], acc), expected[[2, 0], 0])
 
 
-@settings(max_examples=600)
+@up_to(600)
 @given(accumulators(), st.lists(st.tuples(NEAR, NEAR), max_size=12), NEAR)
 def test_numbers_of_like_size(acc: Accumulator, terms: Any, c: float) -> None:
     assert_as_defined(acc, terms, c)
 
 
-@settings(max_examples=300)
+@up_to(300)
 @given(accumulators(), st.lists(st.tuples(FAR | SPECIAL, FAR | NEAR | SPECIAL), max_size=8), FAR)
 def test_numbers_of_any_size(acc: Accumulator, terms: Any, c: float) -> None:
     assert_as_defined(acc, terms, c)
 
 
-@settings(max_examples=300)
+@up_to(300)
 @given(accumulators(grouped=True), st.lists(st.tuples(NEAR, NEAR), max_size=12), NEAR)
 def test_groups_of_numbers_of_like_size(acc: Accumulator, terms: Any, c: float) -> None:
     assert_as_defined(acc, terms, c)
 
 
-@settings(max_examples=200)
+@up_to(200)
 @given(
     accumulators(grouped=True), st.lists(st.tuples(FAR | SPECIAL, FAR | SPECIAL), max_size=8), FAR
 )
