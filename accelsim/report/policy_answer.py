@@ -34,25 +34,34 @@ def answer(machines: Sequence[Comparison]) -> str:
     spared = sum(NOTHING_DRAWN in reached[one.key] for one in somewhere)
     never = sum(rule not in mine for mine in reached.values())
     cheapest = [_cheapest(mine) for mine in everywhere]
-    redoing = {*machines[0].redoing}
+    redone = [sum(mine[policy] for policy in {*machines[0].redoing}) for mine in cheapest]
     text = (
-        f"Does recomputing the outputs that {rule} flags save energy? At an accuracy no more than"
-        f" {100 * AS_GOOD:g} points below that of {HIGH}, of {len(found)} trained networks it takes"
-        f" less on {counts(found, machines)}. {condition(found, machines)}"
+        f"Does recomputing the outputs that the rule of arXiv:2503.15568 flags ({rule}) save"
+        f" energy? {_verdict(bool(somewhere), any(redone))} At an accuracy no more than"
+        f" {100 * AS_GOOD:g} points below that of all sums in high precision ({HIGH}), of"
+        f" {len(found)} trained networks it takes less energy than these on"
+        f" {counts(found, machines)}. {condition(found, machines)}"
         f" {_needless(len(somewhere), spared)} On {never} no point of it is so accurate. It is the"
         f" cheapest policy on {span(mine[rule] for mine in cheapest)}, and any rule that redoes"
-        f" outputs is on {span(sum(mine[policy] for policy in redoing) for mine in cheapest)}."
+        f" outputs is on {span(redone)}."
     )
     text = " ".join(text.split())
     return f"{text} {_instead(everywhere, cheapest)}" if any(cheapest) else text
+
+
+def _verdict(pays: bool, best: bool) -> str:
+    """Say it in short: whether the rule pays anywhere, and redoing is the cheapest anywhere."""
+    if not pays:
+        return "On none of these networks."
+    return "On some networks." if best else "On some networks, but what redoes nothing saves more."
 
 
 def _needless(somewhere: int, spared: int) -> str:
     if not somewhere:
         return ""
     return (
-        f"On {spared} of the {somewhere} where it does, {NOTHING_DRAWN} is as accurate, which"
-        " redoes nothing."
+        f"On {spared} of the {somewhere} where it does, all sums in low precision"
+        f" ({NOTHING_DRAWN}) are as accurate, and none is redone."
     )
 
 

@@ -259,9 +259,11 @@ def test_an_energy_table_more_counts_no_network_twice_and_narrows_no_interval() 
     assert parts["At equal energy: m, t"].tables == next(
         part.tables for part in alone.sections if part.title == "At equal energy: m, t"
     )
-    assert "of 3 trained networks it takes less on 1 (m, t)." in alone.paragraphs[0]
+    assert (
+        "of 3 trained networks it takes less energy than these on 1 (m, t)." in alone.paragraphs[0]
+    )
     text = both.paragraphs[0]
-    assert "of 3 trained networks it takes less on 1 (m, t) and 0 (m, u)." in text
+    assert "of 3 trained networks it takes less energy than these on 1 (m, t) and 0 (m, u)." in text
     assert "machine and energy table: m, t; m, u." in both.paragraphs[2]
     assert "is chunked:chunk=32 on 3." in text
     names = [image.name for part in both.everything for one in part.figures for image in one.images]
@@ -352,7 +354,7 @@ def test_what_is_the_same_at_every_place_is_said_once() -> None:
 def test_where_a_rule_never_pays_no_condition_is_said() -> None:
     found = comparison(networks({f"x-relu-{n}": float(n) for n in range(8)}, set()))
     assert condition(cases([found], KAPPA), [found]) == ""
-    assert "it takes less on 0 (m, t). On 0 no point" in answer([found])
+    assert "it takes less energy than these on 0 (m, t). On 0 no point" in answer([found])
 
 
 @pytest.mark.parametrize(
