@@ -12,10 +12,12 @@ from accelsim.report.break_even import HIGH
 from accelsim.report.policy_build import UNKNOWABLE, front, held_out, points, seeds_of
 from accelsim.report.policy_curves import AS_GOOD, NOTHING_DRAWN, Comparison
 from accelsim.report.policy_means import Key
-from accelsim.report.policy_when import cases, condition, counts, span
+from accelsim.report.policy_when import cases, condition, counts, paying, span
 
 SEED_RULE = "selective"
 """The rule of arXiv:2503.15568, in whatever setting the study has it first."""
+LOOKED_AT = 0.1
+"""The recompute rate at which the answer says what redoing costs."""
 Reached = dict[Key, dict[str, float]]
 """By trained network, the policies that are as accurate, and their energy over uniform-high's."""
 
@@ -26,27 +28,39 @@ def answer(machines: Sequence[Comparison]) -> str:
     A trained network is a case, on however many places; where numbers differ between places, the
     least and the largest are said.
     """
-    rule = machines[0].one(SEED_RULE)
-    found = cases(machines, rule)
+    settings = machines[0].settings(SEED_RULE)
+    found, written = cases(machines, *settings), cases(machines, settings[0])
     everywhere = [_reached(machine) for machine in machines]
     somewhere = [one for one in found if any(one.pays)]
-    reached = everywhere[0]
-    spared = sum(NOTHING_DRAWN in reached[one.key] for one in somewhere)
-    never = sum(rule not in mine for mine in reached.values())
+    never = sum(not {*settings} & {*mine} for mine in everywhere[0].values())
     cheapest = [_cheapest(mine) for mine in everywhere]
     redone = [sum(mine[policy] for policy in {*machines[0].redoing}) for mine in cheapest]
-    text = (
-        f"Does recomputing the outputs that the rule of arXiv:2503.15568 flags ({rule}) save"
-        f" energy? {_verdict(bool(somewhere), any(redone))} At an accuracy no more than"
-        f" {100 * AS_GOOD:g} points below that of all sums in high precision ({HIGH}), of"
-        f" {len(found)} trained networks it takes less energy than these on"
-        f" {counts(found, machines)}. {condition(found, machines)}"
-        f" {_needless(len(somewhere), spared)} On {never} no point of it is so accurate. It is the"
-        f" cheapest policy on {span(mine[rule] for mine in cheapest)}, and any rule that redoes"
-        f" outputs is on {span(redone)}."
+    alone = (
+        f" (as {settings[0]} alone on {span(paying(written, n) for n in range(len(machines)))})"
+        if settings[1:]
+        else ""
     )
-    text = " ".join(text.split())
-    return f"{text} {_instead(everywhere, cheapest)}" if any(cheapest) else text
+    text = (
+        "Does recomputing the outputs that the rule of arXiv:2503.15568 flags save energy?"
+        f" {_verdict(bool(somewhere), any(redone))} At an accuracy no more than"
+        f" {100 * AS_GOOD:g} points below that of all sums in high precision ({HIGH}), of"
+        f" {len(found)} trained networks the rule{_of_settings(settings)} takes less energy"
+        f" than these on {counts(found, machines)}{alone}. {condition(found, machines)}"
+        f" {_needless([one.key for one in somewhere], everywhere[0])} On {never} no point of it is"
+        " so accurate. It is the cheapest policy on"
+        f" {span(sum(mine[one] for one in settings) for mine in cheapest)}, and any rule that"
+        f" redoes outputs is on {span(redone)}."
+    )
+    if any(cheapest):
+        best = _surest(everywhere)
+        text += f" {_why(machines, settings[0], best)} {_instead(everywhere, cheapest, best)}"
+    return " ".join(text.split())
+
+
+def _of_settings(settings: Sequence[str]) -> str:
+    if not settings[1:]:
+        return f" ({settings[0]})"
+    return f", in the best of its {len(settings)} settings here for each,"
 
 
 def _verdict(pays: bool, best: bool) -> str:
@@ -56,12 +70,39 @@ def _verdict(pays: bool, best: bool) -> str:
     return "On some networks." if best else "On some networks, but what redoes nothing saves more."
 
 
-def _needless(somewhere: int, spared: int) -> str:
-    if not somewhere:
+def _needless(pays: Sequence[Key], reached: Reached) -> str:
+    """Say on how many of these networks low precision is as accurate without redoing anything."""
+    if not pays:
+        return ""
+    plain = dict.fromkeys(
+        policy
+        for mine in reached.values()
+        for policy in sorted(mine)
+        if policy.partition(":")[0] == NOTHING_DRAWN
+    )
+    spared = (f"{policy} on {sum(policy in reached[key] for key in pays)}" for policy in plain)
+    return (
+        f"Of the {len(pays)} where it does, low precision that redoes nothing is as accurate"
+        f" already: {', '.join(spared) or 'on none'}."
+    )
+
+
+def _why(machines: Sequence[Comparison], rule: str, best: str) -> str:
+    """Say what a rule takes at a recompute rate beside what redoes nothing."""
+
+    def range_of(policy: str, column: str, rate: float | None = None) -> str:
+        means = [machine.cost_of(policy, column, HIGH, rate) for machine in machines]
+        ratios = sorted(f"{mean.ratio:.2f}" for mean in means if mean is not None)
+        return " to ".join(dict.fromkeys((ratios[0], ratios[-1]))) if ratios else ""
+
+    redoing = range_of(rule, "energy", LOOKED_AT)
+    if not redoing or NOTHING_DRAWN not in machines[0].by_policy:
         return ""
     return (
-        f"On {spared} of the {somewhere} where it does, all sums in low precision"
-        f" ({NOTHING_DRAWN}) are as accurate, and none is redone."
+        f"Why? With {LOOKED_AT:.0%} of the outputs redone {rule} takes {redoing} times the energy"
+        f" of {HIGH} and {range_of(rule, 'latency_s', LOOKED_AT)} times its time, where all sums in"
+        f" low precision ({NOTHING_DRAWN}) take {range_of(NOTHING_DRAWN, 'energy')} times the"
+        f" energy, and {best} {range_of(best, 'energy')}."
     )
 
 
@@ -84,8 +125,18 @@ def _cheapest(reached: Reached) -> Counter[str]:
     return Counter(min(mine, key=lambda one: mine[one]) for mine in reached.values() if mine)
 
 
-def _instead(everywhere: Sequence[Reached], cheapest: Sequence[Counter[str]]) -> str:
-    """Say what is as accurate on the most networks for the least, and what is the cheapest."""
+def _surest(everywhere: Sequence[Reached]) -> str:
+    """Return what is as accurate on the most networks, and of such the cheapest."""
+    ratios = _ratios(everywhere)
+    numbers = {policy: max(map(len, places)) for policy, places in ratios.items()}
+    return min(
+        (policy for policy in ratios if numbers[policy] == max(numbers.values())),
+        key=lambda policy: _geometric_mean([one for place in ratios[policy] for one in place]),
+    )
+
+
+def _ratios(everywhere: Sequence[Reached]) -> dict[str, list[list[float]]]:
+    """Return by policy and place the energies over uniform-high's where it is as accurate."""
     ratios: dict[str, list[list[float]]] = {}
     for reached in everywhere:
         here: dict[str, list[float]] = {}
@@ -94,19 +145,19 @@ def _instead(everywhere: Sequence[Reached], cheapest: Sequence[Counter[str]]) ->
                 here.setdefault(policy, []).append(ratio)
         for policy, listed in here.items():
             ratios.setdefault(policy, []).append(listed)
-    numbers = {policy: max(map(len, listed)) for policy, listed in ratios.items()}
-    most = max(numbers.values())
-    surest = min(
-        (policy for policy in ratios if numbers[policy] == most),
-        key=lambda policy: _geometric_mean([one for place in ratios[policy] for one in place]),
-    )
-    means = sorted({f"{_geometric_mean(place):.2f}" for place in ratios[surest]})
+    return ratios
+
+
+def _instead(everywhere: Sequence[Reached], cheapest: Sequence[Counter[str]], best: str) -> str:
+    """Say what is as accurate on the most networks for the least, and what is the cheapest."""
+    places = _ratios(everywhere)[best]
+    means = sorted({f"{_geometric_mean(place):.2f}" for place in places})
     total = sum(cheapest, Counter())
     ordered = sorted(total.items(), key=lambda item: (-item[1], item[0]))
     named = (f"{name} on {span(mine[name] for mine in cheapest)}" for name, _ in ordered[:4])
     return (
         "What should one build instead? What is so accurate on the most trained networks,"
-        f" {most}, at the least energy is {surest}, with"
+        f" {max(map(len, places))}, at the least energy is {best}, with"
         f" {' to '.join(dict.fromkeys((means[0], means[-1])))} of that of {HIGH}. The cheapest,"
         f" network by network, is {', '.join(named)}."
     )

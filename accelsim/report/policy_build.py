@@ -45,7 +45,11 @@ def build_section(machines: Sequence[Comparison], rule: str) -> Section:
         ),
         findings=(
             *(front_sentence(comparison) for comparison in held),
-            *_bar_sentences(held[0], rule),
+            *(
+                sentence
+                for setting in held[0].settings(rule.partition(":")[0])
+                for sentence in _bar_sentences(held[0], setting)
+            ),
         ),
         tables=(
             *(_front_table(comparison) for comparison in held),
@@ -156,7 +160,7 @@ def _bar_sentences(found: Comparison, rule: str) -> list[str]:
     """Say what is no worse at half of the rule's rate on most networks."""
     reached, asked = [], 0
     for policy in found.redoing:
-        if policy.startswith(UNKNOWABLE) or policy == rule:
+        if policy.startswith(UNKNOWABLE) or policy.partition(":")[0] == rule.partition(":")[0]:
             continue
         logs = found.logs_at_rate(policy, rule, BAR_RATE / 2, BAR_RATE)
         better, networks = no_worse(logs)

@@ -137,8 +137,37 @@ def controls_section(found: Sequence[Controlled], seeds: str) -> Section | None:
     return Section(
         "Which outputs, or how many of which layer",
         findings=tuple(_sentence(one) for one in _nearest(found)),
-        tables=(table,),
+        tables=(table, _networks_table(found)),
     )
+
+
+def _networks_table(found: Sequence[Controlled]) -> Table:
+    """Return what is due to which outputs, network by network."""
+    by_policy = [_by_network(one) for one in found]
+    return Table(
+        "Which outputs, network by network: KL divergence of a rule over that of its controls,"
+        " geometric means over the seeds held out, with the least and the largest.",
+        (Column("network"), *(Column(one.policy, numbers=True) for one in found)),
+        tuple(
+            (network, *(_seeds_cell(mine.get(network, [])) for mine in by_policy))
+            for network in sorted({network for mine in by_policy for network in mine})
+        ),
+    )
+
+
+def _by_network(one: Controlled) -> dict[str, list[float]]:
+    """Return the logarithms of a rule over its controls, by network."""
+    logs: dict[str, list[float]] = {}
+    for (network, _), log in sorted(one.outputs.items()):
+        logs.setdefault(network, []).append(log)
+    return logs
+
+
+def _seeds_cell(logs: Sequence[float]) -> str:
+    if not logs:
+        return ""
+    mean, *ends = (f"{math.exp(log):.2f}" for log in (sum(logs) / len(logs), min(logs), max(logs)))
+    return f"{mean} ({' to '.join(ends)})" if logs[1:] else mean
 
 
 def control_answer(found: Sequence[Controlled], rule: str) -> str:
@@ -187,11 +216,26 @@ def _sentence(one: Controlled) -> str:
         f"{one.policy} has {outputs} times the KL divergence of as many outputs of every layer"
         f" drawn by lot: which outputs it takes {_verdict(outputs)}"
     )
+    text += _where(_by_network(one))
     if layers is None:
         return text + "."
     return (
         f"{text}; these have {layers} times that of the same share of every layer: how it splits"
         f" its rate between layers {_verdict(layers)}."
+    )
+
+
+def _where(logs: dict[str, list[float]]) -> str:
+    """Say how far networks differ in what is due to which outputs, and if seeds agree."""
+    if len(logs) < FEWEST:
+        return ""
+    means = {network: sum(mine) / len(mine) for network, mine in logs.items()}
+    least, most = min(means, key=lambda one: means[one]), max(means, key=lambda one: means[one])
+    return (
+        f" on average, network by network from {math.exp(means[least]):.2f} times ({least}) to"
+        f" {math.exp(means[most]):.2f} ({most}), less on all seeds of"
+        f" {sum(max(mine) < 0.0 for mine in logs.values())} of {len(logs)} and more on all of"
+        f" {sum(min(mine) > 0.0 for mine in logs.values())}"
     )
 
 

@@ -174,7 +174,11 @@ class Comparison:
 
     def one(self, name: str) -> str:
         """Return the first policy of a name, whatever its parameters."""
-        return next(policy for policy in self.by_policy if policy.partition(":")[0] == name)
+        return self.settings(name)[0]
+
+    def settings(self, name: str) -> list[str]:
+        """Return the policies of a name, one for each of its settings."""
+        return [policy for policy in self.by_policy if policy.partition(":")[0] == name]
 
     def cheapest_as_good(self, policy: str, key: Key, within: float) -> float | None:
         """Return the energy, over that of `uniform-high`, of the cheapest point of a policy that
@@ -264,13 +268,17 @@ class Comparison:
                 logs[key] = mine - its
         return mean_ratio(logs)
 
-    def cost_of(self, policy: str, column: str, whole: str) -> Mean | None:
-        """Return the cost of a policy at its least rate as a ratio to that of `whole`."""
+    def cost_of(
+        self, policy: str, column: str, whole: str, rate: float | None = None
+    ) -> Mean | None:
+        """Return the cost of a policy, at a recompute rate or its least, as a ratio to that of
+        `whole`.
+        """
         logs = {}
         for key, curve in self.by_policy[policy].items():
             high = self.by_policy[whole].get(key)
-            if high is None:
-                continue
-            mine, its = (cost_of(one, column) for one in (curve.rows[0], high.rows[0]))
-            logs[key] = math.log(mine / its)
+            costs = [cost_of(row, column) for row in curve.rows]
+            mine = costs[0] if rate is None else curve.at(RATE, rate, costs)
+            if high is not None and mine is not None:
+                logs[key] = math.log(mine / cost_of(high.rows[0], column))
         return mean_ratio(logs)

@@ -19,28 +19,29 @@ REDO, OTHER, PLAIN = "the rule wins", "another rule wins", "what redoes nothing 
 NONE = "nothing is cheaper"
 
 
-def networks_section(machines: Sequence[Comparison], rule: str) -> Section | None:
+def networks_section(machines: Sequence[Comparison], rules: Sequence[str]) -> Section | None:
     """Return which way is the cheapest on which networks; None without anything to compare."""
     if not all(NOTHING_DRAWN in found.by_policy for found in machines):
         return None
-    trained = cases(machines, rule)
+    trained = cases(machines, *rules)
     return Section(
         "Where redoing wins, where it does not, and where neither matters",
         paragraphs=(
             f"A network trained from one seed needs neither where {NOTHING_DRAWN} loses no more"
             f" than {100 * AS_GOOD:g} points of accuracy to {HIGH}. Elsewhere the cheapest point"
-            f" that loses no more wins: of {rule}, of another rule that a machine could follow, or"
-            f" of what redoes nothing; or nothing does that takes less energy than {HIGH}.",
+            f" that loses no more wins: of the rule of arXiv:2503.15568 ({' or '.join(rules)}), of"
+            " another rule that a machine could follow, or of what redoes nothing; or nothing does"
+            f" that takes less energy than {HIGH}.",
         ),
-        findings=(*(_sentence(found, rule) for found in machines), *conditions(trained, machines)),
+        findings=(*(_sentence(found, rules) for found in machines), *conditions(trained, machines)),
         tables=(
-            when_table(trained, machines, rule),
-            *(_table(found, rule) for found in machines),
+            when_table(trained, machines),
+            *(_table(found, rules) for found in machines),
         ),
     )
 
 
-def winner(found: Comparison, rule: str, key: tuple[str, int]) -> tuple[str, str]:
+def winner(found: Comparison, rules: Sequence[str], key: tuple[str, int]) -> tuple[str, str]:
     """Return what wins on a network and seed, and the policy that does."""
     if found.cheapest_as_good(NOTHING_DRAWN, key, AS_GOOD) is not None:
         return NEITHER, NOTHING_DRAWN
@@ -54,20 +55,20 @@ def winner(found: Comparison, rule: str, key: tuple[str, int]) -> tuple[str, str
     if not ratios:
         return NONE, HIGH
     best = min(ratios, key=lambda policy: ratios[policy])
-    if best == rule:
+    if best in rules:
         return REDO, best
     return (OTHER if best in found.redoing else PLAIN), best
 
 
-def _sentence(found: Comparison, rule: str) -> str:
-    won = [winner(found, rule, key) for key in found.by_policy[HIGH]]
+def _sentence(found: Comparison, rules: Sequence[str]) -> str:
+    won = [winner(found, rules, key) for key in found.by_policy[HIGH]]
     counts = Counter(how for how, _ in won)
     return (
         f"On {found.place}, of {len(won)} trained networks"
-        f" {counts[NEITHER]} need neither; of the others {rule} is the cheapest on {counts[REDO]},"
-        f" another rule on {counts[OTHER]}{_named(won, OTHER)}, what redoes nothing on"
-        f" {counts[PLAIN]}{_named(won, PLAIN)}, and nothing takes less energy than {HIGH} on"
-        f" {counts[NONE]}."
+        f" {counts[NEITHER]} need neither; of the others the rule is the cheapest on"
+        f" {counts[REDO]}{_named(won, REDO)}, another rule on {counts[OTHER]}{_named(won, OTHER)},"
+        f" what redoes nothing on {counts[PLAIN]}{_named(won, PLAIN)}, and nothing takes less"
+        f" energy than {HIGH} on {counts[NONE]}."
     )
 
 
@@ -77,10 +78,10 @@ def _named(won: Sequence[tuple[str, str]], kind: str) -> str:
     return f" ({named})" if named else ""
 
 
-def _table(found: Comparison, rule: str) -> Table:
+def _table(found: Comparison, rules: Sequence[str]) -> Table:
     by_network: dict[str, list[tuple[str, str]]] = {}
     for network, seed in sorted(found.by_policy[HIGH]):
-        by_network.setdefault(network, []).append(winner(found, rule, (network, seed)))
+        by_network.setdefault(network, []).append(winner(found, rules, (network, seed)))
     kinds = (NEITHER, REDO, OTHER, PLAIN, NONE)
     rows = []
     for network, won in by_network.items():

@@ -53,7 +53,7 @@ def policies_section(study: Study) -> Section | None:
         controls_section(controlled, seeds_of(held_out(first))),
         thresholds_section(first, rule),
     )
-    networks = networks_section(machines, rule)
+    networks = networks_section(machines, first.settings(SEED_RULE))
     by_machine = {machine.hardware: machine for machine in reversed(machines)}
     return Section(
         "Which outputs to redo, and whether to redo any",
