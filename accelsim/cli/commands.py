@@ -275,6 +275,8 @@ def study(file: Path, jobs: int | None, out: Path | None, retry: bool, only_plan
         click.echo(one_line(f"  point {row['point']} failed: {row['error']}"))
     if len(found.failed) > MAX_FAILURES:
         click.echo(f"  and {len(found.failed) - MAX_FAILURES} more failed")
+    if len(found.failed) == len(found.rows):
+        _fail("accelsim: no point could be computed")
 
 
 @commands.command()

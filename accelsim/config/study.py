@@ -281,7 +281,8 @@ def _policy_mapping(
     name = given.get("name")
     if not isinstance(name, str) or name not in POLICIES:
         got = "key is missing" if name is None else f"got {document.given((*here, 'name'))}"
-        document.report((*here, "name"), f"{got}, expected one of {', '.join(POLICIES)}")
+        known = did_you_mean(str(name), POLICIES)
+        document.report((*here, "name"), f"{got}, expected the name of a policy{known}")
         return ""
     for key, value in parameters.items():
         if key not in POLICIES[name].model_fields:

@@ -327,6 +327,16 @@ def test_a_point_that_fails_is_kept_with_its_error_and_tried_again_only_if_asked
     assert table[0]["error"] == found.failed[0]["error"]
 
 
+def test_a_study_of_which_no_point_can_be_computed_is_an_error(
+    tmp_path: Path, accelsim_command: Any
+) -> None:
+    text = "name: grid\nhardware: tiny.yaml\nworkload: shapes.yaml\npolicy: static\n"
+    status, out, err = accelsim_command("study", str(folder(tmp_path, text)), "-j", "1")
+    assert status == 2
+    assert "  point 0 failed: " in out
+    assert err.splitlines()[-1] == "accelsim: no point could be computed"
+
+
 def test_a_policy_that_cannot_run_fails_its_points_alone(tmp_path: Path) -> None:
     file = folder(tmp_path, STUDY.replace("uniform-low", "static"))
     found = run(file)

@@ -137,6 +137,10 @@ def test_check_knows_a_study(tmp_path: Path) -> None:
             "grid.yaml:4: policy: policy: unknown name 'selectiv'; did you mean 'selective'?"
             " allowed are ",
         ]),
+        (HEAD.replace("uniform-low", "{name: selectiv, tau: 8}"), [
+            "grid.yaml:4: policy.name: got the string 'selectiv', expected the name of a policy;"
+            " did you mean 'selective'? allowed: uniform-low,"
+        ]),
         (HEAD.replace("uniform-low", "{name: selective, tau: 1e-3}"), [
             "grid.yaml:4: policy.tau: got '1e-3' (a string in YAML; for the number write"
             " 0.001), expected a number or a word",
