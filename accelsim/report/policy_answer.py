@@ -43,7 +43,7 @@ def answer(machines: Sequence[Comparison]) -> str:
     text = (
         "Does recomputing the outputs that the rule of arXiv:2503.15568 flags save energy?"
         f" {_verdict(bool(somewhere), any(redone))} At an accuracy no more than"
-        f" {100 * AS_GOOD:g} points below that of all sums in high precision ({HIGH}), of"
+        f" {100 * AS_GOOD:g} points below that of all sums in fp32 ({HIGH}), of"
         f" {len(found)} trained networks the rule{_of_settings(settings)} takes less energy"
         f" than these on {counts(found, machines)}{alone}. {condition(found, machines)}"
         f" {_needless([one.key for one in somewhere], everywhere[0])} On {never} no point of it is"
@@ -101,7 +101,7 @@ def _why(machines: Sequence[Comparison], rule: str, best: str) -> str:
     return (
         f"Why? With {LOOKED_AT:.0%} of the outputs redone {rule} takes {redoing} times the energy"
         f" of {HIGH} and {range_of(rule, 'latency_s', LOOKED_AT)} times its time, where all sums in"
-        f" low precision ({NOTHING_DRAWN}) take {range_of(NOTHING_DRAWN, 'energy')} times the"
+        f" e4m3fn ({NOTHING_DRAWN}) take {range_of(NOTHING_DRAWN, 'energy')} times the"
         f" energy, and {best} {range_of(best, 'energy')}."
     )
 

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from accelsim.policies import POLICIES
 from accelsim.report import policy_figures
 from accelsim.report.break_even import HIGH
 from accelsim.report.page import Column, Figure, Section, Table
@@ -62,6 +63,7 @@ def policies_section(study: Study) -> Section | None:
             f"{unbeaten(machines)} {control_answer(controlled, rule)}".rstrip(),
             _introduction(seeds, places),
         ),
+        tables=(_names_table(first),),
         sections=(
             Section(
                 "At equal recompute rates",
@@ -108,6 +110,20 @@ def _introduction(seeds: dict[str, int], places: Sequence[tuple[str, str]]) -> s
         " confidence interval, Student's, over networks. They are of all seeds where none are"
         " named. Between the points of a study the logarithm of the KL divergence is taken to be"
         " straight, and so is what else is measured."
+    )
+
+
+def _names_table(found: Comparison) -> Table:
+    """Say what policies do, by the first words of their names."""
+    names = dict.fromkeys(policy.partition(":")[0] for policy in found.by_policy)
+    return Table(
+        "What the policies do. Unless they say otherwise, low is e4m3fn and high is fp32; `last`"
+        " is the format of the last layer, of which nothing is redone; `rate` is the share of"
+        " outputs that is redone, by thresholds found on the training set, one for each layer or,"
+        " `across` the network, one for all; with `margin=0` an output that ReLU would set to zero"
+        " is never redone, otherwise unless rounding cannot have made it negative.",
+        (Column("policy"), Column("what it does")),
+        tuple((name, POLICIES[name].summary) for name in names if name in POLICIES),
     )
 
 

@@ -195,8 +195,8 @@ def test_the_answer_counts_where_kappa_saves_and_says_what_is_cheapest() -> None
     text = answer([comparison(rows)])
     assert text.startswith(
         "Does recomputing the outputs that the rule of arXiv:2503.15568 flags save energy? On none"
-        " of these networks. At an accuracy no more than 0.5 points below that of all sums in high"
-        f" precision (uniform-high), of 3 trained networks the rule ({KAPPA}) takes less energy"
+        " of these networks. At an accuracy no more than 0.5 points below that of all sums in fp32"
+        f" (uniform-high), of 3 trained networks the rule ({KAPPA}) takes less energy"
         " than these on 0 (m, t). On 0 no point of it is so accurate. It is the cheapest policy on"
         " none, and any rule that redoes outputs is on none. What should one build instead?"
     )
@@ -220,7 +220,7 @@ def test_the_answer_tells_where_kappa_saves_and_would_not_be_needed() -> None:
     assert "redoes nothing is as accurate already: uniform-low on 1. On 0 no point" in text
     assert (
         f"Why? With 10% of the outputs redone {KAPPA} takes 0.76 times the energy of uniform-high"
-        " and 0.76 times its time, where all sums in low precision (uniform-low) take 0.50 times"
+        " and 0.76 times its time, where all sums in e4m3fn (uniform-low) take 0.50 times"
         " the energy, and chunked:chunk=32 0.75. What should"
     ) in text
     assert "It is the cheapest policy on 1, and any rule that redoes outputs is on 1." in text
