@@ -24,6 +24,8 @@ NAME = re.compile(r"(?P<data>.+)-(?P<activation>relu|tanh|sigmoid|gelu|silu)(?:-
 LOST, DATA, ACTIVATION, LAYERS = "lost", "data", "activation", "layers"
 FEW = 3
 """A side of a split with fewer trained networks than this explains nothing."""
+MOST_NAMED = 4
+"""Places that a sentence names one by one."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +180,16 @@ def span(numbers: Iterable[int]) -> str:
 
 
 def counts(found: Sequence[Trained], machines: Sequence[Comparison]) -> str:
-    """Say on how many of these the rule pays, place by place: `9 (m, 45nm) and 20 (m, 7nm)`."""
+    """Say on how many of these the rule pays, place by place: `9 (m, 45nm) and 20 (m, 7nm)`; of
+    many places the least and the most.
+    """
     numbers = {paying(found, place) for place in range(len(machines))}
     if len(machines) > 1 and len(numbers) == 1:
         number = max(numbers)
         which = f"{number}, on every" if number else "none, on any"
         return f"{which} machine and energy table"
+    if len(machines) > MOST_NAMED:
+        return f"{span(paying(found, n) for n in range(len(machines)))}, as the place goes"
     parts = [f"{paying(found, n)} ({one.place})" for n, one in enumerate(machines)]
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 

@@ -354,6 +354,16 @@ def test_what_is_the_same_at_every_place_is_said_once() -> None:
         assert counts(cases(machines, KAPPA), machines) == f"{said} machine and energy table"
 
 
+def test_of_many_places_the_least_and_the_most_are_said() -> None:
+    names = {f"x-relu-{n}": float(n) for n in range(4)}
+    rows = networks(names, {"x-relu-1"})
+    tables = "tuvwx"
+    both = [one | {"energy_table": table} for table in tables[:4] for one in rows]
+    both += [one | {"energy_table": "x"} for one in networks(names, {*names})]
+    machines = [Comparison(curves(both), "m", table) for table in tables]
+    assert counts(cases(machines, KAPPA), machines) == "1 to 4, as the place goes"
+
+
 def test_where_a_rule_never_pays_no_condition_is_said() -> None:
     found = comparison(networks({f"x-relu-{n}": float(n) for n in range(8)}, set()))
     assert condition(cases([found], KAPPA), [found]) == ""
