@@ -16,6 +16,7 @@ from accelsim.report.policy_when import cases, condition, counts, paying, span
 
 SEED_RULE = "selective"
 """The rule of arXiv:2503.15568, in whatever setting the study has it first."""
+AREA = "area_um2"
 LOOKED_AT = 0.1
 """The recompute rate at which the answer says what redoing costs."""
 Reached = dict[Key, dict[str, float]]
@@ -90,19 +91,32 @@ def _needless(pays: Sequence[Key], reached: Reached) -> str:
 def _why(machines: Sequence[Comparison], rule: str, best: str) -> str:
     """Say what a rule takes at a recompute rate beside what redoes nothing."""
 
-    def range_of(policy: str, column: str, rate: float | None = None) -> str:
+    def of(policy: str, column: str, rate: float | None = None) -> str:
+        """Return the least and the largest ratio to uniform-high's, place by place."""
         means = [machine.cost_of(policy, column, HIGH, rate) for machine in machines]
         ratios = sorted(f"{mean.ratio:.2f}" for mean in means if mean is not None)
         return " to ".join(dict.fromkeys((ratios[0], ratios[-1]))) if ratios else ""
 
-    redoing = range_of(rule, "energy", LOOKED_AT)
+    def on(policy: str, rate: float | None = None) -> str:
+        """Return the words for the area, if every table knows areas."""
+        return f" on {of(policy, AREA, rate)} times the area" if known else ""
+
+    known = all(
+        row.get(AREA) is not None
+        for machine in machines
+        for mine in machine.by_policy.values()
+        for curve in mine.values()
+        for row in curve.rows
+    )
+    redoing = of(rule, "energy", LOOKED_AT)
     if not redoing or NOTHING_DRAWN not in machines[0].by_policy:
         return ""
     return (
         f"Why? With {LOOKED_AT:.0%} of the outputs redone {rule} takes {redoing} times the energy"
-        f" of {HIGH} and {range_of(rule, 'latency_s', LOOKED_AT)} times its time, where all sums in"
-        f" e4m3fn ({NOTHING_DRAWN}) take {range_of(NOTHING_DRAWN, 'energy')} times the"
-        f" energy, and {best} {range_of(best, 'energy')}."
+        f" of {HIGH}{on(rule, LOOKED_AT)}, and {of(rule, 'latency_s', LOOKED_AT)} times its time;"
+        f" all sums in e4m3fn ({NOTHING_DRAWN}) take {of(NOTHING_DRAWN, 'energy')} times the"
+        f" energy{on(NOTHING_DRAWN)}"
+        + (f", {best} {of(best, 'energy')}{on(best)}." if best != NOTHING_DRAWN else ".")
     )
 
 

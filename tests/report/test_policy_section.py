@@ -219,11 +219,23 @@ def test_the_answer_tells_where_kappa_saves_and_would_not_be_needed() -> None:
     assert "takes less energy than these on 2 (m, t)." in text
     assert "redoes nothing is as accurate already: uniform-low on 1. On 0 no point" in text
     assert (
-        f"Why? With 10% of the outputs redone {KAPPA} takes 0.76 times the energy of uniform-high"
-        " and 0.76 times its time, where all sums in e4m3fn (uniform-low) take 0.50 times"
-        " the energy, and chunked:chunk=32 0.75. What should"
+        f"Why? With 10% of the outputs redone {KAPPA} takes 0.76 times the energy of uniform-high,"
+        " and 0.76 times its time; all sums in e4m3fn (uniform-low) take 0.50 times the energy,"
+        " chunked:chunk=32 0.75. What should"
     ) in text
     assert "It is the cheapest policy on 1, and any rule that redoes outputs is on 1." in text
+
+
+def test_the_answer_says_areas_where_every_table_knows_them() -> None:
+    rows = [*rows_of("a"), row("a", "uniform-low", 0.0, 0.5, 50.0, 0.5)]
+    areas = {"uniform-high": 8.0, "uniform-low": 2.0, "chunked:chunk=32": 5.0}
+    for one in rows:
+        one["area_um2"] = areas.get(one["policy"], 4.0)
+    text = answer([comparison(rows)])
+    assert "times the energy of uniform-high on 0.50 times the area, and 0.90 times" in text
+    assert "0.50 times the energy on 0.25 times the area, chunked:chunk=32 0.75 on 0.62 t" in text
+    rows[-1]["area_um2"] = None
+    assert "the area" not in answer([comparison(rows)])
 
 
 def test_a_rule_in_several_settings_counts_as_the_best_of_them_on_each_network() -> None:
