@@ -43,7 +43,7 @@ def answer(machines: Sequence[Comparison]) -> str:
     )
     text = (
         "Does recomputing the outputs that the rule of arXiv:2503.15568 flags save energy?"
-        f" {_verdict(bool(somewhere), any(redone))} At an accuracy no more than"
+        f" {_verdict(bool(somewhere), redone, len(found))} At an accuracy no more than"
         f" {100 * AS_GOOD:g} points below that of all sums in fp32 ({HIGH}), of"
         f" {len(found)} trained networks the rule{_of_settings(settings)} takes less energy"
         f" than these on {counts(found, machines)}{alone}. {condition(found, machines)}"
@@ -64,11 +64,14 @@ def _of_settings(settings: Sequence[str]) -> str:
     return f", in the best of its {len(settings)} settings here for each,"
 
 
-def _verdict(pays: bool, best: bool) -> str:
-    """Say it in short: whether the rule pays anywhere, and redoing is the cheapest anywhere."""
+def _verdict(pays: bool, redone: Sequence[int], total: int) -> str:
+    """Say it in short: whether the rule pays anywhere, and on how many redoing is the cheapest."""
     if not pays:
         return "On none of these networks."
-    return "On some networks." if best else "On some networks, but what redoes nothing saves more."
+    others = (
+        f"on {span(total - number for number in redone)} of {total}" if any(redone) else "on all"
+    )
+    return f"On some networks, but what redoes nothing saves more {others}."
 
 
 def _needless(pays: Sequence[Key], reached: Reached) -> str:

@@ -215,7 +215,7 @@ def test_the_answer_tells_where_kappa_saves_and_would_not_be_needed() -> None:
         rows.append(row(name, "selective:rate=0.1,numerator=constant", 0.1, 0.1, 70.0))
     rows.append(row("a", "uniform-low", 0.0, 0.5, 50.0))
     text = answer([comparison(rows)])
-    assert "save energy? On some networks. At an" in text
+    assert "some networks, but what redoes nothing saves more on 2 of 3. At" in text
     assert "takes less energy than these on 2 (m, t)." in text
     assert "redoes nothing is as accurate already: uniform-low on 1. On 0 no point" in text
     assert (
