@@ -120,8 +120,8 @@ def _names_table(found: Comparison) -> Table:
         "What the policies do. Unless they say otherwise, low is e4m3fn and high is fp32; `last`"
         " is the format of the last layer, of which nothing is redone; `rate` is the share of"
         " outputs that is redone, by thresholds found on the training set, one for each layer or,"
-        " `across` the network, one for all; with `margin=0` an output that ReLU would set to zero"
-        " is never redone, otherwise unless rounding cannot have made it negative.",
+        " `across` the network, one for all. An output that ReLU sets to zero is redone unless"
+        " rounding alone cannot have made it negative; with `margin=0`, never.",
         (Column("policy"), Column("what it does")),
         tuple((name, POLICIES[name].summary) for name in names if name in POLICIES),
     )
