@@ -107,9 +107,9 @@ def _introduction(seeds: dict[str, int], places: Sequence[tuple[str, str]]) -> s
         " computed, recompute rates and latency are the same under every table, and are counted"
         " once. Ratios of KL divergences are geometric means over the seeds of a network and then"
         f" over networks, those of other numbers arithmetic; in brackets the {CONFIDENCE:.0%}"
-        " confidence interval, Student's, over networks. They are of all seeds where none are"
-        " named. Between the points of a study the logarithm of the KL divergence is taken to be"
-        " straight, and so is what else is measured."
+        " confidence interval, Student's, over networks, taken as independent even where they share"
+        " their data. They are of all seeds where none are named. Between the points of a study the"
+        " logarithm of the KL divergence is taken to be straight, and so is what else is measured."
     )
 
 
