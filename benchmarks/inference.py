@@ -38,9 +38,9 @@ HELD = (
     "selective:tau=16,chunk=32",
     "static:rate=0.05",
     "static:rate=0.3",
-    "absolute:rate=0.05,numerator=l2",
-    "next-layer:rate=0.05,numerator=l2",
-    "gauss-newton:rate=0.05,numerator=l2",
+    "absolute:tau=24,numerator=l2",
+    "next-layer:tau=35,numerator=l2",
+    "gauss-newton:tau=2,numerator=l2",
     "look-ahead:tau=1,numerator=l2",
     "look-ahead:tau=1,hidden=e4m3fn",
 )

@@ -94,13 +94,13 @@ def absolute_error(
     total = np.broadcast_to(np.asarray(numerator, np.float64), value.shape)
     with np.errstate(invalid="ignore", over="ignore"):
         if activation == "tanh":
-            slope = 1.0 - np.tanh(value) ** 2
+            error = total * (1.0 - np.tanh(value) ** 2)
         elif activation == "relu":
-            slope = np.where(value < -np.asarray(sign_margin, np.float64), 0.0, 1.0)
+            error = np.where(value < -np.asarray(sign_margin, np.float64), 0.0, total)
         else:
-            slope = np.ones_like(value)
-        error = total * slope
-    return np.where(np.isfinite(value) & np.isfinite(total), error, np.inf)
+            error = np.array(total)
+    finite = np.isfinite(value) & np.isfinite(numerator)
+    return error if finite.all() else np.where(finite, error, np.inf)
 
 
 def _relu(v: Array) -> Array:

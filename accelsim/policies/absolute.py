@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from accelsim.numerics.conditioning import absolute_error
 from accelsim.policies.base import LayerView, Score, Threshold
 from accelsim.policies.numerators import Estimate, source
@@ -51,3 +53,13 @@ class Absolute(ThresholdPolicy):
                 cost, multiplies_per_output=1, adds_per_output=adds, compares_per_output=2
             )
         return cost
+
+
+def weighted(error: Score, weights: Score) -> Score:
+    """Return errors (m,n) times the weight of each column (n,): infinite ones remain so, since what
+    is not finite spoils the layers that follow in any case.
+    """
+    with np.errstate(invalid="ignore"):
+        scores = error * weights
+    scores[np.isnan(scores)] = np.inf  # of a column without weight
+    return scores

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-
-from accelsim.policies.absolute import Absolute
+from accelsim.policies.absolute import Absolute, weighted
 from accelsim.policies.base import LayerView, Score
 from accelsim.policies.numerators import Estimate
 
@@ -34,5 +32,4 @@ class GaussNewton(Absolute):
         weights = layer.require_values().sensitivities
         assert weights is not None
         error = super().score(layer, numerator, bound)
-        with np.errstate(invalid="ignore"):  # what is not finite spoils the outputs in any case
-            return np.where(np.isinf(error), np.inf, error * weights)
+        return weighted(error, weights)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-
-from accelsim.policies.absolute import Absolute
+from accelsim.policies.absolute import Absolute, weighted
 from accelsim.policies.base import LayerView, Score
 from accelsim.policies.numerators import Estimate
 
@@ -27,5 +25,4 @@ class NextLayer(Absolute):
         norms = layer.require_values().next_column_norms
         assert norms is not None
         error = super().score(layer, numerator, bound)
-        with np.errstate(invalid="ignore"):  # what is not finite spoils the next layer in any case
-            return np.where(np.isinf(error), np.inf, error * norms)
+        return weighted(error, norms)

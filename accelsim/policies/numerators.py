@@ -68,17 +68,19 @@ def error_bound(
     margin: float | None,
     chunks: Chunks | None = None,
 ) -> NDArray[np.float64]:
-    """Return what |v̂ - v| is at most, if `numerator` is no less than what it estimates.
+    """Return what |v̂ - v| is at most, if `numerator` is no less than what it estimates; one number
+    where nothing is certain.
 
     `margin` replaces the factor of `error_factor`, in units of the roundoff of `low`.
     """
     factor = error_factor(kind, terms, low, margin, chunks)
+    if np.isinf(factor):
+        return np.asarray(np.inf)
     # Rounding to a subnormal loses up to half of the smallest one at each step, whatever S is.
     lost = 0.0 if kind == "running-error" else terms * low.min_subnormal / 2
     if chunks is not None:
         lost += -(-terms // chunks.length) * chunks.outer.min_subnormal / 2
-    with np.errstate(invalid="ignore"):  # no bound times no terms: nothing is certain
-        return np.asarray(factor * numerator + (1.0 + factor) * lost, np.float64)
+    return np.asarray(factor * numerator + (1.0 + factor) * lost, np.float64)
 
 
 def error_factor(
