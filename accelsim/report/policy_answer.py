@@ -43,8 +43,8 @@ def answer(machines: Sequence[Comparison]) -> str:
     )
     text = (
         "Does recomputing the outputs that the rule of arXiv:2503.15568 flags save energy?"
-        f" {_verdict(bool(somewhere), redone, len(found))} At an accuracy no more than"
-        f" {100 * AS_GOOD:g} points below that of all sums in fp32 ({HIGH}), of"
+        f" {_verdict(bool(somewhere), redone, [mine.total() for mine in cheapest])} At an accuracy"
+        f" no more than {100 * AS_GOOD:g} points below that of all sums in fp32 ({HIGH}), of"
         f" {len(found)} trained networks the rule{_of_settings(settings)} takes less energy"
         f" than these on {counts(found, machines)}{alone}. {condition(found, machines)}"
         f" {_needless([one.key for one in somewhere], everywhere[0])} On {never} no point of it is"
@@ -64,13 +64,14 @@ def _of_settings(settings: Sequence[str]) -> str:
     return f", in the best of its {len(settings)} settings here for each,"
 
 
-def _verdict(pays: bool, redone: Sequence[int], total: int) -> str:
-    """Say it in short: whether the rule pays anywhere, and on how many redoing is the cheapest."""
+def _verdict(pays: bool, redone: Sequence[int], reached: Sequence[int]) -> str:
+    """Say it in short: whether the rule pays anywhere, and on how many of the networks on which
+    anything is so accurate what redoes nothing is the cheapest, place by place.
+    """
     if not pays:
         return "On none of these networks."
-    others = (
-        f"on {span(total - number for number in redone)} of {total}" if any(redone) else "on all"
-    )
+    plain = (total - number for total, number in zip(reached, redone, strict=True))
+    others = f"on {span(plain)} of {span(reached)}" if any(redone) else "on all"
     return f"On some networks, but what redoes nothing saves more {others}."
 
 
@@ -97,8 +98,7 @@ def _why(machines: Sequence[Comparison], rule: str, best: str) -> str:
     def of(policy: str, column: str, rate: float | None = None) -> str:
         """Return the least and the largest ratio to uniform-high's, place by place."""
         means = [machine.cost_of(policy, column, HIGH, rate) for machine in machines]
-        ratios = sorted(f"{mean.ratio:.2f}" for mean in means if mean is not None)
-        return " to ".join(dict.fromkeys((ratios[0], ratios[-1]))) if ratios else ""
+        return _least_to_most([mean.ratio for mean in means if mean is not None])
 
     def on(policy: str, rate: float | None = None) -> str:
         """Return the words for the area, if every table knows areas."""
@@ -168,14 +168,13 @@ def _ratios(everywhere: Sequence[Reached]) -> dict[str, list[list[float]]]:
 def _instead(everywhere: Sequence[Reached], cheapest: Sequence[Counter[str]], best: str) -> str:
     """Say what is as accurate on the most networks for the least, and what is the cheapest."""
     places = _ratios(everywhere)[best]
-    means = sorted({f"{_geometric_mean(place):.2f}" for place in places})
     total = sum(cheapest, Counter())
     ordered = sorted(total.items(), key=lambda item: (-item[1], item[0]))
     named = (f"{name} on {span(mine[name] for mine in cheapest)}" for name, _ in ordered[:4])
     return (
         "What should one build instead? What is so accurate on the most trained networks,"
         f" {max(map(len, places))}, at the least energy is {best}, with"
-        f" {' to '.join(dict.fromkeys((means[0], means[-1])))} of that of {HIGH}. The cheapest,"
+        f" {_least_to_most([*map(_geometric_mean, places)])} of that of {HIGH}. The cheapest,"
         f" network by network, is {', '.join(named)}."
     )
 
@@ -196,6 +195,12 @@ def unbeaten(machines: Sequence[Comparison]) -> str:
         f" {', '.join(everywhere) or 'no policy'}. Of the points that nothing beats,"
         f" {span(redone)} redo{'es' if max(redone) == 1 else ''} outputs."
     )
+
+
+def _least_to_most(ratios: Sequence[float]) -> str:
+    """Return the ends of some ratios: `0.62 to 0.75`, or one that they all round to."""
+    ends = (f"{end:.2f}" for end in (min(ratios), max(ratios))) if ratios else ()
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _geometric_mean(ratios: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from policy_rows import KAPPA, comparison, row, rows_of
 
 from accelsim.report.policy_answer import answer, unbeaten
 from accelsim.report.policy_build import build_section, front, points
-from accelsim.report.policy_curves import curves, family, network_of
+from accelsim.report.policy_curves import Comparison, curves, family, network_of
 from accelsim.report.policy_figures import MEASURES, means
 from accelsim.report.policy_means import mean_ratio
 from accelsim.report.policy_networks import (
@@ -236,6 +236,26 @@ def test_the_answer_says_areas_where_every_table_knows_them() -> None:
     assert "0.50 times the energy on 0.25 times the area, chunked:chunk=32 0.75 on 0.62 t" in text
     rows[-1]["area_um2"] = None
     assert "the area" not in answer([comparison(rows)])
+
+
+def test_the_least_and_the_most_are_told_by_their_size() -> None:
+    rows = [*rows_of("a"), row("a", "uniform-low", 0.0, 0.5, 50.0, 0.5)]
+    slow = [one | {"energy_table": "u"} for one in rows]
+    for one in slow:
+        if one["policy"].startswith("selective"):
+            one["total_energy_nj"] *= 12.0
+    both = curves([*rows, *slow])
+    text = answer([Comparison(both, "m", table) for table in "tu"])
+    assert "takes 0.90 to 10.80 times the energy of uniform-high" in text
+
+
+def test_where_nothing_is_so_accurate_nothing_saves_more() -> None:
+    rows = [*rows_of("a"), *rows_of("b")]
+    rows.append(row("a", "selective:rate=0.1,numerator=constant", 0.1, 0.1, 70.0))
+    for one in rows:
+        if one["workload"] == "b" and one["policy"] != "uniform-high":
+            one["accuracy"] = 0.1
+    assert "redoes nothing saves more on none of 1." in answer([comparison(rows)])
 
 
 def test_a_rule_in_several_settings_counts_as_the_best_of_them_on_each_network() -> None:
