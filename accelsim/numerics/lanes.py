@@ -333,8 +333,9 @@ def _exact_in_single(acc: Accumulator, exact: Span) -> bool:
 def _fits_single(acc: Accumulator, terms: Span) -> bool:
     assert isinstance(acc.format, FloatFormat)
     m = acc.format.mantissa_bits
-    # M and x + M share a binade only with two bits to spare, and M must be normal.
-    if max(m, _mantissa_bits(acc.product)) > _SINGLE_BITS - 4:
+    # M and x + M share a binade only with two bits to spare, or as `Lane` says, and M is normal.
+    most = (_SINGLE_BITS - 3) // 2 if acc.rounding == "nearest-even" else _SINGLE_BITS - 4
+    if max(m, _mantissa_bits(acc.product)) > most:
         return False
     if any(
         isinstance(fmt, FloatFormat) and fmt.min_exponent < 1 - _SINGLE_MAX_EXPONENT

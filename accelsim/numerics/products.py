@@ -17,16 +17,11 @@ from numpy.typing import NDArray
 from accelsim.numerics.accumulator import Accumulator
 from accelsim.numerics.formats import FloatFormat
 from accelsim.numerics.kernels import product, sums
-from accelsim.numerics.kernels.spec import (
-    ROWS,
-    Noted,
-    Rounded,
-    Running,
-    Spec,
-)
+from accelsim.numerics.kernels.spec import ROWS, Rounded, Running, Spec
 from accelsim.numerics.lanes import plan
 from accelsim.numerics.multipliers import offset
 from accelsim.numerics.operands import target
+from accelsim.numerics.scratch import scratch_for
 
 _ORDERS = {
     "sequential": sums.Sequential(),
@@ -35,11 +30,6 @@ _ORDERS = {
     "sorted": sums.Sorted(),
     "spill": sums.Spill(),
 }
-_PACKED_ROWS, _PACKED_COLUMNS = 2**16, 2**18
-"""Numbers of the operands that are packed at a time: what a cache of the second level, and one
-of the third, have room for."""
-_LINE = 64
-"""Bytes of a line of the cache."""
 _PAIRS = 64
 """Outputs one at a time are given to threads in multiples of this."""
 _SMALL = 200_000
@@ -48,6 +38,7 @@ _TINY = 2_000
 """Products of fewer terms are not worth a kernel of their own, which takes seconds to compile."""
 
 Floats = NDArray[np.floating[Any]]
+
 Part = tuple[tuple[int, int], tuple[int, int]]
 """The rows and the columns, from and to."""
 
@@ -89,7 +80,7 @@ def multiply(
         doubts = np.zeros(wanted.shape, np.uint8)
 
         def block(part: Part) -> None:
-            scratch = _scratch(spec, acc, depth, *(stop - start for start, stop in part))
+            scratch = scratch_for(spec, acc.chunk is None, seed, depth, *(j - i for i, j in part))
             kept = stats
             if running is not None and isinstance(spec.notes, Running):
                 kept = running[..., None]
@@ -208,7 +199,7 @@ def multiply_pairs(
 
         def block(part: tuple[int, int]) -> None:
             here = slice(*part)
-            scratch = _scratch(spec, acc, depth)
+            scratch = scratch_for(spec, acc.chunk is None, seed, depth)
             product.multiply_pairs(
                 a, b, rows[here], columns[here], spec, chosen.fold, job, seed, zeros, scratch,
                 found[here], doubts[here],
@@ -297,50 +288,6 @@ def _retiled(tiles: NDArray[np.bool_], columns: int, before: int, width: int) ->
     """Return which tiles of a width share columns with those given, which are `before` wide."""
     each = np.repeat(tiles, before, axis=1)[:, :columns]
     return np.logical_or.reduceat(each, np.arange(0, columns, width), axis=1)
-
-
-def _scratch(
-    spec: Spec, acc: Accumulator, depth: int, rows: int | None = None, columns: int | None = None
-) -> product.Scratch:
-    """Allocate what a kernel needs for rows and columns, or for pairs if they are not given."""
-    kind = np.float32 if spec.single else np.float64
-    size = ROWS * spec.width
-    high = wide = size
-    if rows is not None and columns is not None:
-        high = _packed_together(rows, ROWS, depth, _PACKED_ROWS)
-        wide = _packed_together(columns, spec.width, depth, _PACKED_COLUMNS)
-    noted = {Noted: 4, Running: 1}.get(type(spec.notes), 0)
-    random = _seed(acc) is not None
-    keys = np.zeros((3, depth if random else 1), np.uint32)
-    outputs = np.zeros((2, size), np.uint32)
-    packed = _aligned((high + wide) * depth, kind)  # the columns are whole vectors: so first
-    sums, others = np.empty(size, kind), np.empty((2, size), np.float64)
-    scratch = product.Scratch(
-        left=packed[wide * depth :],
-        right=packed[: wide * depth],
-        keys=(outputs[0], outputs[1], keys[0], keys[1]),
-        outer_keys=keys[2],
-        notes=np.empty(noted * size, np.float64),
-        watch=np.empty(spec.width, kind),
-        sums=sums,
-        partial=others[0],
-        results=sums if acc.chunk is None else others[1],
-    )
-    if random:
-        product.set_rounding_keys(np.uint64(acc.seed), *keys)
-    return scratch
-
-
-def _aligned(size: int, kind: type[np.floating[Any]]) -> Floats:
-    """Allocate a vector that begins with a line of the cache, so that no load needs two."""
-    room: Floats = np.empty(size + _LINE // np.dtype(kind).itemsize, kind)
-    skipped = -room.ctypes.data % _LINE // room.itemsize
-    return room[skipped : skipped + size]
-
-
-def _packed_together(size: int, step: int, depth: int, numbers: int) -> int:
-    """Return how many rows or columns to pack at a time, a multiple of `step`."""
-    return min(max(1, numbers // (step * depth)), -(-size // step)) * step
 
 
 def _seed(acc: Accumulator) -> np.uint64 | None:

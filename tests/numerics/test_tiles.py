@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from accelsim.numerics.formats import FloatFormat, parse_format
 from accelsim.numerics.kernels import product, spec
 from accelsim.numerics.lanes import Plan, _limit, plan
 from accelsim.numerics.orders import accumulate_exact
+from accelsim.numerics.scratch import scratch_for
 from accelsim.numerics.spans import lowest_product, span
 
 F32 = NDArray[np.float32]
@@ -374,12 +376,40 @@ def swept(
     job = products._job(acc, compiled, depth, limit, block)
     out = np.empty((rows, columns), np.float64)
     doubts = np.zeros((-(-rows // spec.ROWS), -(-columns // compiled.width)), np.uint8)
-    scratch = products._scratch(compiled, acc, depth, rows, columns)
+    seed = products._seed(acc)
+    scratch = scratch_for(compiled, acc.chunk is None, seed, depth, rows, columns)
     product.multiply(
-        a, b, (0, rows), (0, columns), 0, compiled, None, job, products._seed(acc), zeros,
-        scratch, out, stats, doubts, np.ones(doubts.shape, np.bool_),
+        a, b, (0, rows), (0, columns), 0, compiled, None, job, seed, zeros, scratch, out, stats,
+        doubts, np.ones(doubts.shape, np.bool_),
     )  # fmt: skip
     return out, doubts > 0
+
+
+@pytest.mark.parametrize("kind", [spec.Single, spec.Double])
+@pytest.mark.parametrize("name", ["e2m1fn", "e4m3fn", "e5m2", "e3m4", "fp16", "bf16", "tf32"])
+def test_lanes_round_every_value_midpoint_and_neighbour(name: str, kind: type) -> None:
+    fmt = parse_format(name)
+    assert isinstance(fmt, FloatFormat)
+    exponents = np.arange(fmt.min_exponent - 1, min(fmt.min_exponent + 5, 100))
+    # Half quanta of a few binades, of the last and of the subnormals, and float32's neighbours.
+    halves = np.arange(0, 2 ** (fmt.mantissa_bits + 2))
+    largest = min(fmt.max, 2.0 ** (103 + fmt.mantissa_bits))  # M of what is larger is infinite
+    last = math.frexp(largest)[1] - 1
+    scales = 2.0 ** (np.append(exponents, [0, last]) - fmt.mantissa_bits - 1)
+    middle = np.unique(np.multiply.outer(halves, scales)).astype(np.float32)
+    middle = middle[(middle > 0) & (middle < largest)]  # a sum begins with 0: no -0 comes of one
+    up, down = (np.nextafter(middle, np.float32(end)) for end in (np.inf, -np.inf))
+    x = np.concatenate([middle, up, down])
+    x = np.concatenate([x, -x])[:, None]
+    one, acc = np.ones((1, 1), np.float32), Accumulator(name, overflow="saturate")
+    assert same(forced(x, one, acc, kind), round_to(fmt, x, overflow="saturate"))
+    # Where all are multiples of the finest spacing, nothing is raised to the least power of two.
+    chosen = plan(acc, middle[:, None], one)
+    assert chosen is not None
+    whole = x[np.abs(x[:, 0]) >= fmt.min_normal]
+    compiled = chosen.careful._replace(lane=kind(0), small=spec.Multiples(0))
+    expected = round_to(fmt, whole, overflow="saturate")
+    assert same(swept(whole, one, acc, compiled, None)[0], expected)
 
 
 def test_a_float32_lane_is_chosen_up_to_the_last_place_and_no_further() -> None:

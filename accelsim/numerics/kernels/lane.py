@@ -16,6 +16,7 @@ from accelsim.numerics.kernels.spec import (
     DOUBLE_LANES,
     FEW_REGISTERS,
     SINGLE_LANES,
+    WIDE,
     Bounded,
     Clamped,
     DoubleDirected,
@@ -36,7 +37,7 @@ from accelsim.numerics.kernels.spec import (
     Upward,
     Watched,
 )
-from accelsim.numerics.kernels.vector import spread
+from accelsim.numerics.kernels.vector import FRACTION_BITS, spread
 
 _MODES = {TowardZero: 0, Stochastic: 0, Upward: 2, Downward: 3}
 """The numbers of LLVM's intrinsic `llvm.set.rounding`."""
@@ -112,6 +113,8 @@ class Lane:
         rounding = self.kinds["rounding"]
         if rounding is Native:
             return x
+        if rounding is NearestEven and WIDE:
+            return self._nearest(x, target)
         power = x.power_of_two()
         if self.kinds["small"] is not Multiples or rounding is Stochastic:
             power = power.at_least(target["least"])
@@ -139,6 +142,21 @@ class Lane:
         inverse = (power * target["unit"]).reciprocal_of_power()
         fraction = ((abs(x) - abs(cut)) * inverse * self.scale).floor()
         return (cut + away).where((fraction + draw).is_(">=", self.scale), cut)
+
+    def _nearest(self, x, target):
+        """Round to nearest even by two fused operations: (x - K·c) + K·c, K = 2^(w-1-m).
+
+        c is x, or 1.5 times the least power of two with the sign of x where that is larger. Let u
+        be the quantum at x; then K·c is an even multiple of u wherever x lies between two others.
+        Of numbers as large as x - K·c the last place is u, so that its rounding is that of x: or
+        it is u/2, where x is above a power of two by at most 2^(m-w+1)·x < u/4, and the power,
+        a multiple of u, is nearest either way. (2m < w-2, which `lanes` sees to in binary32.)
+        """
+        c = x
+        if self.kinds["small"] is not Multiples:
+            c = x.farthest(target["least"] * 1.5)
+        factor = target["unit"] * 2.0 ** FRACTION_BITS[self.bits]
+        return c.times_plus(factor, (-c).times_plus(factor, x))
 
     def _near(self, x, power, magic, turn):
         """Return (x + M) - M for M = power·magic, a product that is exact.

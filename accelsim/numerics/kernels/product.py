@@ -84,11 +84,12 @@ def _accumulate(spec, fold_spec, job, zeros, a, first, b, depth, scratch):
         if zeros is not None:
             stop = depth - 1
         while start < depth:
-            for t in range(sums.size):
-                partial[t] = sums[t]
+            if zeros is not None and stop == depth:
+                for t in range(sums.size):
+                    partial[t] = sums[t]
             advance(
-                spec, job.inner, job.product, a, first, b, start, stop, job.step, job.align,
-                scratch.keys, scratch.notes, scratch.watch, sums,
+                spec, job.inner, job.product, a, first, depth, b, start, stop, job.step,
+                job.align, scratch.keys, scratch.notes, scratch.watch, sums,
             )  # fmt: skip
             start, stop = stop, depth
     else:
@@ -98,8 +99,8 @@ def _accumulate(spec, fold_spec, job, zeros, a, first, b, depth, scratch):
         for start in range(0, depth, job.chunk):
             stop = min(start + job.chunk, depth)
             advance(
-                spec, job.inner, job.product, a, first, b, start, stop, job.step, job.align,
-                scratch.keys, scratch.notes, scratch.watch, sums,
+                spec, job.inner, job.product, a, first, depth, b, start, stop, job.step,
+                job.align, scratch.keys, scratch.notes, scratch.watch, sums,
             )  # fmt: skip
             for t in range(sums.size):
                 partial[t] = sums[t]
@@ -131,36 +132,34 @@ def _sign_zeros(totals, partial, width, rows, columns, a, a_place, b, b_place, c
     if not some:
         return False
     for r in range(rows):
-        for c in range(columns):
-            t = r * width + c
-            if totals[t] == 0.0:
-                exact = partial[t]
-                if not chunked:
-                    x = a[a_place[0] + r * a_place[1] + c * a_place[2]]
-                    y = b[b_place[0] + r * b_place[1] + c * b_place[2]]
-                    exact += np.float64(x) * np.float64(y)
-                    totals[t] = -0.0 if exact < 0.0 else 0.0
-                doubtful |= exact == 0.0 and partial[t] == 0.0
+        # Unsigned, and without a branch: so that LLVM takes several columns at a time.
+        row, place = np.uint64(r * width), np.uint64(a_place[0] + r * a_place[1])
+        beside = np.uint64(b_place[0] + r * b_place[1])
+        for c in range(np.uint64(columns)):
+            total, before = totals[row + c], partial[row + c]
+            exact = before
+            if not chunked:
+                x = a[place + c * np.uint64(a_place[2])]
+                y = b[beside + c * np.uint64(b_place[2])]
+                exact += np.float64(x) * np.float64(y)
+                sign = -0.0 if exact < 0.0 else 0.0
+                totals[row + c] = sign if total == 0.0 else total
+            doubtful |= (total == 0.0) & (exact == 0.0) & (before == 0.0)
     return doubtful
 
 
 @helper
 def _pack_rows(a, start, stop, packed):
-    """Copy rows, ROWS beside each other for each term, with rows of zeros at the end."""
+    """Copy rows, with rows of zeros after them until their number is a multiple of ROWS."""
     depth = np.uint64(a.shape[1])
-    for i in range(start, stop, ROWS):
-        # Unsigned: an index that may be negative is looked at, every time.
+    for i in range(start, stop):
+        # Unsigned: an index that may be negative is looked at, and nothing vectorised.
         place, row = np.uint64(i - start) * depth, np.uint64(i)
-        if i + ROWS <= stop:
-            for k in range(depth):
-                for r in range(np.uint64(ROWS)):
-                    packed[place + k * np.uint64(ROWS) + r] = a[row + r, k]
-        else:
-            rows = np.uint64(stop - i)
-            for k in range(depth):
-                for r in range(np.uint64(ROWS)):
-                    number = a[row + r, k] if r < rows else a.dtype.type(0)
-                    packed[place + k * np.uint64(ROWS) + r] = number
+        for k in range(depth):
+            packed[place + k] = a[row, k]
+    end = np.uint64((stop - start + ROWS - 1) // ROWS * ROWS)
+    for place in range(np.uint64(stop - start) * depth, end * depth):
+        packed[place] = 0
 
 
 @helper
@@ -263,7 +262,7 @@ def multiply(
                     _accumulate(spec, fold_spec, job, zeros, left, first, panel, depth, scratch)
                     doubt = RANGE * _overflowed(scratch.watch, job.limit)
                     if zeros is not None:
-                        last = (first + (depth - 1) * ROWS, 1, 0)
+                        last = (first + depth - 1, depth, 0)
                         beside = ((depth - 1) * width, 0, 1)
                         chunked = fold_spec is not None
                         doubt += SIGN * _sign_zeros(

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import llvmlite.binding as llvm
 
-WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
+WIDE = bool(llvm.get_host_cpu_features().get("avx512dq"))
 FEW_REGISTERS = bool(llvm.get_host_cpu_features().get("avx2")) and not WIDE
 SINGLE_LANES = 16 if WIDE else 8
 DOUBLE_LANES = SINGLE_LANES // 2
 # A tile has ROWS rows of VECTORS vectors of sums. While one sum waits for its addition the others
-# go on: short vectors need twelve for that, which leaves four of 16 registers; eight long ones do.
-ROWS, VECTORS = (8, 1) if WIDE else (6, 2)
+# go on: twelve are enough for that, and leave four of 16 registers.
+ROWS, VECTORS = 6, 2
 CELLS = ROWS * VECTORS
 SINGLE_WIDTH, DOUBLE_WIDTH = VECTORS * SINGLE_LANES, VECTORS * DOUBLE_LANES
 BLOCKS = (4, 8, 16, 32)

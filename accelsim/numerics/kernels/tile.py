@@ -108,12 +108,14 @@ def _pointers(context, builder, kinds, values):
 
 @intrinsic
 def advance(
-    typing, spec, inner, product, a, first, b, start, stop, step, align, keys, notes, watch, sums
-):
+    typing, spec, inner, product, a, first, depth, b, start, stop, step, align, keys, notes, watch,
+    sums,
+):  # fmt: skip
     """Let a tile of sums take in the terms start..stop-1.
 
     All floats are of the lane's type. sums: ROWS rows of VECTORS vectors. b: such a row a term.
-    a: from `first` on ROWS numbers a term; where operands are paired, an array like sums a term.
+    a: from `first` on ROWS rows of `depth` terms; where operands are paired, an array like sums a
+    term.
     watch: one row. step: terms in a group, or between two looks at a watched sum. align:
     2^-align_bits. notes: binary64, 4 arrays like sums, or one for the running sum. keys: uint32
     arrays: two like sums with the keys of outputs, then those of the roundings of sums and of
@@ -128,16 +130,16 @@ def advance(
             for name, kind, value in zip(
                 ("a", "b", "notes", "watch", "sums"),
                 (a, b, notes, watch, sums),
-                (arguments[3], arguments[5], *arguments[11:]),
+                (arguments[3], arguments[6], *arguments[12:]),
                 strict=True,
             )
         }
-        pointers["keys"] = _pointers(context, builder, keys, arguments[10])
+        pointers["keys"] = _pointers(context, builder, keys, arguments[11])
         targets = (lane.target(inner, arguments[1]), lane.target(product, arguments[2]))
         lane.prepare_draws(targets[0]["random_bits"])
         mode = lane.set_mode()
-        tile = _Tile(lane, pointers, targets, arguments[4])
-        start, stop, step, align = arguments[6:10]
+        tile = _Tile(lane, pointers, targets, *arguments[4:6])
+        start, stop, step, align = arguments[7:11]
         if lane.kinds["order"] is InGroups:
             tile.in_groups(start, stop, step, align)
         elif lane.kinds["overflow"] is Watched or lane.kinds["notes"] is Running:
@@ -148,15 +150,15 @@ def advance(
         lane.reset_mode(mode)
         return context.get_dummy_value()
 
-    arguments = (spec, inner, product, a, first, b, start, stop, step, align, keys)
+    arguments = (spec, inner, product, a, first, depth, b, start, stop, step, align, keys)
     return types.none(*arguments, notes, watch, sums), generate
 
 
 class _Tile:
     """The sums of a tile, and the loops over terms."""
 
-    def __init__(self, lane, pointers, targets, first):
-        self.lane, self.pointers, self.first = lane, pointers, first
+    def __init__(self, lane, pointers, targets, first, depth):
+        self.lane, self.pointers, self.first, self.depth = lane, pointers, first, depth
         self.inner, self.product = targets
         self.row_size = VECTORS * lane.lanes
         self.sums, self.notes, self.running = [], [], []
@@ -197,8 +199,8 @@ class _Tile:
             return
         columns = [self._term("b", k, self.row_size, v * lane.lanes) for v in range(VECTORS)]
         for r in range(ROWS):
-            offset = builder.add(builder.mul(k, _SIZE(ROWS)), _SIZE(r))
-            place = builder.gep(self.pointers["a"], [builder.add(self.first, offset)])
+            offset = builder.add(self.first, builder.mul(self.depth, _SIZE(r)))
+            place = builder.gep(self.pointers["a"], [builder.add(offset, k)])
             row = spread(builder, builder.load(place), lane.bits, lane.lanes)
             for column in columns:
                 yield row, column
@@ -269,7 +271,7 @@ class _Tile:
                 place = _SIZE(v * lane.lanes)
                 seen = load(builder, self.pointers["watch"], place, lane.bits, lane.lanes)
                 for r in range(ROWS):
-                    seen = abs(self.total(r * VECTORS + v)).at_least(seen)
+                    seen = seen.largest(self.total(r * VECTORS + v))
                 store(seen, self.pointers["watch"], place)
 
     def _end(self, low, size, stop):

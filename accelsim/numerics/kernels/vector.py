@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from accelsim.numerics.kernels.spec import WIDE
+
 _INT32 = ir.IntType(32)
 _FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
-_FRACTION_BITS = {32: 23, 64: 52}
+FRACTION_BITS = {32: 23, 64: 52}
 _BIAS = {32: 127, 64: 1023}
 
 
@@ -98,6 +100,26 @@ class Vector:
         """Return the smaller lanes; where a lane is NaN, the other's."""
         return self.where(self.is_("<", other), other)
 
+    def farthest(self, other):
+        """Return what is farther from zero of both, signed as these lanes. AVX-512 only."""
+        return self._range(other, 3)
+
+    def largest(self, other):
+        """Return the larger magnitude of both; where a lane is NaN, the other's."""
+        return self._range(other, 11) if WIDE else abs(other).at_least(abs(self))
+
+    def _range(self, other, choice):
+        """Append the instruction VRANGE; the choice is its last operand."""
+        kind, mask = self.value.type, ir.IntType(self.lanes)
+        name = f"llvm.x86.avx512.mask.range.p{'s' if self.bits == 32 else 'd'}.512"
+        function = self.builder.module.globals.get(name)
+        if function is None:
+            arguments = [kind, kind, _INT32, kind, mask, _INT32]
+            function = ir.Function(self.builder.module, ir.FunctionType(kind, arguments), name=name)
+        all_lanes, current_direction = mask(-1), _INT32(4)
+        values = [self.value, self._value(other), _INT32(choice), self.value, all_lanes]
+        return self.like(self.builder.call(function, [*values, current_direction]))
+
     def opaque(self):
         """Return these lanes through an instruction that LLVM does not see through, on x86."""
         kind = ir.FunctionType(self.value.type, [self.value.type])
@@ -118,7 +140,7 @@ class Vector:
     def power_of_two(self):
         """Keep the exponent field: 2^⌊log₂|x|⌋ of a normal number, 0 of zero, inf of infinity."""
         integers, kind = self._integers()
-        fraction = _FRACTION_BITS[self.bits]
+        fraction = FRACTION_BITS[self.bits]
         mask = self._integer(kind, (2 ** (self.bits - 1 - fraction) - 1) << fraction)
         return self._floats(self.builder.and_(integers, mask))
 
@@ -128,14 +150,14 @@ class Vector:
         Of a zero, as if it were half of the smallest normal number.
         """
         integers, kind = self._integers()
-        one = self._integer(kind, _BIAS[self.bits] << _FRACTION_BITS[self.bits])
+        one = self._integer(kind, _BIAS[self.bits] << FRACTION_BITS[self.bits])
         exponent = self.builder.sub(factor._integers()[0], one)
         return self._floats(self.builder.add(integers, exponent))
 
     def reciprocal_of_power(self):
         """Return 1/x of a normal power of two whose reciprocal is normal."""
         integers, kind = self._integers()
-        twice_bias = self._integer(kind, 2 * _BIAS[self.bits] << _FRACTION_BITS[self.bits])
+        twice_bias = self._integer(kind, 2 * _BIAS[self.bits] << FRACTION_BITS[self.bits])
         return self._floats(self.builder.sub(twice_bias, integers))
 
     def moved_to_odd(self, rest):
