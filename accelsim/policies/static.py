@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from accelsim.policies.base import Calibration, LayerView, Score, Threshold
+from accelsim.policies.gauss_newton import GaussNewton
 from accelsim.policies.recomputing import RatePolicy
 from accelsim.policies.selective import Selective
 from accelsim.trace import Mask
@@ -17,8 +18,10 @@ class Static(RatePolicy):
 
     κ is that of the low-precision results on the training set, its numerator exact; what overflows
     counts as above τ. Among columns that exceed it equally often, those of larger median κ come
-    first. Nothing is looked at in the run: an output outside of these columns is never redone, not
-    even where it overflowed.
+    first. With `by=gauss-newton`, the columns of largest mean square of what `gauss-newton` gives
+    an output there, its numerator exact: the bound of the KL divergence that their errors make.
+    Nothing is looked at in the run: an output outside of these columns is never redone, not even
+    where it overflowed.
     """
 
     name: ClassVar[str] = "static"
@@ -28,6 +31,12 @@ class Static(RatePolicy):
     always_shown: ClassVar[tuple[str, ...]] = ("rate", "tau")
 
     tau: Threshold = 16.0
+    by: Literal["kappa", "gauss-newton"] = "kappa"
+
+    @property
+    def needs_sensitivities(self) -> bool:
+        """Whether columns are ordered by them."""
+        return self.by == "gauss-newton"
 
     @property
     def calibrates(self) -> bool:
@@ -35,14 +44,19 @@ class Static(RatePolicy):
         return True
 
     def scores(self, layer: LayerView) -> Score:
-        """Return κ."""
-        return self._rule.scores(layer)
+        """Return κ, or the error bound times the weight of the column."""
+        if self.by == "kappa":
+            return self._rule.scores(layer)
+        return GaussNewton(numerator="exact", **self._sums).scores(layer)
 
     def calibrate(self, layer: LayerView, scores: Score) -> Calibration:
         """Return round(rate·n) columns."""
-        often = np.mean(scores > self.tau, axis=0)
-        median = [np.median(column) for column in scores.T]  # one at a time: each is copied
-        worst = np.lexsort((-np.array(median), -often))
+        if self.by == "kappa":
+            often = np.mean(scores > self.tau, axis=0)
+            median = [np.median(column) for column in scores.T]  # one at a time: each is copied
+            worst = np.lexsort((-np.array(median), -often))
+        else:
+            worst = np.argsort([-np.mean(column**2) for column in scores.T], kind="stable")
         columns = np.zeros(layer.n, np.bool_)
         columns[worst[: round(self.rate_of(layer.index) * layer.n)]] = True
         return Calibration(columns=columns)
@@ -59,7 +73,8 @@ class Static(RatePolicy):
 
     @property
     def _rule(self) -> Selective:
-        return Selective(
-            tau=self.tau, numerator="exact", low=self.low, high=self.high, chunk=self.chunk,
-            overflow=self.overflow,
-        )  # fmt: skip
+        return Selective(tau=self.tau, numerator="exact", **self._sums)
+
+    @property
+    def _sums(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in ("low", "high", "chunk", "overflow")}

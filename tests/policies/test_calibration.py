@@ -140,6 +140,31 @@ def test_a_static_mask_counts_what_overflows_as_worst() -> None:
     np.testing.assert_array_equal(found, [True, False])
 
 
+def test_a_static_mask_by_gauss_newton_holds_the_columns_of_the_largest_mean_square() -> None:
+    # With the identity the bound is S, here |h|·|w|: the scores are 1, 2, 2 and 6, then 3, 6, 6
+    # and 18, times g = 3, 2, 1 and 0. Column 1 comes before 0 before 2: 4, 3 and 2 for |h| = 1.
+    weight = [[1.0, -2.0, 2.0, 6.0]]
+    view = layer([[1.0] * 4, [3.0] * 4], inputs=[[1.0], [-3.0]], weight=weight)
+    assert view.values is not None
+    given = replace(view.values, sensitivities=np.array([3.0, 2.0, 1.0, 0.0]))
+    view = replace(view, values=given)
+    assert Static(by="gauss-newton").needs_sensitivities
+    assert not Static().needs_sensitivities
+    chosen = []
+    for rate in (0.25, 0.5, 0.75):
+        found = calibrated(Static(rate=rate, by="gauss-newton"), view).columns
+        assert found is not None
+        chosen.append(np.flatnonzero(found).tolist())
+    assert chosen == [[1], [0, 1], [0, 1, 2]]
+    # One large score outweighs many: the squares of column 1 add up to 64, those of 0 to 81.
+    v = np.ones((4, 2))
+    view = layer(v, inputs=[[1.0, 0.0]] * 3 + [[0.0, 9.0]], weight=[[1.0, 4.0], [1.0, 0.0]])
+    assert view.values is not None
+    view = replace(view, values=replace(view.values, sensitivities=np.ones(2)))
+    found = calibrated(Static(rate=0.5, by="gauss-newton"), view).columns
+    np.testing.assert_array_equal(found, [True, False])
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.33, 1.0])
 def test_the_rate_of_a_static_mask_is_what_was_calibrated(prepared: Prepared, rate: float) -> None:
     found = infer(prepared, parse_policy(f"static:rate={rate},tau=8"), audit=True)

@@ -29,7 +29,8 @@ BUDGETS = [
     *("absolute:rate=0.2", "next-layer:rate=0.2", "gauss-newton:rate=0.2"),
     *("look-ahead:rate=0.2", "random:rate=0.2", "oracle:rate=0.2", "oracle-effect:rate=0.2"),
 ]
-EVERY = [*TABLES, *BUDGETS, "static:rate=0.2"]
+STATIC = ["static:rate=0.2", "static:rate=0.2,by=gauss-newton"]
+EVERY = [*TABLES, *BUDGETS, *STATIC]
 # A constant of the layer, absolute errors, and a norm over the neurons of the next layer.
 CHANGED_BY_SCALE = [
     *("selective:rate=0.2,numerator=constant", "absolute:rate=0.2"),
@@ -99,7 +100,7 @@ def test_no_layer_exceeds_its_budget_on_the_training_set(
             assert trace.recomputed_outputs > 0
 
 
-@pytest.mark.parametrize("text", [*BUDGETS, "static:rate=0.2"])
+@pytest.mark.parametrize("text", [*BUDGETS, *STATIC])
 def test_an_oracle_leaves_no_more_error_than_any_rule_at_its_rate(
     prepared: Prepared, text: str
 ) -> None:
@@ -157,7 +158,7 @@ def rescaled(drawn: Workload, seed: int) -> Workload:
     return dataclasses.replace(drawn, network=dataclasses.replace(network, layers=tuple(layers)))
 
 
-@pytest.mark.parametrize("text", [*BUDGETS, "static:rate=0.2"])
+@pytest.mark.parametrize("text", [*BUDGETS, *STATIC])
 @pytest.mark.parametrize("seed", range(3))
 def test_scaling_neurons_by_powers_of_two_changes_no_choice(text: str, seed: int) -> None:
     # Exponents of eight bits, so that nothing is out of range at either end.
