@@ -15,10 +15,10 @@ from accelsim.report.break_even import Row
 from accelsim.report.page import Column, Section, Table
 from accelsim.report.policy_curves import (
     CHANCE,
-    KL,
     NOTHING_DRAWN,
     RATE,
     Comparison,
+    counts,
     family,
     log_kl,
     network_of,
@@ -58,11 +58,9 @@ def controls_of(rows: Iterable[Row], found: Comparison) -> list[Controlled]:
     drawn: dict[str, dict[Key, list[float]]] = {}
     known = {key for mine in found.by_policy.values() for key in mine}
     for row in rows:
-        kl, key = row.get(KL), network_of(str(row["workload"]))
+        key = network_of(str(row["workload"]))
         here = (row["hardware"], row["energy_table"]) == (found.hardware, found.table)
-        if row["status"] != "done" or kl is None or not math.isfinite(kl):
-            continue
-        if not here or key not in known:
+        if not counts(row) or not here or key not in known:
             continue
         if (of := row.get(CONTROL)) is not None:
             drawn.setdefault(str(of), {}).setdefault(key, []).append(log_kl(row))

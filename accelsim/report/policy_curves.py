@@ -108,16 +108,24 @@ def _straight(costs: Sequence[float], values: Values, at: float, near: float) ->
     return float(np.interp(at, distinct, means))
 
 
+def counts(row: Row) -> bool:
+    """Whether a row is of a finished point with a finite KL divergence."""
+    kl = row.get(KL)
+    return bool(row["status"] == "done" and kl is not None and math.isfinite(kl))
+
+
+def left_out(rows: Iterable[Row]) -> int:
+    """Return of how many points the KL divergence is not finite."""
+    return sum(row.get(KL) is not None and not counts(row) for row in rows)
+
+
 def curves(rows: Iterable[Row]) -> list[Curve]:
     """Return a curve for each network, seed, policy, machine and table, of the finished rows that
     are no controls.
     """
     found: dict[tuple[str, int, str, str, str], list[Row]] = {}
     for row in rows:
-        kl = row.get(KL)
-        if row["status"] != "done" or kl is None or not math.isfinite(kl):
-            continue
-        if row.get(CONTROL) is not None:
+        if not counts(row) or row.get(CONTROL) is not None:
             continue
         policy = family(str(row["policy"]))
         place = (*network_of(str(row["workload"])), policy)

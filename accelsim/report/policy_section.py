@@ -15,7 +15,7 @@ from accelsim.report.policy_answer import SEED_RULE, answer, unbeaten
 from accelsim.report.policy_build import build_section, held_out, seeds_of
 from accelsim.report.policy_clusters import clusters_section
 from accelsim.report.policy_controls import control_answer, controls_of, controls_section
-from accelsim.report.policy_curves import AS_GOOD, CHANCE, NEAR, RATE, Comparison, curves
+from accelsim.report.policy_curves import AS_GOOD, CHANCE, NEAR, RATE, Comparison, curves, left_out
 from accelsim.report.policy_means import CONFIDENCE, cell, mean_ratio
 from accelsim.report.policy_networks import networks_section
 from accelsim.report.policy_thresholds import thresholds_section
@@ -61,7 +61,7 @@ def policies_section(study: Study) -> Section | None:
         paragraphs=(
             answer(machines),
             f"{unbeaten(machines)} {control_answer(controlled, rule)}".rstrip(),
-            _introduction(seeds, places),
+            _introduction(seeds, places) + _omission(left_out(study.rows)),
         ),
         tables=(_names_table(first),),
         sections=(
@@ -110,6 +110,16 @@ def _introduction(seeds: dict[str, int], places: Sequence[tuple[str, str]]) -> s
         " confidence interval, Student's, over networks, taken as independent even where they share"
         " their data. They are of all seeds where none are named. Between the points of a study the"
         " logarithm of the KL divergence is taken to be straight, and so is what else is measured."
+    )
+
+
+def _omission(points: int) -> str:
+    """Say what is not in any mean."""
+    if not points:
+        return ""
+    return (
+        f" In no mean are {points} points whose KL divergence is not finite: sums that overflowed"
+        " to infinities or NaN spoiled their outputs."
     )
 
 

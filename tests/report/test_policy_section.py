@@ -323,6 +323,10 @@ def test_the_section_is_of_studies_of_several_networks_with_a_control() -> None:
     assert equal["chunked:chunk=32"] == tuple(
         f"{ratio} (2 networks)" for ratio in (0.1, 0.158, 0.25)
     )
+    assert "not finite" not in found.paragraphs[-1]
+    more = section([*rows, *(row(name, "uniform-low", 0.0, math.nan, 1.0) for name in "ab")])
+    assert more.paragraphs[:-1] == found.paragraphs[:-1]
+    assert "In no mean are 2 points whose KL divergence is not finite" in more.paragraphs[-1]
 
 
 ACROSS = "selective:numerator=constant,across=network"
