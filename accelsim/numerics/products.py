@@ -78,6 +78,7 @@ def multiply(
     ) -> NDArray[np.uint8]:
         """Compute tiles of the product, and return the doubts about them."""
         doubts = np.zeros(wanted.shape, np.uint8)
+        flat = a.reshape(-1) if spec.single else None
 
         def block(part: Part) -> None:
             scratch = scratch_for(spec, acc.chunk is None, seed, depth, *(j - i for i, j in part))
@@ -85,8 +86,8 @@ def multiply(
             if running is not None and isinstance(spec.notes, Running):
                 kept = running[..., None]
             product.multiply(
-                a, b, *part, first_row, spec, chosen.fold, job, seed, zeros, scratch, out, kept,
-                doubts, wanted,
+                a, flat, b, *part, first_row, spec, chosen.fold, job, seed, zeros, scratch, out,
+                kept, doubts, wanted,
             )  # fmt: skip
 
         _run(block, _blocks(rows, columns, spec.width, workers), workers)

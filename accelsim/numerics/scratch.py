@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.numerics.kernels.product import Scratch, set_rounding_keys
-from accelsim.numerics.kernels.spec import DOUBLE_WIDTH, ROWS, SINGLE_WIDTH, Noted, Running, Spec
+from accelsim.numerics.kernels.spec import ROWS, Noted, Running, Spec
 
 _PACKED_ROWS, _PACKED_COLUMNS = 2**16, 2**18
 """Numbers of the operands that are packed at a time: what a cache of the second level, and one
@@ -19,10 +19,9 @@ _LINE = 64
 
 
 class _Kept(threading.local):
-    """What a thread has allocated for its last product, and for which."""
+    """A thread's memory for packed operands, in bytes."""
 
-    key: tuple[Any, ...] | None = None
-    scratch: Scratch | None = None
+    room: NDArray[np.uint8] = np.empty(0, np.uint8)
 
 
 _kept = _Kept()
@@ -39,42 +38,17 @@ def scratch_for(
     """Return what a kernel needs for rows and columns, or for pairs if they are not given.
 
     whole: whether sums do not go through chunks. seed: of the random bits, if there are some.
-
-    A thread gets the same again for products of one kind and size: memory that is new to the
-    processor is the slowest. What is larger than a block of packed operands is not kept.
     """
-    noted = {Noted: 4, Running: 1}.get(type(spec.notes), 0)
-    key = (spec.single, noted, whole, seed, depth, rows, columns)
-    if _kept.key == key and _kept.scratch is not None:
-        return _kept.scratch
-    _kept.key = _kept.scratch = None
-    scratch = _allocated(*key)
-    if scratch.left.size + scratch.right.size <= _PACKED_ROWS + _PACKED_COLUMNS:
-        _kept.key, _kept.scratch = key, scratch
-    return scratch
-
-
-def _allocated(
-    single: bool,
-    noted: int,
-    whole: bool,
-    seed: np.uint64 | None,
-    depth: int,
-    rows: int | None,
-    columns: int | None,
-) -> Scratch:
-    """Allocate the arrays."""
-    kind = np.float32 if single else np.float64
-    width = SINGLE_WIDTH if single else DOUBLE_WIDTH
-    size = ROWS * width
+    kind = np.float32 if spec.single else np.float64
+    size = ROWS * spec.width
     high = wide = size
     if rows is not None and columns is not None:
         high = _packed_together(rows, ROWS, depth, _PACKED_ROWS)
-        wide = _packed_together(columns, width, depth, _PACKED_COLUMNS)
-    random = seed is not None
-    keys = np.zeros((3, depth if random else 1), np.uint32)
+        wide = _packed_together(columns, spec.width, depth, _PACKED_COLUMNS)
+    noted = {Noted: 4, Running: 1}.get(type(spec.notes), 0)
+    keys = np.zeros((3, 1 if seed is None else depth), np.uint32)
     outputs = np.zeros((2, size), np.uint32)
-    packed = _aligned((high + wide) * depth, kind)  # the columns are whole vectors: so first
+    packed = _packed((high + wide) * depth, kind)  # the columns are whole vectors: so first
     sums, others = np.empty(size, kind), np.empty((2, size), np.float64)
     scratch = Scratch(
         left=packed[wide * depth :],
@@ -82,21 +56,30 @@ def _allocated(
         keys=(outputs[0], outputs[1], keys[0], keys[1]),
         outer_keys=keys[2],
         notes=np.empty(noted * size, np.float64),
-        watch=np.empty(width, kind),
+        watch=np.empty(spec.width, kind),
         sums=sums,
         partial=others[0],
         results=sums if whole else others[1],
     )
-    if random:
+    if seed is not None:
         set_rounding_keys(seed, *keys)
     return scratch
 
 
-def _aligned(size: int, kind: type[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Allocate a vector that begins with a line of the cache, so that no load needs two."""
-    room = np.empty(size + _LINE // np.dtype(kind).itemsize, kind)
-    skipped = -room.ctypes.data % _LINE // room.itemsize
-    return room[skipped : skipped + size]
+def _packed(size: int, kind: type[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return a vector that begins with a line of the cache, so that no load needs two.
+
+    A thread gets the same memory again, as new memory is slow: unless it is so much that it is
+    better given back.
+    """
+    needed = size * np.dtype(kind).itemsize
+    room = _kept.room
+    if room.size < needed + _LINE:
+        room = np.empty(needed + _LINE, np.uint8)
+        if size <= _PACKED_ROWS + _PACKED_COLUMNS:
+            _kept.room = room
+    first = -room.ctypes.data % _LINE
+    return room[first : first + needed].view(kind)
 
 
 def _packed_together(size: int, step: int, depth: int, numbers: int) -> int:

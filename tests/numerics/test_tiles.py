@@ -377,10 +377,11 @@ def swept(
     out = np.empty((rows, columns), np.float64)
     doubts = np.zeros((-(-rows // spec.ROWS), -(-columns // compiled.width)), np.uint8)
     seed = products._seed(acc)
+    flat = a.reshape(-1) if compiled.single else None
     scratch = scratch_for(compiled, acc.chunk is None, seed, depth, rows, columns)
     product.multiply(
-        a, b, (0, rows), (0, columns), 0, compiled, None, job, seed, zeros, scratch, out, stats,
-        doubts, np.ones(doubts.shape, np.bool_),
+        a, flat, b, (0, rows), (0, columns), 0, compiled, None, job, seed, zeros, scratch, out,
+        stats, doubts, np.ones(doubts.shape, np.bool_),
     )  # fmt: skip
     return out, doubts > 0
 

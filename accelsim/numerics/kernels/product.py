@@ -218,14 +218,15 @@ def _set_keys(seed, first, second, width, row, rows, column, columns):
 
 @kernel
 def multiply(
-    a, b, row_range, column_range, first_row, spec, fold_spec, job, seed, zeros, scratch, out,
+    a, flat, b, row_range, column_range, first_row, spec, fold_spec, job, seed, zeros, scratch, out,
     stats, doubts, wanted,
 ):  # fmt: skip
     """Write the rows and columns of a (M,K) times b (K,N) that are asked for to out.
 
-    a and b are binary32. Not None are: fold_spec if there are chunks, seed if there are random
-    bits, stats (M,N,4) if they are wanted, (M,N,1) for the running sum alone, zeros if they may
-    lose their sign. Row i draws its random bits as row first_row + i. Of the tiles,
+    a and b are binary32. Not None are: `flat`, the numbers of a in a row, if the lane is binary32,
+    so that whole tiles need no copy of them; fold_spec if there are chunks, seed if there are
+    random bits, stats (M,N,4) if they are wanted, (M,N,1) for the running sum alone, zeros if they
+    may lose their sign. Row i draws its random bits as row first_row + i. Of the tiles,
     ⌈M/ROWS⌉ by ⌈N/width⌉, those that are not wanted are left out. Doubts are written for the
     others, SIGN and RANGE added up: zeros may lack their sign, sums may have been out of range.
     Both ranges begin with a tile.
@@ -241,7 +242,10 @@ def multiply(
         _pack_columns(b, j0, j1, right)
         for i0 in range(row_range[0], row_range[1], high):
             i1 = min(i0 + high, row_range[1])
-            _pack_rows(a, i0, i1, left)
+            if flat is None:
+                _pack_rows(a, i0, i1, left)
+            elif i1 % ROWS > 0:
+                _pack_rows(a, i1 // ROWS * ROWS, i1, left)
             for j in range(j0, j1, width):
                 columns = min(width, j1 - j)
                 panel = right[(j - j0) * depth :]
@@ -258,15 +262,19 @@ def multiply(
                             seed, scratch.keys[0], scratch.keys[1], width, first_row + i, rows, j,
                             columns,
                         )  # fmt: skip
-                    first = (i - i0) * depth
-                    _accumulate(spec, fold_spec, job, zeros, left, first, panel, depth, scratch)
+                    source, first = left, (i - i0) * depth
+                    if flat is not None:
+                        first = 0
+                        if rows == ROWS:
+                            source, first = flat, i * depth
+                    _accumulate(spec, fold_spec, job, zeros, source, first, panel, depth, scratch)
                     doubt = RANGE * _overflowed(scratch.watch, job.limit)
                     if zeros is not None:
                         last = (first + depth - 1, depth, 0)
                         beside = ((depth - 1) * width, 0, 1)
                         chunked = fold_spec is not None
                         doubt += SIGN * _sign_zeros(
-                            results, scratch.partial, width, rows, columns, left, last, panel,
+                            results, scratch.partial, width, rows, columns, source, last, panel,
                             beside, chunked,
                         )  # fmt: skip
                     _put(results, width, i, rows, j, columns, out)
