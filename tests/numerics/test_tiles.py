@@ -413,6 +413,31 @@ def test_lanes_round_every_value_midpoint_and_neighbour(name: str, kind: type) -
     assert same(swept(whole, one, acc, compiled, None)[0], expected)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("m", range(11))
+def test_a_float32_lane_rounds_every_float32_of_a_binade(m: int) -> None:
+    # One of the normal numbers, and those around and below the least of them.
+    fmt = parse_format(f"e5m{m}")
+    assert isinstance(fmt, FloatFormat)
+    acc, one = Accumulator(fmt, overflow="saturate"), np.ones((1, 1), np.float32)
+    fractions = np.arange(2**23, dtype=np.int32)
+    for exponent in (0, *(fmt.min_exponent - down for down in (0, 1, 2, m + 1))):
+        x = (fractions + ((exponent + 127) << 23)).view(np.float32)[:, None]
+        for given in (x, -x):
+            expected = round_to(fmt, given, overflow="saturate")
+            assert same(forced(given, one, acc, spec.Single), expected)
+
+
+@pytest.mark.skipif(not spec.WIDE, reason="rounds otherwise without AVX-512")
+def test_with_wide_vectors_a_float32_lane_ends_at_ten_bits_of_mantissa() -> None:
+    acc, one = Accumulator("e5m11", overflow="saturate"), np.ones((1, 1), np.float32)
+    x = np.linspace(1, 1 + 2.0**-11, 4097, dtype=np.float32)[:, None]
+    expected = round_to("e5m11", x, overflow="saturate")
+    assert lane(acc, x, one) == "Double"
+    assert same(forced(x, one, acc, spec.Double), expected)
+    assert not same(forced(x, one, acc, spec.Single), expected)
+
+
 def test_a_float32_lane_is_chosen_up_to_the_last_place_and_no_further() -> None:
     # 9 is halfway between 8 and 10 in e5m2; what decides is 24 places below its first bit.
     acc = Accumulator("e5m2")
