@@ -206,7 +206,7 @@ def multiply_pairs(
                 found[here], doubts[here],
             )  # fmt: skip
 
-        _run(block, _parts(rows.size, ROWS * spec.width, workers), workers)
+        _run(block, _parts(rows.size, spec.rows * spec.width, workers), workers)
         out[which] = found
         return doubts
 

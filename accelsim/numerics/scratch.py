@@ -40,7 +40,7 @@ def scratch_for(
     whole: whether sums do not go through chunks. seed: of the random bits, if there are some.
     """
     kind = np.float32 if spec.single else np.float64
-    size = ROWS * spec.width
+    size = spec.rows * spec.width
     high = wide = size
     if rows is not None and columns is not None:
         high = _packed_together(rows, ROWS, depth, _PACKED_ROWS)

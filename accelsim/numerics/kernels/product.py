@@ -321,9 +321,9 @@ def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch
         doubt = _overflowed(scratch.watch, job.limit)
         if zeros is not None:
             width, chunked = scratch.watch.size, fold_spec is not None
-            last = ((depth - 1) * size, width, 1)
+            rows, last = size // width, ((depth - 1) * size, width, 1)
             doubt |= _sign_zeros(
-                results, scratch.partial, width, ROWS, width, left, last, right, last, chunked,
+                results, scratch.partial, width, rows, width, left, last, right, last, chunked,
             )  # fmt: skip
         for t in range(count):
             out[t0 + t] = results[t]

@@ -15,8 +15,10 @@ FEW_REGISTERS = bool(llvm.get_host_cpu_features().get("avx2")) and not WIDE
 SINGLE_LANES = 16 if WIDE else 8
 DOUBLE_LANES = SINGLE_LANES // 2
 # A tile has ROWS rows of VECTORS vectors of sums. While one sum waits for its addition the others
-# go on: twelve are enough for that, and leave four of 16 registers.
-ROWS, VECTORS = 6, 2
+# go on: twelve are enough for that, and leave four of 16 registers; sixteen are a little faster
+# where there are 32. What is packed for tiles of pairs grows with them, and has twelve.
+ROWS, VECTORS = 8 if WIDE else 6, 2
+PAIRED_ROWS = 6
 CELLS = ROWS * VECTORS
 SINGLE_WIDTH, DOUBLE_WIDTH = VECTORS * SINGLE_LANES, VECTORS * DOUBLE_LANES
 BLOCKS = (4, 8, 16, 32)
@@ -74,6 +76,11 @@ class Spec(NamedTuple):
     def single(self):
         """Whether a lane is binary32."""
         return isinstance(self.lane, (Single, SingleDirected))
+
+    @property
+    def rows(self):
+        """Rows of a tile."""
+        return PAIRED_ROWS if isinstance(self.operands, Paired) else ROWS
 
     @property
     def width(self):

@@ -16,6 +16,7 @@ from accelsim.numerics.kernels import vector
 from accelsim.numerics.kernels.lane import Lane, kinds_of
 from accelsim.numerics.kernels.spec import (
     CELLS,
+    PAIRED_ROWS,
     ROWS,
     VECTORS,
     WIDE,
@@ -115,7 +116,7 @@ def advance(
 
     All floats are of the lane's type. sums: ROWS rows of VECTORS vectors. b: such a row a term.
     a: from `first` on ROWS rows of `depth` terms; where operands are paired, an array like sums a
-    term.
+    term, and PAIRED_ROWS rows of sums.
     watch: one row. step: terms in a group, or between two looks at a watched sum. align:
     2^-align_bits. notes: binary64, 4 arrays like sums, or one for the running sum. keys: uint32
     arrays: two like sums with the keys of outputs, then those of the roundings of sums and of
@@ -145,7 +146,7 @@ def advance(
         elif lane.kinds["overflow"] is Watched or lane.kinds["notes"] is Running:
             tile.in_blocks(start, stop, step)
         else:
-            tile.in_turn(start, stop)
+            tile.in_turn(start, stop, tile.cells)
         tile.save()
         lane.reset_mode(mode)
         return context.get_dummy_value()
@@ -160,9 +161,11 @@ class _Tile:
     def __init__(self, lane, pointers, targets, first, depth):
         self.lane, self.pointers, self.first, self.depth = lane, pointers, first, depth
         self.inner, self.product = targets
+        self.rows = PAIRED_ROWS if lane.kinds["operands"] is Paired else ROWS
+        self.cells = range(self.rows * VECTORS)
         self.row_size = VECTORS * lane.lanes
         self.sums, self.notes, self.running = [], [], []
-        for cell in range(CELLS):
+        for cell in self.cells:
             offset = _SIZE(cell * lane.lanes)
             total = load(lane.builder, pointers["sums"], offset, lane.bits, lane.lanes)
             kept = cgutils.alloca_once(lane.builder, total.value.type)
@@ -178,7 +181,7 @@ class _Tile:
         return vector.Vector(self.lane.builder, value, self.lane.bits, self.lane.lanes)
 
     def save(self):
-        for cell in range(CELLS):
+        for cell in self.cells:
             store(self.total(cell), self.pointers["sums"], _SIZE(cell * self.lane.lanes))
             if self.notes:
                 self.notes[cell].save()
@@ -193,12 +196,12 @@ class _Tile:
         """Return the two operands of term k for every cell."""
         lane, builder = self.lane, self.lane.builder
         if lane.kinds["operands"] is Paired:
-            for cell in range(CELLS):
-                place, size = cell * lane.lanes, CELLS * lane.lanes
+            for cell in self.cells:
+                place, size = cell * lane.lanes, len(self.cells) * lane.lanes
                 yield self._term("a", k, size, place), self._term("b", k, size, place)
             return
         columns = [self._term("b", k, self.row_size, v * lane.lanes) for v in range(VECTORS)]
-        for r in range(ROWS):
+        for r in range(self.rows):
             offset = builder.add(self.first, builder.mul(self.depth, _SIZE(r)))
             place = builder.gep(self.pointers["a"], [builder.add(offset, k)])
             row = spread(builder, builder.load(place), lane.bits, lane.lanes)
@@ -209,11 +212,11 @@ class _Tile:
         """Return the random integers of term k for every cell; which: 2 sums, 3 products."""
         lane, builder = self.lane, self.lane.builder
         if lane.kinds["rounding"] is not Stochastic:
-            yield from [None] * CELLS
+            yield from [None] * len(self.cells)
             return
         keys, bits = self.pointers["keys"], self.inner["random_bits"]
         key = builder.load(builder.gep(keys[which], [k]))
-        for r in range(ROWS):
+        for r in range(self.rows):
             offset = _SIZE(r * self.row_size)
             row = vector.draws(builder, keys[:2], offset, key, bits, self.row_size)
             for v in range(VECTORS):
@@ -231,12 +234,12 @@ class _Tile:
             self.running[cell].add(abs(result))
         return result
 
-    def in_turn(self, start, stop, cells=range(CELLS)):
+    def in_turn(self, start, stop, cells):
         """Let some cells take in the terms."""
         lane, builder = self.lane, self.lane.builder
         rounds = lane.kinds["product"] is Rounded
         with cgutils.for_range_slice(builder, start, stop, _ONE, _SIZE) as (k, _):
-            products = self.draws(k, 3) if rounds else [None] * CELLS
+            products = self.draws(k, 3) if rounds else [None] * len(self.cells)
             totals = {}
             for cell, ((x, y), draw) in enumerate(zip(self.operands(k), products, strict=True)):
                 if cell not in cells:
@@ -263,14 +266,15 @@ class _Tile:
             # Two sums an output are too many for 16 registers, but for half of a tile at a time.
             parts = 2 if self.running and not WIDE else 1
             for part in range(parts):
-                cells = range(CELLS * part // parts, CELLS * (part + 1) // parts)
+                size_of_part = len(self.cells) // parts
+                cells = self.cells[size_of_part * part : size_of_part * (part + 1)]
                 self.in_turn(low, high, cells)
                 for running in self.running[cells.start : cells.stop]:
                     running.flush()
             for v in range(VECTORS):
                 place = _SIZE(v * lane.lanes)
                 seen = load(builder, self.pointers["watch"], place, lane.bits, lane.lanes)
-                for r in range(ROWS):
+                for r in range(self.rows):
                     seen = seen.largest(self.total(r * VECTORS + v))
                 store(seen, self.pointers["watch"], place)
 
@@ -283,12 +287,12 @@ class _Tile:
         lane, builder = self.lane, self.lane.builder
         align = spread(builder, align, 64, lane.lanes)
         largest, units = (
-            [cgutils.alloca_once(builder, self.total(0).value.type) for _ in range(CELLS)]
+            [cgutils.alloca_once(builder, self.total(0).value.type) for _ in self.cells]
             for _ in range(2)
         )
         with cgutils.for_range_slice(builder, start, stop, group, _SIZE) as (low, _):
             high = self._end(low, group, stop)
-            for cell in range(CELLS):
+            for cell in self.cells:
                 builder.store(self.total(cell).power_of_two().value, largest[cell])
             with cgutils.for_range_slice(builder, low, high, _ONE, _SIZE) as (k, _):
                 for cell, (x, y) in enumerate(self.operands(k)):
@@ -296,7 +300,7 @@ class _Tile:
                     power = self.operand_power(x) * self.operand_power(y)
                     builder.store(power.at_least(known).value, largest[cell])
             inverse = []
-            for cell in range(CELLS):
+            for cell in self.cells:
                 unit = self.total(cell).like(builder.load(largest[cell])) * align
                 inverse.append(unit.at_least(2.0**-500).reciprocal_of_power())
                 builder.store((self.total(cell) * inverse[cell]).truncated().value, units[cell])
