@@ -86,7 +86,12 @@ def check(files: tuple[Path, ...]) -> None:
     problems: list[str] = []
     for path in files:
         try:
-            click.echo(one_line(f"{path}: ok, {check_file(path)}"))
+            found = check_file(path)
+            if found.startswith("study "):
+                from accelsim.study.engine import check_study
+
+                check_study(path)
+            click.echo(one_line(f"{path}: ok, {found}"))
         except InputError as error:
             problems += error.problems
     if problems:

@@ -117,6 +117,12 @@ def study(
     return Study(folder)
 
 
+def check_study(source: str | Path) -> None:
+    """Raise InputError unless what a study file asks of results is what results have."""
+    described = load_study(source)
+    check_wanted(described.wanted, _swept(described))
+
+
 def count_points(source: str | Path, out: str | Path | None = None) -> str:
     """Say how many points a study has, how many of them are done, and about how long the rest
     takes, by those that are kept. Writes nothing.

@@ -183,6 +183,24 @@ def test_check_describes_good_files_and_tells_all_problems_of_bad_ones(
     ]
 
 
+def test_check_of_a_study_looks_at_what_it_wants_of_results(
+    tmp_path: Path, accelsim_command: Any
+) -> None:
+    study = (
+        "name: s\nhardware: [h.yaml]\nworkload: [w.yaml]\npolicy: [uniform-high]\n"
+        "objectives: {total_energy_nj: min}\n"
+    )
+    (tmp_path / "s.yaml").write_text(study)
+    assert accelsim_command("check", "s.yaml") == Result(0, "s.yaml: ok, study s, 1 points\n", "")
+    (tmp_path / "s.yaml").write_text(study.replace("total", "totl"))
+    found = accelsim_command("check", "s.yaml")
+    assert (found.status, found.out) == (2, "")
+    assert found.err.startswith(
+        "s.yaml:5: objectives.totl_energy_nj: no result has the column 'totl_energy_nj'; did you"
+        " mean 'total_energy_nj'?"
+    )
+
+
 def test_check_of_good_files_alone_succeeds(accelsim_command: Any) -> None:
     assert accelsim_command("check", "h.yaml") == Result(0, "h.yaml: ok, hardware tiny\n", "")
 

@@ -16,7 +16,7 @@ import accelsim
 from accelsim.config import check_file, load_hardware, load_study
 from accelsim.errors import InputError
 from accelsim.study import slug
-from accelsim.study.engine import count_points
+from accelsim.study.engine import check_study, count_points
 
 HEAD = "name: s\nhardware: tiny.yaml\nworkload: shapes.yaml\npolicy: uniform-low\n"
 RANGE = "a list of values, or a mapping with linear or log: [from, to], n, and round if wanted"
@@ -270,7 +270,7 @@ objectives: {energy: min, array.dataflow: min, latency_s: min}
 """
 
 
-@pytest.mark.parametrize("work", [run, count_points])
+@pytest.mark.parametrize("work", [run, count_points, check_study])
 def test_columns_that_are_none_of_numbers_are_found_before_any_work(
     tmp_path: Path, work: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
