@@ -626,7 +626,7 @@ def test_what_is_shipped_is_listed_and_run_by_name(accelsim_command: Any) -> Non
     assert "  resnet-50" in lines
     assert (
         "  static: low and, for the worst columns of the training set, high"
-        " (rate, layer_rates, tau, low, high, chunk, redo, overflow, last)"
+        " (rate, layer_rates, tau, by, low, high, chunk, redo, overflow, last)"
     ) in lines
     by_name = accelsim_command("run", "mid-32x32", "digits-relu", "--policy", "uniform-low")
     by_path = accelsim_command(
