@@ -34,9 +34,10 @@ from accelsim.report.style import (
 
 STYLES = [
     (colour, marker, line)
-    for line, markers in (("-", "os^vDP"), ("--", "X*<>ph"))
+    for line, markers in (("-", "os^vDP"), ("--", "X*<>ph"), ("-.", "s^vDPo"), (":", "*<>phX"))
     for colour, marker in zip((BLUE, ORANGE, GREEN, PINK, RED, GREY), markers, strict=True)
 ]
+"""No two have the same colour and marker, which is all that a policy of one point shows."""
 PLAIN_MARKERS = "xosv^D*Pphd8<>+X"
 ENTRY_HEIGHT = 0.165
 """Inches of an entry of the legend, which is below the axes, one under the other."""

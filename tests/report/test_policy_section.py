@@ -12,7 +12,7 @@ from policy_rows import KAPPA, comparison, row, rows_of
 from accelsim.report.policy_answer import answer, unbeaten
 from accelsim.report.policy_build import build_section, front, points
 from accelsim.report.policy_curves import Comparison, curves, family, network_of
-from accelsim.report.policy_figures import MEASURES, means
+from accelsim.report.policy_figures import MEASURES, PLAIN_MARKERS, STYLES, means
 from accelsim.report.policy_means import mean_ratio
 from accelsim.report.policy_networks import (
     NEITHER,
@@ -142,6 +142,12 @@ def test_figures_take_means_of_what_policies_cost_in_accuracy() -> None:
     assert kl == pytest.approx(math.sqrt(0.02 * 0.08))
     assert flips == pytest.approx(15.0)
     assert lost == pytest.approx(10.0)
+
+
+def test_no_two_policies_of_a_figure_look_alike_where_they_are_points() -> None:
+    looks = {(colour, marker) for colour, marker, _ in STYLES}
+    assert len(looks) == len(STYLES) == 24
+    assert len({*PLAIN_MARKERS}) == len(PLAIN_MARKERS)
 
 
 def test_at_equal_energy_a_policy_without_a_budget_is_as_it_is() -> None:
