@@ -37,7 +37,8 @@ class Absolute(ThresholdPolicy):
         """Return what it costs to compare the numerator with τ, for tanh after a product with φ'.
 
         φ' comes from a table. For ReLU, v is compared with the bound of the error as well, unless
-        there is none. With clusters, scores are weighted and added up.
+        there is none, or it is 0 and the sign is enough. With clusters, scores are weighted and
+        added up.
         """
         return self.combining(self._single(layer))
 
@@ -47,7 +48,7 @@ class Absolute(ThresholdPolicy):
         if activation == "tanh":
             return replace(cost, multiplies_per_output=1)
         factor = self.factor(layer.k)
-        if activation == "relu" and factor < float("inf"):
+        if activation == "relu" and 0.0 < factor < float("inf"):
             adds = int(self.numerator != "running-error")  # what underflow adds is in it already
             return replace(
                 cost, multiplies_per_output=1, adds_per_output=adds, compares_per_output=2

@@ -182,8 +182,6 @@ class Policy(BaseModel):
     """Whether `select` looks at values. It is then asked about a batch of samples at a time, and
     each sample must be judged by itself, or with those of its `rows_together`; else about all
     samples of a layer, before the run."""
-    has_needs: ClassVar[bool] = False
-    """Whether the rule has an idea of what is `needed`."""
     always_shown: ClassVar[tuple[str, ...]] = ()
     by_layer: ClassVar[tuple[str, ...]] = ()
     """Parameters with a value for each matrix product."""
@@ -237,6 +235,11 @@ class Policy(BaseModel):
     @property
     def needs_running(self) -> bool:
         """Whether the rule looks at the running error, which takes a slower first pass."""
+        return False
+
+    @property
+    def has_needs(self) -> bool:
+        """Whether the rule has an idea of what is `needed`."""
         return False
 
     @property

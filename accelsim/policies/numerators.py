@@ -71,8 +71,11 @@ def error_bound(
     """Return what |v̂ - v| is at most, if `numerator` is no less than what it estimates; one number
     where nothing is certain.
 
-    `margin` replaces the factor of `error_factor`, in units of the roundoff of `low`.
+    `margin` replaces the factor of `error_factor`, in units of the roundoff of `low`; with 0 every
+    sign is taken for certain, and what underflows is left out as well.
     """
+    if margin == 0.0:
+        return np.asarray(0.0)
     factor = error_factor(kind, terms, low, margin, chunks)
     if np.isinf(factor):
         return np.asarray(np.inf)

@@ -36,7 +36,7 @@ class Selective(ThresholdPolicy):
         """Return what it costs to compare |v| with numerator/τ, for tanh through a table of sinh.
 
         For ReLU, a negative v is compared with the bound of the error as well, unless that never
-        decides: where factor·τ ≥ 1, it exceeds numerator/τ.
+        decides: where factor·τ ≥ 1, it exceeds numerator/τ, and where it is 0, the sign is enough.
 
         With clusters, κ itself is needed: a reciprocal is two steps of Newton's iteration from a
         table, of two multiplications and an addition each.
@@ -58,7 +58,7 @@ class Selective(ThresholdPolicy):
             return replace(cost, compares_per_output=1)  # with a constant chosen by the sign
         relu = layer.values is not None and layer.values.activation == "relu"
         factor = self.factor(layer.k)
-        if relu and 0.0 <= factor * self.threshold(layer) < 1.0:
+        if relu and factor > 0.0 and 0.0 <= factor * self.threshold(layer) < 1.0:
             adds = int(self.numerator != "running-error")  # what underflow adds is in it already
             return replace(
                 cost, multiplies_per_output=2, adds_per_output=adds, compares_per_output=2

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from accelsim.policies.base import Calibration, LayerView, Score, Threshold
 from accelsim.policies.gauss_newton import GaussNewton
@@ -12,14 +13,17 @@ from accelsim.policies.recomputing import RatePolicy
 from accelsim.policies.selective import Selective
 from accelsim.trace import Mask
 
+DEFAULT_TAU = 16.0
+
 
 class Static(RatePolicy):
     """Recompute a fraction of every layer's columns: those where κ exceeds `tau` most often.
 
     κ is that of the low-precision results on the training set, its numerator exact; what overflows
     counts as above τ. Among columns that exceed it equally often, those of larger median κ come
-    first. With `by=gauss-newton`, the columns of largest mean square of what `gauss-newton` gives
-    an output there, its numerator exact: the bound of the KL divergence that their errors make.
+    first. With `by=gauss-newton`, where τ has no part, the columns that overflow most often, and
+    then those of largest mean square of what `gauss-newton` gives an output there, its numerator
+    exact: the bound of the KL divergence that their errors make.
     Nothing is looked at in the run: an output outside of these columns is never redone, not even
     where it overflowed.
     """
@@ -27,11 +31,16 @@ class Static(RatePolicy):
     name: ClassVar[str] = "static"
     summary: ClassVar[str] = "low and, for the worst columns of the training set, high"
     needs_values: ClassVar[bool] = True
-    has_needs: ClassVar[bool] = True
     always_shown: ClassVar[tuple[str, ...]] = ("rate", "tau")
 
-    tau: Threshold = 16.0
+    tau: Threshold = DEFAULT_TAU
     by: Literal["kappa", "gauss-newton"] = "kappa"
+
+    @model_validator(mode="after")
+    def _tau_by_kappa(self) -> Self:
+        if self.by != "kappa" and "tau" in self.model_fields_set and self.tau != DEFAULT_TAU:
+            raise ValueError(f"tau is {self.tau:g}, but columns are chosen by {self.by}, without τ")
+        return self
 
     @property
     def needs_sensitivities(self) -> bool:
@@ -56,7 +65,10 @@ class Static(RatePolicy):
             median = [np.median(column) for column in scores.T]  # one at a time: each is copied
             worst = np.lexsort((-np.array(median), -often))
         else:
-            worst = np.argsort([-np.mean(column**2) for column in scores.T], kind="stable")
+            beyond = np.isinf(scores)
+            often = np.mean(beyond, axis=0)
+            squares = np.mean(np.where(beyond, 0.0, scores) ** 2, axis=0)
+            worst = np.lexsort((-squares, -often))
         columns = np.zeros(layer.n, np.bool_)
         columns[worst[: round(self.rate_of(layer.index) * layer.n)]] = True
         return Calibration(columns=columns)
@@ -66,6 +78,11 @@ class Static(RatePolicy):
         if layer.calibration is None or layer.calibration.columns is None:
             raise TypeError("a static rule needs the training set first")
         return np.tile(layer.calibration.columns, (layer.m, 1))
+
+    @property
+    def has_needs(self) -> bool:
+        """Whether there is a τ that says what is needed."""
+        return self.by == "kappa"
 
     def needed(self, layer: LayerView) -> Mask:
         """Return where the exact κ exceeds τ."""

@@ -45,7 +45,6 @@ class ScoredPolicy(RecomputingPolicy):
     one_of: ClassVar[tuple[str, ...]] = ("tau", "rate")
     needs_values: ClassVar[bool] = True
     selects_by_values: ClassVar[bool] = True
-    has_needs: ClassVar[bool] = True
 
     tau: Threshold = 16.0
     rate: Rate | None = None
@@ -71,6 +70,11 @@ class ScoredPolicy(RecomputingPolicy):
     def calibrates(self) -> bool:
         """Whether thresholds are to be found on the training set."""
         return self.rate is not None
+
+    @property
+    def has_needs(self) -> bool:
+        """Always."""
+        return True
 
     @property
     def needs_mean_abs_sum(self) -> bool:

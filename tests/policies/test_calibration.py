@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from views import layer
 
 from accelsim.config import load_workload
+from accelsim.errors import AccelsimError
 from accelsim.infer import Prepared, infer, prepare
 from accelsim.numerics import Accumulator
 from accelsim.policies import Calibration, LayerView, Selective, Static, parse_policy
@@ -156,13 +158,38 @@ def test_a_static_mask_by_gauss_newton_holds_the_columns_of_the_largest_mean_squ
         assert found is not None
         chosen.append(np.flatnonzero(found).tolist())
     assert chosen == [[1], [0, 1], [0, 1, 2]]
-    # One large score outweighs many: the squares of column 1 add up to 64, those of 0 to 81.
-    v = np.ones((4, 2))
-    view = layer(v, inputs=[[1.0, 0.0]] * 3 + [[0.0, 9.0]], weight=[[1.0, 4.0], [1.0, 0.0]])
+
+
+def gauss_newton_mask(sums: Any, inputs: Any, weight: Any) -> Any:
+    view = layer(sums, inputs=inputs, weight=weight)
     assert view.values is not None
-    view = replace(view, values=replace(view.values, sensitivities=np.ones(2)))
-    found = calibrated(Static(rate=0.5, by="gauss-newton"), view).columns
+    view = replace(view, values=replace(view.values, sensitivities=np.ones(view.n)))
+    return calibrated(Static(rate=1 / view.n, by="gauss-newton"), view).columns
+
+
+def test_in_a_static_mask_by_gauss_newton_one_large_score_outweighs_many() -> None:
+    # Scores 1, 1, 1 and 9 of column 0 add up to 12 and 84 squared; 4.5, 4.5, 4.5 and 0 of column 1
+    # to 13.5 and 60.75.
+    inputs, weight = [[1.0, 0.0]] * 3 + [[0.0, 9.0]], [[1.0, 4.5], [1.0, 0.0]]
+    found = gauss_newton_mask(np.ones((4, 2)), inputs, weight)
     np.testing.assert_array_equal(found, [True, False])
+
+
+def test_in_a_static_mask_by_gauss_newton_overflow_counts_most_and_then_the_rest() -> None:
+    # Columns 0, 1 and 2 overflow once, twice and twice; of the last two, the latter has more left.
+    sums = [[448.0, 448.0, 448.0, 1.0], [1.0, 448.0, 448.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
+    found = gauss_newton_mask(sums, [[1.0]] * 3, [[9.0, 1.0, 2.0, 9.0]])
+    np.testing.assert_array_equal(found, [False, False, True, False])
+
+
+def test_a_static_mask_by_gauss_newton_knows_no_tau(prepared: Prepared) -> None:
+    found = infer(prepared, parse_policy("static:rate=0.5,by=gauss-newton"), audit=True)
+    assert found.false_negative_rate is None
+    assert parse_policy("static:rate=0.1,tau=16,by=gauss-newton") == parse_policy(
+        "static:rate=0.1,by=gauss-newton"
+    )
+    with pytest.raises(AccelsimError, match="tau is 3, but columns are chosen by gauss-newton"):
+        parse_policy("static:tau=3,by=gauss-newton")
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.33, 1.0])

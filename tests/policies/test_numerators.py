@@ -218,6 +218,22 @@ def test_a_margin_takes_likely_signs_for_certain() -> None:
     assert selected("absolute:tau=2.1,numerator=exact,margin=1", view) == [[True, False, True]]
 
 
+def test_without_a_margin_nothing_below_zero_is_redone() -> None:
+    # Of 16 terms of e4m3fn underflow adds up to 1/64, which -0.01 is within; a chunked sum more.
+    view = layer(
+        [[-0.01, -1e-30, 0.0, 0.01]],
+        activation="relu",
+        inputs=np.ones((1, 16)),
+        weight=np.full((16, 4), 0.5),
+    )
+    for rule in ("selective", "absolute"):
+        for rest in ("", ",chunk=4,high=fp16"):
+            policy = f"{rule}:tau=2.1,numerator=exact{rest}"
+            assert selected(f"{policy},margin=1e-9", view) == [[True] * 4]
+            assert selected(f"{policy},margin=0", view) == [[False, False, True, True]]
+    assert error_bound("exact", np.ones((1, 1)), 16, E4M3, 0.0) == 0.0
+
+
 def detector(policy: str, activation: str = "identity", k: int = 4) -> Detector:
     view = layer([[1.0]], activation=activation, k=k)
     found = parse_policy(policy).detector(view)
@@ -261,6 +277,9 @@ def test_a_sign_that_may_be_certain_costs_a_second_comparison() -> None:
     assert work("selective:tau=2.9,numerator=exact", "tanh") == one
     assert work("selective:tau=2.9,numerator=exact", "relu", 16) == one  # no sign is certain
     assert work("selective:tau=2.9,numerator=exact,margin=1", "relu", 16) == two
+    # Without a margin the sign is enough.
+    assert work("selective:tau=2.9,numerator=exact,margin=0", "relu") == one
+    assert work("absolute:numerator=exact,margin=0", "relu") == one | {"multiplies_per_output": 0}
     # The running error holds what underflow can add.
     assert work("selective:tau=2.9,numerator=running-error", "relu") == two | {"adds_per_output": 0}
     assert work("selective:tau=2.9,numerator=constant", "relu") == one | {
