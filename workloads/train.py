@@ -3,8 +3,11 @@
 Without names, all of them: seconds for the digits, minutes for each of the others, whose data
 must be there (accelsim download). Writes the weights as an npz archive, and the workload file
 where there is none, so that other seeds may have a folder of their own. A seed gives the same
-weights with the same versions of NumPy and scikit-learn on the same kind of processor: matrix
-products differ in their last bits between others. That is why the weights are committed.
+weights with the same versions of NumPy and scikit-learn on the same kind of processor, on which one
+thread is used: the last bits of products differ between kinds, and training makes other networks of
+that. So the weights of seed 0 are committed, and reports name the digests of all that they used.
+Those of seeds 1 to 4 were trained without AVX-512; a processor that has it does the same with
+OPENBLAS_CORETYPE=HASWELL NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" before it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 from accelsim.networks import DATASETS
 
@@ -112,8 +116,9 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(RECIPES)}")
     given.out.mkdir(parents=True, exist_ok=True)
-    for name in given.names or RECIPES:
-        train(name, given.seed, given.out)
+    with threadpool_limits(1):  # the order of sums goes by the number of threads
+        for name in given.names or RECIPES:
+            train(name, given.seed, given.out)
 
 
 if __name__ == "__main__":

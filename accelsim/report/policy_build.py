@@ -172,8 +172,9 @@ def _bar_sentences(found: Comparison, rule: str) -> list[str]:
     if not asked:
         return []
     return [
-        f"At half the rate of {rule}, {BAR_RATE / 2:.0%} against {BAR_RATE:.0%}, these rules have"
-        f" no more KL divergence on at least {BAR_SHARE:.0%} of the networks: "
+        f"At half the rate of {rule}, {BAR_RATE / 2:.0%} against {BAR_RATE:.0%}, of the {asked}"
+        f" other rule{'s' * (asked > 1)} run at such rates these have no more KL"
+        f" divergence on at least {BAR_SHARE:.0%} of the networks: "
         + (", ".join(reached) or "none")
         + "."
     ]
