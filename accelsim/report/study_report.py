@@ -175,9 +175,10 @@ def _weights(study: Study) -> list[str]:
         said.append(
             "Networks whose names end in -seedN were trained from seed N, here"
             f" {', '.join(map(str, seeds))}, each by python workloads/train.py --seed N --out"
-            " reports/weights/seed-N. Weights may differ in their last bits between kinds of"
-            " processor and versions of NumPy and scikit-learn, and with them numbers here; the"
-            " digests in the manifest tell whether they are the same."
+            " reports/weights/seed-N. Another kind of processor, or version of NumPy or"
+            " scikit-learn, makes another network of a seed, since training magnifies the last"
+            " bits: counts of networks may then differ by a few. The digests in the manifest tell"
+            " whether they are the same."
         )
     return [" ".join(said)] if said else []
 
