@@ -221,7 +221,7 @@ def test_fronts_of_the_whole_report_are_without_controls(page: str) -> None:
 def test_weights_of_other_seeds_and_data_are_said_to_be_made_first(page: str) -> None:
     assert "Their data are fetched by accelsim download mnist." in page
     assert "trained from seed N, here 2, each by python workloads/train.py --seed N --out" in page
-    assert "Weights may differ in their last bits between kinds of processor" in page
+    assert "Another kind of processor, or version of NumPy or scikit-learn, makes another" in page
 
 
 def test_a_study_of_other_networks_says_nothing_of_these_weights(tmp_path: Path) -> None:
