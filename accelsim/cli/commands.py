@@ -82,7 +82,7 @@ def commands() -> None:
 @commands.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 def check(files: tuple[Path, ...]) -> None:
-    """Check hardware, workload and energy table files, and say what is wrong with them."""
+    """Check hardware, workload, study and energy table files; say what is wrong with them."""
     problems: list[str] = []
     for path in files:
         try:

@@ -38,7 +38,7 @@ class Static(RatePolicy):
 
     @model_validator(mode="after")
     def _tau_by_kappa(self) -> Self:
-        if self.by != "kappa" and "tau" in self.model_fields_set and self.tau != DEFAULT_TAU:
+        if self.by != "kappa" and self.tau != DEFAULT_TAU:
             raise ValueError(f"tau is {self.tau:g}, but columns are chosen by {self.by}, without τ")
         return self
 

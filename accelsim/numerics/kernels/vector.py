@@ -15,6 +15,8 @@ _INT32 = ir.IntType(32)
 _FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
 FRACTION_BITS = {32: 23, 64: 52}
 _BIAS = {32: 127, 64: 1023}
+# The last operand of VRANGE: which of two it returns; and its sign, that of the first unless said.
+_LARGER_MAGNITUDE, _WITHOUT_SIGN = 0b11, 0b1000
 
 
 class Vector:
@@ -102,11 +104,13 @@ class Vector:
 
     def farthest(self, other):
         """Return what is farther from zero of both, signed as these lanes. AVX-512 only."""
-        return self._range(other, 3)
+        return self._range(other, _LARGER_MAGNITUDE)
 
     def largest(self, other):
         """Return the larger magnitude of both; where a lane is NaN, the other's."""
-        return self._range(other, 11) if WIDE else abs(other).at_least(abs(self))
+        if not WIDE:
+            return abs(other).at_least(abs(self))
+        return self._range(other, _LARGER_MAGNITUDE | _WITHOUT_SIGN)
 
     def _range(self, other, choice):
         """Append the instruction VRANGE; the choice is its last operand."""
