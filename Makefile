@@ -34,7 +34,7 @@ lint: $(VENV)/installed-dev
 
 # Compiled code does not check its indices unless it is told to, and keeps what it compiled apart.
 # These tests run every kind of kernel; `make test-all` takes all of those of the numerics.
-BOUNDS := tests/numerics/test_orders.py tests/numerics/test_tiles.py
+BOUNDS := $(addprefix tests/numerics/test_,orders.py tiles.py lanes.py haste.py)
 bounds: $(VENV)/installed-dev
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.numba_cache_bounds $(BIN)/pytest -q -n 2 -m 'not slow' $(BOUNDS)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from accelsim.numerics.accumulator import Accumulator
 from accelsim.numerics.formats import FloatFormat
+from accelsim.numerics.haste import Plan
 from accelsim.numerics.kernels import product, sums
 from accelsim.numerics.kernels.spec import ROWS, Rounded, Running, Spec
 from accelsim.numerics.lanes import plan
@@ -97,7 +98,7 @@ def multiply(
     spec = chosen.hasty or chosen.careful
     whole = np.ones((-(-rows // ROWS), -(-columns // spec.width)), np.bool_)
     zeros = True if chosen.zeros else None
-    job = _job(acc, spec, depth, chosen.limit, chosen.block)
+    job = _job(acc, spec, depth, chosen)
     if overflowed is not None:  # a tile left out would have to be counted
         job = job._replace(gives_up=product.RANGE)
     doubts = sweep(spec, job, zeros, whole)
@@ -213,7 +214,7 @@ def multiply_pairs(
     seed = _seed(acc)
     spec = chosen.hasty or chosen.careful
     zeros = True if chosen.zeros else None
-    doubts = sweep(spec, _job(acc, spec, depth, chosen.limit, chosen.block), zeros, slice(None))
+    doubts = sweep(spec, _job(acc, spec, depth, chosen), zeros, slice(None))
     if doubts.any():
         sweep(chosen.careful, _job(acc, chosen.careful, depth), None, doubts)
 
@@ -296,21 +297,23 @@ def _seed(acc: Accumulator) -> np.uint64 | None:
     return np.uint64(acc.seed) if random else None
 
 
-def _job(
-    acc: Accumulator, spec: Spec, depth: int, limit: float = math.inf, block: int = 0
-) -> product.Job:
-    """Return the numbers for a spec, which looks at sums once a block."""
+def _job(acc: Accumulator, spec: Spec, depth: int, chosen: Plan | None = None) -> product.Job:
+    """Return the numbers for a spec, with those of a plan if it is its first sweep."""
     setting = _setting(acc, depth, 24 if spec.single else 53)
     term = setting.product
     if acc.group is not None:
         term = term._replace(least=setting.least_operand)
+    limit, block, scale = math.inf, 0, 1.0
+    if chosen is not None:
+        limit, block, scale = chosen.limit, chosen.block, chosen.scale
     return product.Job(
-        inner=setting.inner,
+        inner=setting.inner._replace(least=setting.inner.least * scale),
         product=term if isinstance(spec.product, Rounded) else None,
         outer=None if acc.chunk is None else setting.outer,
         chunk=setting.chunk,
         step=block or setting.group,
         align=setting.align,
+        scale=scale,
         limit=limit,
         gives_up=product.SIGN,
     )

@@ -14,14 +14,17 @@ from accelsim.numerics.kernels.spec import ROWS, Noted, Running, Spec
 _PACKED_ROWS, _PACKED_COLUMNS = 2**16, 2**18
 """Numbers of the operands that are packed at a time: what a cache of the second level, and one
 of the third, have room for."""
+_KEPT = _PACKED_ROWS + _PACKED_COLUMNS
 _LINE = 64
 """Bytes of a line of the cache."""
 
 
 class _Kept(threading.local):
-    """A thread's memory for packed operands, in bytes."""
+    """A thread's memory for packed operands, in bytes, and its last `Scratch`."""
 
     room: NDArray[np.uint8] = np.empty(0, np.uint8)
+    wanted: tuple[Any, ...] = ()
+    scratch: Scratch | None = None
 
 
 _kept = _Kept()
@@ -39,6 +42,9 @@ def scratch_for(
 
     whole: whether sums do not go through chunks. seed: of the random bits, if there are some.
     """
+    wanted = (spec, whole, seed, depth, rows, columns)
+    if _kept.scratch is not None and _kept.wanted == wanted:
+        return _kept.scratch
     kind = np.float32 if spec.single else np.float64
     size = spec.rows * spec.width
     high = wide = size
@@ -63,6 +69,7 @@ def scratch_for(
     )
     if seed is not None:
         set_rounding_keys(seed, *keys)
+    _kept.wanted, _kept.scratch = wanted, scratch if packed.size <= _KEPT else None
     return scratch
 
 
@@ -76,7 +83,7 @@ def _packed(size: int, kind: type[np.floating[Any]]) -> NDArray[np.floating[Any]
     room = _kept.room
     if room.size < needed + _LINE:
         room = np.empty(needed + _LINE, np.uint8)
-        if size <= _PACKED_ROWS + _PACKED_COLUMNS:
+        if size <= _KEPT:
             _kept.room = room
     first = -room.ctypes.data % _LINE
     return room[first : first + needed].view(kind)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.numerics.formats import FixedFormat, Format
-from accelsim.numerics.kernels.scan import scan
+from accelsim.numerics.kernels.scan import last_bit, magnitudes
 
 _SINGLE_LOWEST_BIT = -149
 _MAX_EXPONENT = 128
@@ -29,6 +29,13 @@ class Span(NamedTuple):
     def highest(self) -> int:
         """The H with magnitudes below 2^H."""
         return math.frexp(self.largest)[1]
+
+    @property
+    def at_best(self) -> Span:
+        """The span if the smallest number has a single bit, and no other has a lower one."""
+        if self.smallest < _SINGLE_MIN_NORMAL or math.isinf(self.smallest):
+            return self
+        return self._replace(lowest=math.frexp(self.smallest)[1] - 1)
 
     def times(self, other: Span) -> Span:
         """Return the span of products."""
@@ -70,16 +77,27 @@ def lowest_product(a: NDArray[np.float32], b: NDArray[np.float32], left: Span, r
     return int(exponents.min(initial=2 * _MAX_EXPONENT)) - bits
 
 
-def span(values: NDArray[np.float32]) -> Span | None:
-    """Return the span of binary32 values, None if one is not finite."""
-    fractions, last, smallest, largest = scan(values.ravel().view(np.uint32))
+def outline(values: NDArray[np.float32]) -> Span | None:
+    """Return a span of binary32 values, None if one is not finite, from a quick look at them.
+
+    Its `lowest` may be too low, by less than its significant bits.
+    """
+    fractions, smallest, largest = magnitudes(values.ravel().view(np.uint32))
     if not math.isfinite(largest):
         return None
     if largest == 0.0:
         return Span(1, 0, 0.0, math.inf)
-    trailing = (int(fractions) & -int(fractions)).bit_length() - 1 if fractions else 23
-    bits = 24 - trailing
     if smallest < _SINGLE_MIN_NORMAL:
         return Span(24, _SINGLE_LOWEST_BIT, largest, smallest)
-    lowest = max(math.frexp(smallest)[1] - bits, math.frexp(last)[1] - 1)
-    return Span(bits, lowest, largest, smallest)
+    trailing = (int(fractions) & -int(fractions)).bit_length() - 1 if fractions else 23
+    bits = 24 - trailing
+    return Span(bits, math.frexp(smallest)[1] - bits, largest, smallest)
+
+
+def span(values: NDArray[np.float32]) -> Span | None:
+    """Return the span of binary32 values, None if one is not finite."""
+    found = outline(values)
+    if found is None or found.lowest == found.at_best.lowest:
+        return found
+    last = last_bit(values.ravel().view(np.uint32))
+    return found._replace(lowest=math.frexp(last)[1] - 1)

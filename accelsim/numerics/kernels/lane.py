@@ -31,6 +31,7 @@ from accelsim.numerics.kernels.spec import (
     Single,
     SingleDirected,
     Special,
+    Sticky,
     Stochastic,
     TowardZero,
     Unsigned,
@@ -168,6 +169,8 @@ class Lane:
         mixed = turn % 2 == 1
         if FEW_REGISTERS:
             mixed = turn % 6 == 5 and self.kinds["small"] is Multiples
+        if self.kinds["overflow"] is Sticky:
+            mixed = False  # an integer has no infinity
         if mixed and not self.directed:
             shift = power.power_times(magic)
             return (x + shift) - shift
@@ -180,7 +183,7 @@ class Lane:
         if overflow is Clamped:
             lowest = -target["max"] if self.symmetric else target["lowest"]
             grid = grid.at_most(target["max"]).at_least(lowest)
-        elif overflow not in (Bounded, Watched):
+        elif overflow not in (Bounded, Watched, Sticky):
             fits = abs(grid).is_("<=", target["max"])
             if self.kinds["rounding"] in (Upward, Downward):
                 low = target["low"].where(x.is_("<", 0.0), x)

@@ -32,6 +32,8 @@ class Job(NamedTuple):
     step: int
     """Terms in a group, or between two looks at a watched sum."""
     align: float
+    scale: float
+    """Columns are multiplied by this power of two, and so are their sums on the way."""
     limit: float
     """Sums that were no larger than this whenever they were looked at never overflowed."""
     gives_up: int
@@ -127,12 +129,13 @@ def _sign_zeros(totals, partial, width, rows, columns, a, a_place, b, b_place, c
     that is 0 of terms that are not, it is positive. A fold keeps signs.
     """
     some = doubtful = False
-    for total in totals:
-        some |= total == 0.0
+    # Unsigned: an index that may be negative is looked at, and nothing vectorised.
+    for t in range(np.uint64(totals.size)):
+        some |= totals[t] == 0.0
     if not some:
         return False
     for r in range(rows):
-        # Unsigned, and without a branch: so that LLVM takes several columns at a time.
+        # Without a branch: so that LLVM takes several columns at a time.
         row, place = np.uint64(r * width), np.uint64(a_place[0] + r * a_place[1])
         beside = np.uint64(b_place[0] + r * b_place[1])
         for c in range(np.uint64(columns)):
@@ -153,7 +156,6 @@ def _pack_rows(a, start, stop, packed):
     """Copy rows, with rows of zeros after them until their number is a multiple of ROWS."""
     depth = np.uint64(a.shape[1])
     for i in range(start, stop):
-        # Unsigned: an index that may be negative is looked at, and nothing vectorised.
         place, row = np.uint64(i - start) * depth, np.uint64(i)
         for k in range(depth):
             packed[place + k] = a[row, k]
@@ -169,34 +171,34 @@ def _width(numbers):
 
 
 @helper
-def _pack_columns(b, start, stop, packed):
-    """Copy columns in panels as wide as a tile, with columns of zeros at the end."""
-    width = _width(packed)
+def _pack_columns(b, start, stop, scale, packed):
+    """Copy columns, scaled, in panels as wide as a tile, with columns of zeros at the end."""
+    width, scale = _width(packed), packed.dtype.type(scale)
     depth = b.shape[0]
     whole = (stop - start) // width
     for k0 in range(0, depth, _TERMS):
         for panel in range(whole):
             for k in range(k0, min(k0 + _TERMS, depth)):
-                # Unsigned: an index that may be negative is looked at, and nothing vectorised.
                 row, source = np.uint64(k), np.uint64(start + panel * width)
                 place = np.uint64((panel * depth + k) * width)
                 for j in range(np.uint64(width)):
-                    packed[place + j] = b[row, source + j]
+                    packed[place + j] = b[row, source + j] * scale
     rest = start + whole * width
     if rest < stop:
         for k in range(depth):
             for j in range(width):
                 number = b[k, rest + j] if rest + j < stop else b.dtype.type(0)
-                packed[(whole * depth + k) * width + j] = number
+                packed[(whole * depth + k) * width + j] = number * scale
 
 
 @helper
-def _put(totals, width, i, rows, j, columns, out):
+def _put(totals, width, i, rows, j, columns, scale, out):
+    back = totals.dtype.type(1.0 / scale)
     for r in range(rows):
         row, column = np.uint64(i + r), np.uint64(j)
         place = np.uint64(r * width)
         for c in range(np.uint64(columns)):
-            out[row, column + c] = totals[place + c]
+            out[row, column + c] = totals[place + c] * back
 
 
 @helper
@@ -239,7 +241,7 @@ def multiply(
     done, doubted = 0, 0
     for j0 in range(column_range[0], column_range[1], wide):
         j1 = min(j0 + wide, column_range[1])
-        _pack_columns(b, j0, j1, right)
+        _pack_columns(b, j0, j1, job.scale, right)
         for i0 in range(row_range[0], row_range[1], high):
             i1 = min(i0 + high, row_range[1])
             if flat is None:
@@ -277,7 +279,7 @@ def multiply(
                             results, scratch.partial, width, rows, columns, source, last, panel,
                             beside, chunked,
                         )  # fmt: skip
-                    _put(results, width, i, rows, j, columns, out)
+                    _put(results, width, i, rows, j, columns, job.scale, out)
                     if stats is not None:
                         _put_notes(scratch.notes, width, i, rows, j, columns, stats)
                     doubts[i // ROWS, j // width] = doubt
@@ -286,16 +288,16 @@ def multiply(
 
 
 @helper
-def _pack_pairs(a, row, first, count, packed):
-    """Copy `count` rows of a, one beside the other for each term, and the last of them again."""
-    depth = a.shape[1]
+def _pack_pairs(a, row, first, count, scale, packed):
+    """Copy `count` rows of a, scaled, one beside the other for each term, and the last again."""
+    depth, scale = a.shape[1], packed.dtype.type(scale)
     size = packed.size // depth
     for start in range(0, depth, _PAIRED_TERMS):
         stop = min(start + _PAIRED_TERMS, depth)
         for t in range(size):
             i, place = np.uint64(row[first + min(t, count - 1)]), np.uint64(t)
             for k in range(np.uint64(start), np.uint64(stop)):
-                packed[k * np.uint64(size) + place] = a[i, k]
+                packed[k * np.uint64(size) + place] = a[i, k] * scale
 
 
 @kernel
@@ -311,8 +313,8 @@ def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch
     results = scratch.results
     for t0 in range(0, row.size, size):
         count = min(size, row.size - t0)
-        _pack_pairs(a, row, t0, count, left)
-        _pack_pairs(b, column, t0, count, right)
+        _pack_pairs(a, row, t0, count, 1.0, left)
+        _pack_pairs(b, column, t0, count, job.scale, right)
         if seed is not None:
             for t in range(count):
                 both = output_keys(seed, row[t0 + t], column[t0 + t])
@@ -326,5 +328,5 @@ def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch
                 results, scratch.partial, width, rows, width, left, last, right, last, chunked,
             )  # fmt: skip
         for t in range(count):
-            out[t0 + t] = results[t]
+            out[t0 + t] = results[t] / results.dtype.type(job.scale)
             doubts[t0 + t] = doubt

@@ -1,4 +1,4 @@
-"""One pass over the operands: how many bits their values span."""
+"""Passes over the operands: how large their values are, and how many bits they span."""
 
 from __future__ import annotations
 
@@ -13,29 +13,19 @@ _ONE = np.uint32(1)
 
 
 @kernel
-def scan(bits):
-    """Return (fractions, last bit, smallest and largest magnitude of any number but zero).
+def magnitudes(bits):
+    """Return (fractions, smallest and largest magnitude of any number but zero).
 
     `bits` is a binary32 vector, read as integers. `fractions` is the bitwise or of all
-    significands without their hidden bits. Last bit is the value of the lowest bit that is set in
-    any number. Smallest is inf where there is no number but zero, largest inf or NaN where one is
-    not finite.
+    significands without their hidden bits. Smallest is inf where there is no number but zero,
+    largest inf or NaN where one is not finite.
     """
-    last = _INFINITE
     fractions = np.uint32(0)
     largest = np.uint32(0)
     below = _INFINITE
     for i in range(bits.size):
+        # Positive numbers compare as their bits do.
         magnitude = np.uint32(bits[i] & _MAGNITUDE)
-        # The number less the number without its lowest bit; a power of two is its own last bit.
-        without = np.uint32(magnitude & np.uint32(magnitude - _ONE)).view(np.float32)
-        rest = np.float32(np.uint32(magnitude).view(np.float32) - without).view(np.uint32)
-        if magnitude & _FRACTION == np.uint32(0):
-            rest = magnitude
-        # Positive numbers compare as their bits do; a zero must not count.
-        if magnitude == np.uint32(0):
-            rest = _INFINITE
-        last = min(last, np.uint32(rest))
         fractions = np.uint32(fractions | magnitude)
         largest = max(largest, magnitude)
         # Zero becomes the largest number there is: it is not the smallest.
@@ -43,7 +33,26 @@ def scan(bits):
     smallest = min(np.uint32(below + _ONE), _INFINITE)
     return (
         fractions & _FRACTION,
-        np.float64(np.uint32(last).view(np.float32)),
         np.float64(np.uint32(smallest).view(np.float32)),
         np.float64(np.uint32(largest).view(np.float32)),
     )
+
+
+@kernel
+def last_bit(bits):
+    """Return the value of the lowest bit that is set in any number but zero, inf if there is none.
+
+    `bits` is a binary32 vector, read as integers.
+    """
+    last = _INFINITE
+    for i in range(bits.size):
+        magnitude = np.uint32(bits[i] & _MAGNITUDE)
+        # The number less the number without its lowest bit; a power of two is its own last bit.
+        without = np.uint32(magnitude & np.uint32(magnitude - _ONE)).view(np.float32)
+        rest = np.float32(np.uint32(magnitude).view(np.float32) - without).view(np.uint32)
+        if magnitude & _FRACTION == np.uint32(0):
+            rest = magnitude
+        if magnitude == np.uint32(0):
+            rest = _INFINITE
+        last = min(last, np.uint32(rest))
+    return np.float64(np.uint32(last).view(np.float32))

@@ -6,6 +6,7 @@ are. Each answer is a type of its own, so that Numba compiles a version for each
 
 from __future__ import annotations
 
+from collections import namedtuple
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
@@ -26,7 +27,11 @@ BLOCKS = (4, 8, 16, 32)
 
 
 def _tag(name):
-    return NamedTuple(name, [("unused", int)])
+    """Return a type for an answer; of tuples Python says that those of two types are equal."""
+    tag = namedtuple(name, ["unused"])
+    tag.__eq__ = lambda self, other: type(self) is type(other)
+    tag.__hash__ = lambda self: hash(type(self))
+    return tag
 
 
 # In what a sum is computed: a float32 or float64 that `lanes` proves enough, a float64 rounded to
@@ -42,8 +47,10 @@ Native = _tag("Native")
 # IEEE 754 for finite terms needs less than for terms that may be infinite or NaN themselves.
 Bounded, Clamped = _tag("Bounded"), _tag("Clamped")
 # A watched sum goes on as if there were no largest value; the largest magnitude that it has after
-# each block of terms is kept, which bounds those in between.
-Replaced, Special, Watched = _tag("Replaced"), _tag("Special"), _tag("Watched")
+# each block of terms is kept, which bounds those in between. A sticky one becomes infinite or NaN
+# early, and stays so: operands are scaled such that rounding it takes more than a lane can hold.
+Replaced, Special = _tag("Replaced"), _tag("Special")
+Watched, Sticky = _tag("Watched"), _tag("Sticky")
 # What becomes of small numbers: all sums are multiples of the finest spacing and need no care, or
 # zeros need no sign, or they have it, or subnormals are flushed.
 Multiples, Unsigned = _tag("Multiples"), _tag("Unsigned")

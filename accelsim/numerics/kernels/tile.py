@@ -28,6 +28,7 @@ from accelsim.numerics.kernels.spec import (
     Running,
     Single,
     SingleDirected,
+    Sticky,
     Stochastic,
     Watched,
 )
@@ -147,6 +148,8 @@ def advance(
             tile.in_blocks(start, stop, step)
         else:
             tile.in_turn(start, stop, tile.cells)
+        if lane.kinds["overflow"] is Sticky:
+            tile.note_infinite()
         tile.save()
         lane.reset_mode(mode)
         return context.get_dummy_value()
@@ -277,6 +280,16 @@ class _Tile:
                 for r in range(self.rows):
                     seen = seen.largest(self.total(r * VECTORS + v))
                 store(seen, self.pointers["watch"], place)
+
+    def note_infinite(self):
+        """Make the watch of a column NaN if a sum of it is infinite or NaN."""
+        lane, builder = self.lane, self.lane.builder
+        for v in range(VECTORS):
+            place = _SIZE(v * lane.lanes)
+            seen = load(builder, self.pointers["watch"], place, lane.bits, lane.lanes)
+            for r in range(self.rows):
+                seen = seen + self.total(r * VECTORS + v) * 0.0
+            store(seen, self.pointers["watch"], place)
 
     def _end(self, low, size, stop):
         beyond = self.lane.builder.add(low, size)
