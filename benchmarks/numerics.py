@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,7 +28,8 @@ METHOD = (
     " warms up, so that another load on the machine meets all alike; after a ratio follow its"
     " lowest and highest value within one repetition. Two threads gain no more than the machine"
     " has to give at the time: beside their gain is that of two products at once, each on a thread"
-    " of its own, over one after the other."
+    " of its own, over one after the other. A second thread that waited for work began {:.0f} µs"
+    " after it was called."
 )
 ROUNDS = 25
 _SECOND_THREAD = ThreadPoolExecutor(1)
@@ -67,6 +69,18 @@ def _two_at_once(call: Callable[[], Any]) -> None:
     other.result()
 
 
+def _wake() -> float:
+    """Return the seconds until a second thread begins, while this one multiplies."""
+    a = np.ones((256, 256), np.float32)
+    waits = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        begun = _SECOND_THREAD.submit(time.perf_counter)
+        np.matmul(a, a)
+        waits.append(begun.result() - start)
+    return float(np.median(waits))
+
+
 def peer_table(size: Size) -> list[str]:
     """Compare the three accumulators that other libraries have with those libraries."""
     lines = [
@@ -99,7 +113,7 @@ def report() -> str:
         f"Made by `python -m benchmarks.numerics` on {cpu()}, Python {platform.python_version()},"
         f" NumPy {np.__version__}.",
         "",
-        METHOD,
+        METHOD.format(_wake() * 1e6),
         "",
         "Operands are standard normal numbers rounded to the format named. NumPy's product is"
         " `a @ b` in float32 on one thread, without rounding.",
