@@ -18,6 +18,7 @@ from accelsim.cli.cost import NUMERATORS, as_dict, laws, needed, of_format, of_m
 from accelsim.cli.cost import text as cost_text
 from accelsim.cli.tables import layers_csv, run_table
 from accelsim.config import (
+    StudyFile,
     check_file,
     energy_table_names,
     hardware_files,
@@ -86,16 +87,17 @@ def check(files: tuple[Path, ...]) -> None:
     problems: list[str] = []
     for path in files:
         try:
-            found = check_file(path)
-            if found.startswith("study "):
-                from accelsim.study.engine import check_study
-
-                check_study(path)
-            click.echo(one_line(f"{path}: ok, {found}"))
+            click.echo(one_line(f"{path}: ok, {check_file(path, _check_study)}"))
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(problems)
+
+
+def _check_study(described: StudyFile) -> None:
+    from accelsim.study.engine import check_study  # which takes longer to load than a file
+
+    check_study(described)
 
 
 _POLICY_HELP = "NAME or NAME:key=value,…  " + "; ".join(

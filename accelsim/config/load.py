@@ -6,8 +6,9 @@ import contextlib
 import difflib
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -35,6 +36,9 @@ from accelsim.networks import (
 from accelsim.networks.npz import read_weights
 from accelsim.networks.workload import LayerSpec, WorkloadSpec
 from accelsim.numerics import FloatFormat
+
+if TYPE_CHECKING:
+    from accelsim.config.study import StudyFile  # which loads all of the others
 
 _SEED = re.compile(r"seed-(\d+)")
 """The name of a folder with the shipped networks, trained from another seed."""
@@ -140,8 +144,11 @@ def _salvage_layer(entry: object) -> LayerSpec | None:
     return None
 
 
-def check_file(path: str | Path) -> str:
-    """Check a file of any kind and describe it in a few words; raises InputError."""
+def check_file(path: str | Path, check_study: Callable[[StudyFile], None] | None = None) -> str:
+    """Check a file of any kind and describe it in a few words; raises InputError.
+
+    `check_study` looks further at what a study file says.
+    """
     path = Path(path)
     if path.suffix.lower() == ".csv":
         return f"workload {load_topology(path).name}"
@@ -158,6 +165,8 @@ def check_file(path: str | Path) -> str:
             from accelsim.config.study import load_study  # which loads all of the others
 
             study = load_study(path)
+            if check_study is not None:
+                check_study(study)
             return f"study {study.name}, {study.points} points"
     return f"energy table {energy_table(document).name}"
 

@@ -117,9 +117,8 @@ def study(
     return Study(folder)
 
 
-def check_study(source: str | Path) -> None:
+def check_study(described: StudyFile) -> None:
     """Raise InputError unless what a study file asks of results is what results have."""
-    described = load_study(source)
     check_wanted(described.wanted, _swept(described))
 
 

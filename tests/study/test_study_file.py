@@ -270,7 +270,11 @@ objectives: {energy: min, array.dataflow: min, latency_s: min}
 """
 
 
-@pytest.mark.parametrize("work", [run, count_points, check_study])
+def check(path: Path) -> str:
+    return check_file(path, check_study)
+
+
+@pytest.mark.parametrize("work", [run, count_points, check])
 def test_columns_that_are_none_of_numbers_are_found_before_any_work(
     tmp_path: Path, work: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
