@@ -19,8 +19,8 @@ to NaN, as one infinity is taken from another; and NaN stays. Where it does not 
 |t| ≥ 2^emax, then c = t and (2^(23-m) - 1)·|t| < 2^128, so that t is less than half a spacing above
 2^emax, and rounded to that. So a sum that is finite at the end has never been beyond 2^emax.
 
-Running sums. Where rounding is to nearest or sums are watched, |ŝ| ≤ T, T the largest power of two
-or the largest value; all |ŝ| are multiples of 2^L. So b of them add up exactly in a float32 lane
+Running sums. |ŝ| ≤ T: 2^c where that bounds the sums (see `lanes`), 2^emax of sticky sums that stay
+finite, the largest value of those that are watched. All |ŝ| are multiples of 2^L. So b of them add up exactly in a float32 lane
 if b·T ≤ 2^(L+24), in any order; and if 4·T ≤ 2^(L+24), 2^31 of them in binary64, to which a lane
 adds its sum after each block of b ≥ 4 terms.
 """
@@ -72,12 +72,10 @@ class Plan:
         return bounded and not isinstance(self.careful.rounding, specs.Native)
 
 
-def hasten(
-    acc: Accumulator, careful: Spec, fold: Spec | None, terms: Span, columns: Span | None
-) -> Plan:
+def hasten(acc: Accumulator, careful: Spec, fold: Spec | None, terms: Span, columns: Span) -> Plan:
     """Add the hasty spec, if there is one, to the plan for a floating-point sum of products.
 
-    columns: the span of what may be scaled, None if nothing may.
+    columns: the span of what may be scaled.
     """
     fmt = acc.format
     assert isinstance(fmt, FloatFormat)
@@ -102,11 +100,10 @@ def hasten(
         hasty = hasty._replace(small=specs.Unsigned(0))
     if isinstance(hasty.overflow, specs.Bounded):
         return Plan(hasty, careful, fold, zeros=zeros) if zeros else Plan(None, careful, fold)
-    if columns is not None and fold is None:
-        scale = _scale(fmt, hasty, columns)
-        if scale is not None:
-            hasty = hasty._replace(overflow=specs.Sticky(0))
-            return Plan(hasty, careful, fold, zeros=zeros, scale=scale)
+    scale = _scale(fmt, hasty, columns) if fold is None else None
+    if scale is not None:
+        hasty = hasty._replace(overflow=specs.Sticky(0))
+        return Plan(hasty, careful, fold, zeros=zeros, scale=scale)
     # The longer a block, the faster; but the smaller the sums that are doubted.
     limits = [(_limit(fmt, top, terms.largest, block), block) for block in specs.BLOCKS]
     limit, block = max(
@@ -173,12 +170,16 @@ def keep_running(acc: Accumulator, chosen: Plan, terms: Span, largest_sum: int) 
     """
     spec, fmt = chosen.hasty or chosen.careful, acc.format
     watched = isinstance(spec.overflow, specs.Watched)
-    bounded = isinstance(spec.overflow, specs.Bounded)
     if not isinstance(fmt, FloatFormat) or not spec.single or chosen.fold is not None:
         return None
-    if not (watched or bounded) or isinstance(spec.rounding, specs.Native):
+    if watched:
+        largest = fmt.max
+    elif isinstance(spec.overflow, specs.Sticky):
+        largest = math.ldexp(1.0, largest_exponent(fmt))
+    elif isinstance(spec.overflow, specs.Bounded) and not isinstance(spec.rounding, specs.Native):
+        largest = math.ldexp(1.0, largest_sum)
+    else:
         return None
-    largest = fmt.max if watched else math.ldexp(1.0, largest_sum)
     lowest = max(terms.lowest, fmt.lowest_bit)
     exact = [b for b in specs.BLOCKS if b * largest <= math.ldexp(1.0, lowest + SINGLE_BITS)]
     if not exact or (watched and chosen.block not in exact):

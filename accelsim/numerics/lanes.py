@@ -123,7 +123,7 @@ def _chosen(
     """Choose for operands of such spans, whose products are multiples of 2^lowest as well."""
     exact = left.times(right)
     exact = exact._replace(lowest=max(exact.lowest, lowest))
-    chosen = _plan(acc, left, right, exact, paired, noted, running)
+    chosen = _plan(acc, left, right, exact, paired, noted)
     if not running or chosen is None:
         return chosen
     return keep_running(acc, chosen, exact, _largest_sum(acc, exact))
@@ -140,13 +140,7 @@ def _has_tiles(acc: Accumulator) -> bool:
 
 
 def _plan(
-    acc: Accumulator,
-    left: Span,
-    right: Span,
-    exact: Span,
-    paired: bool,
-    noted: bool,
-    running: bool,
+    acc: Accumulator, left: Span, right: Span, exact: Span, paired: bool, noted: bool
 ) -> Plan | None:
     formats = [fmt for fmt in (acc.format, acc.product, acc.outer) if fmt is not None]
     terms = exact
@@ -196,7 +190,7 @@ def _plan(
         )
     if noted or rounds or acc.group is not None or isinstance(acc.format, FixedFormat):
         return Plan(None, spec, fold)
-    return hasten(acc, spec, fold, exact, None if running else right)
+    return hasten(acc, spec, fold, exact, right)
 
 
 def _least_operand(acc: Accumulator) -> float:

@@ -202,12 +202,12 @@ def _put(totals, width, i, rows, j, columns, scale, out):
 
 
 @helper
-def _put_notes(notes, width, i, rows, j, columns, stats):
+def _put_notes(notes, width, i, rows, j, columns, scale, stats):
     size = ROWS * width
     for r in range(rows):
         for c in range(columns):
             for n in range(np.uint64(stats.shape[2])):
-                stats[i + r, j + c, n] = notes[n * size + r * width + c]
+                stats[i + r, j + c, n] = notes[n * size + r * width + c] / scale
 
 
 @helper
@@ -281,7 +281,7 @@ def multiply(
                         )  # fmt: skip
                     _put(results, width, i, rows, j, columns, job.scale, out)
                     if stats is not None:
-                        _put_notes(scratch.notes, width, i, rows, j, columns, stats)
+                        _put_notes(scratch.notes, width, i, rows, j, columns, job.scale, stats)
                     doubts[i // ROWS, j // width] = doubt
                     doubted += doubt >= job.gives_up
                     done += 1

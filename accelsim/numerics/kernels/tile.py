@@ -260,8 +260,8 @@ class _Tile:
                     builder.store(result.value, self.sums[cell])
 
     def in_blocks(self, start, stop, size):
-        """Take in the terms, and keep the largest magnitude of each column's sums, and what adds
-        up beside them.
+        """Take in the terms, and keep what adds up beside the sums, and of those that are watched
+        the largest magnitude in each column.
         """
         lane, builder = self.lane, self.lane.builder
         with cgutils.for_range_slice(builder, start, stop, size, _SIZE) as (low, _):
@@ -274,7 +274,7 @@ class _Tile:
                 self.in_turn(low, high, cells)
                 for running in self.running[cells.start : cells.stop]:
                     running.flush()
-            for v in range(VECTORS):
+            for v in range(VECTORS if lane.kinds["overflow"] is Watched else 0):
                 place = _SIZE(v * lane.lanes)
                 seen = load(builder, self.pointers["watch"], place, lane.bits, lane.lanes)
                 for r in range(self.rows):
