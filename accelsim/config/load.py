@@ -78,8 +78,9 @@ def load_workload(path: str | Path) -> Workload:
     seed = _SEED.fullmatch(path.parent.name)
     if seed and path.stem in shipped_names("workloads") and not path.exists():
         raise InputError(
-            f"{path}: no such file, but it can be trained: python workloads/train.py {path.stem}"
-            f" --seed {seed[1]} --out {path.parent}"
+            f"{path}: no such file, but it can be trained, with all others of its seed (or alone,"
+            " with its name at the end):"
+            f" python workloads/train.py --seed {seed[1]} --out {path.parent}"
         )
     if path.suffix.lower() == ".csv":
         return load_topology(path)

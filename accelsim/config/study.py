@@ -35,6 +35,8 @@ _LISTS = ("hardware", "workload", "policy", "sweep")
 """One of these needs no list."""
 _NOT_PARAMETERS = ("name", "sweep", "controls")
 """What a policy as a mapping has beside its parameters."""
+_NAMED = 3
+"""Files that are listed where one thing is wrong with more of them."""
 _RELATIVE = "expected a path relative to the study's"
 
 
@@ -187,9 +189,10 @@ def _beside(folder: Path, name: str, kind: str) -> Path:
 
 
 def _files(document: Document, key: str, kind: str, folder: Path, load: Any) -> list[Any]:
-    """Load the machines or the workloads, each once."""
+    """Load the machines or the workloads, each once; what is wrong with several is said once."""
     found: list[Any] = []
     seen: list[str] = []
+    wrong: dict[str, list[tuple[Location, str, str]]] = {}
     for here, name in _items(document, key):
         if not isinstance(name, str) or not name:
             got = document.given(here)
@@ -204,12 +207,24 @@ def _files(document: Document, key: str, kind: str, folder: Path, load: Any) -> 
                 found.append(load(_beside(folder, name, kind)))
             except InputError as error:
                 for problem in error.problems:
-                    document.report(here, problem)
+                    what = problem.partition(": ")[2]  # after the file that it is in
+                    wrong.setdefault(what, []).append((here, name, problem))
             else:
                 if any(found[-1].name == other.name for other in found[:-1]):
                     what = f"its name, {shown(found[-1].name)}, is that of another one"
                     document.report(here, what)
+    for (here, _, problem), *others in wrong.values():
+        document.report(here, problem + _also([name for _, name, _ in others]))
     return found
+
+
+def _also(names: Sequence[str]) -> str:
+    """Say which others something holds for."""
+    if not names:
+        return ""
+    few, more = names[:_NAMED], len(names) - _NAMED
+    listed = ", ".join(few) + (f" and {more} more" if more > 0 else "")
+    return f"; the same of {listed}"
 
 
 def _policies(document: Document) -> list[Rule]:

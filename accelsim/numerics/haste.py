@@ -20,9 +20,9 @@ to NaN, as one infinity is taken from another; and NaN stays. Where it does not 
 2^emax, and rounded to that. So a sum that is finite at the end has never been beyond 2^emax.
 
 Running sums. |ŝ| ≤ T: 2^c where that bounds the sums (see `lanes`), 2^emax of sticky sums that stay
-finite, the largest value of those that are watched. All |ŝ| are multiples of 2^L. So b of them add up exactly in a float32 lane
-if b·T ≤ 2^(L+24), in any order; and if 4·T ≤ 2^(L+24), 2^31 of them in binary64, to which a lane
-adds its sum after each block of b ≥ 4 terms.
+finite, the largest value of those that are watched. All |ŝ| are multiples of 2^L. So b of them add
+up exactly in a float32 lane if b·T ≤ 2^(L+24), in any order; and if 4·T ≤ 2^(L+24), 2^31 of them in
+binary64, to which a lane adds its sum after each block of b ≥ 4 terms.
 """
 
 from __future__ import annotations

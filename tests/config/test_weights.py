@@ -368,9 +368,10 @@ def test_weights_of_another_seed_that_are_not_there_can_be_trained(tmp_path: Pat
     folder = tmp_path / "seed-3"
     with pytest.raises(InputError) as caught:
         load_workload(folder / "digits-tanh.yaml")
-    command = f"python workloads/train.py digits-tanh --seed 3 --out {folder}"
+    command = f"python workloads/train.py --seed 3 --out {folder}"
     assert str(caught.value) == (
-        f"{folder / 'digits-tanh.yaml'}: no such file, but it can be trained: {command}"
+        f"{folder / 'digits-tanh.yaml'}: no such file, but it can be trained, with all others of"
+        f" its seed (or alone, with its name at the end): {command}"
     )
     for other in (folder / "mine.yaml", tmp_path / "seeds" / "digits-tanh.yaml"):
         with pytest.raises(InputError, match=r"no such file$"):

@@ -47,6 +47,23 @@ def test_one_of_anything_needs_no_list(tmp_path: Path) -> None:
     assert load_study(folder(tmp_path, HEAD)).points == 1
 
 
+def test_what_is_wrong_with_many_files_is_said_once(tmp_path: Path) -> None:
+    for name in "abcdef":
+        (tmp_path / f"{name}.yaml").write_text("name: x\nlayers: 3\n", encoding="utf-8")
+    text = HEAD.replace("shapes.yaml", "[a.yaml, shapes.yaml, b.yaml, c.yaml, d.yaml, e.yaml]")
+    (first,) = [line for line in problems(tmp_path, text) if "layers" in line]
+    assert first.startswith("grid.yaml:3: workload[0]: ")
+    assert first.endswith("; the same of b.yaml, c.yaml, d.yaml and 1 more")
+    (few,) = [line for line in problems(tmp_path, text.replace(", e.yaml", "")) if "layers" in line]
+    assert few.endswith("; the same of b.yaml, c.yaml, d.yaml")
+    (alone,) = [
+        line
+        for line in problems(tmp_path, HEAD.replace("shapes.yaml", "[a.yaml, shapes.yaml]"))
+        if "layers" in line
+    ]
+    assert "the same" not in alone
+
+
 def test_grids_that_meet_make_the_points_in_both_once(tmp_path: Path) -> None:
     file = folder(
         tmp_path, HEAD + "sweep: [{array.rows: [2, 4], array.cols: [4]}, {array.cols: [4, 8]}]\n"
