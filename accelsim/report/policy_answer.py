@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from accelsim.report.break_even import HIGH
 from accelsim.report.policy_build import UNKNOWABLE, front, held_out, points, seeds_of
-from accelsim.report.policy_curves import AS_GOOD, NOTHING_DRAWN, Comparison
+from accelsim.report.policy_curves import AS_GOOD, FP16, NOTHING_DRAWN, Comparison
 from accelsim.report.policy_means import Key
 from accelsim.report.policy_when import cases, condition, counts, paying, span
 
@@ -30,6 +30,27 @@ def answer(machines: Sequence[Comparison]) -> str:
     least and the largest are said.
     """
     settings = machines[0].settings(SEED_RULE)
+    found = cases(machines, *settings)
+    everywhere = [_reached(machine) for machine in machines]
+    cheapest = [_cheapest(mine) for mine in everywhere]
+    redone = [sum(mine[policy] for policy in {*machines[0].redoing}) for mine in cheapest]
+    pays = any(any(one.pays) for one in found)
+    text = (
+        "Does recomputing the outputs that the rule of arXiv:2503.15568 flags save energy?"
+        f" {_verdict(pays, redone, [mine.total() for mine in cheapest])} When? At an accuracy no"
+        f" more than {100 * AS_GOOD:g} percentage points below that of all sums in fp32 ({HIGH}),"
+        f" of {len(found)} trained networks the rule{_of_settings(settings)} takes less energy than"
+        f" these on {counts(found, machines)}{_than_fp16(machines, settings)}."
+        f" {condition(found, machines)}"
+    )
+    if any(cheapest):
+        text += f" {_instead(everywhere, cheapest, _surest(everywhere))}"
+    return " ".join(text.split())
+
+
+def behind(machines: Sequence[Comparison]) -> str:
+    """Return what stands behind the answer: how the rule fares otherwise, and why."""
+    settings = machines[0].settings(SEED_RULE)
     found, written = cases(machines, *settings), cases(machines, settings[0])
     everywhere = [_reached(machine) for machine in machines]
     somewhere = [one for one in found if any(one.pays)]
@@ -37,25 +58,30 @@ def answer(machines: Sequence[Comparison]) -> str:
     cheapest = [_cheapest(mine) for mine in everywhere]
     redone = [sum(mine[policy] for policy in {*machines[0].redoing}) for mine in cheapest]
     alone = (
-        f" (as {settings[0]} alone on {span(paying(written, n) for n in range(len(machines)))})"
+        f"{settings[0]} alone takes less energy than {HIGH} on"
+        f" {span(paying(written, n) for n in range(len(machines)))}."
         if settings[1:]
         else ""
     )
+    first = [sum(mine[one] for one in settings) for mine in cheapest]
     text = (
-        "Does recomputing the outputs that the rule of arXiv:2503.15568 flags save energy?"
-        f" {_verdict(bool(somewhere), redone, [mine.total() for mine in cheapest])} At an accuracy"
-        f" no more than {100 * AS_GOOD:g} points below that of all sums in fp32 ({HIGH}), of"
-        f" {len(found)} trained networks the rule{_of_settings(settings)} takes less energy"
-        f" than these on {counts(found, machines)}{alone}. {condition(found, machines)}"
-        f" {_needless([one.key for one in somewhere], everywhere[0])} On {never} no point of it is"
-        " so accurate. It is the cheapest policy on"
-        f" {span(sum(mine[one] for one in settings) for mine in cheapest)}, and any rule that"
-        f" redoes outputs is on {span(redone)}."
+        f"The rule is the cheapest policy on {span(first)} of these networks, and any rule that"
+        f" redoes outputs is on {span(redone)}; on {never} no point of it is so accurate. {alone}"
+        f" {_needless([one.key for one in somewhere], everywhere[0])}"
     )
     if any(cheapest):
-        best = _surest(everywhere)
-        text += f" {_why(machines, settings[0], best)} {_instead(everywhere, cheapest, best)}"
+        text += f" {_why(machines, settings[0], _surest(everywhere))}"
     return " ".join(text.split())
+
+
+def _than_fp16(machines: Sequence[Comparison], settings: Sequence[str]) -> str:
+    """Say on how many the rule takes less energy than fp16 throughout, if that was run."""
+    if any(
+        {*machine.by_policy.get(FP16, ())} != {*machine.by_policy[HIGH]} for machine in machines
+    ):
+        return ""
+    found = cases(machines, *settings, than=FP16)
+    return f", and less than all sums in fp16 ({FP16}) on {counts(found, machines)}"
 
 
 def _of_settings(settings: Sequence[str]) -> str:

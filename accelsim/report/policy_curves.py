@@ -32,7 +32,7 @@ SEED = re.compile(r"(.+)-seed(\d+)")
 """How a workload is called that is a network trained again; without it, the seed is 0."""
 NEAR = 1.05
 """Rates that differ by no more than this factor are the same: a budget is met in whole outputs."""
-CHANCE, NOTHING_DRAWN = "random", "uniform-low"
+CHANCE, NOTHING_DRAWN, FP16 = "random", "uniform-low", "uniform:format=fp16"
 AS_GOOD = 0.005
 """Accuracies that differ by no more than this, half a point, are as good."""
 
@@ -194,6 +194,11 @@ class Comparison:
         """
         row = self._as_good(policy, key, within)
         return None if row is None else energy(row) / energy(self.by_policy[HIGH][key].rows[0])
+
+    def least_energy(self, policy: str, key: Key) -> float:
+        """Return the energy, over that of `uniform-high`, of a policy at its least rate."""
+        least, high = (energy(self.by_policy[one][key].rows[0]) for one in (policy, HIGH))
+        return least / high
 
     def rate_as_good(self, policy: str, key: Key, within: float) -> float:
         """Return the recompute rate of that point."""

@@ -11,11 +11,21 @@ from accelsim.report import policy_figures
 from accelsim.report.break_even import HIGH
 from accelsim.report.page import Column, Figure, Section, Table
 from accelsim.report.policy_accuracy import changes_table
-from accelsim.report.policy_answer import SEED_RULE, answer, unbeaten
+from accelsim.report.policy_answer import LOOKED_AT, SEED_RULE, answer, behind, unbeaten
 from accelsim.report.policy_build import build_section, held_out, seeds_of
 from accelsim.report.policy_clusters import clusters_section
 from accelsim.report.policy_controls import control_answer, controls_of, controls_section
-from accelsim.report.policy_curves import AS_GOOD, CHANCE, NEAR, RATE, Comparison, curves, left_out
+from accelsim.report.policy_curves import (
+    AS_GOOD,
+    CHANCE,
+    FP16,
+    NEAR,
+    NOTHING_DRAWN,
+    RATE,
+    Comparison,
+    curves,
+    left_out,
+)
 from accelsim.report.policy_means import CONFIDENCE, cell, mean_ratio
 from accelsim.report.policy_networks import networks_section
 from accelsim.report.policy_thresholds import thresholds_section
@@ -27,9 +37,9 @@ SHARES = (0.8, 0.9, 1.0)
 LATENCIES = (1.0, 1.5, 2.0)
 """Latencies at which they are, as shares of that of uniform-high, which is the least there is."""
 LEAST_NETWORKS = 2
-ANSWERS = 2
-FP16, LESS = "uniform:format=fp16", 0.25
-"""What a better policy is to take less energy than, and by how much."""
+ANSWERS = 3
+LESS = 0.25
+"""By how much a better policy is to take less energy than fp16 throughout."""
 
 
 def policies_section(study: Study) -> Section | None:
@@ -60,6 +70,7 @@ def policies_section(study: Study) -> Section | None:
         "Which outputs to redo, and whether to redo any",
         paragraphs=(
             answer(machines),
+            behind(machines),
             f"{unbeaten(machines)} {control_answer(controlled, rule)}".rstrip(),
             _introduction(seeds, places) + _omission(left_out(study.rows)),
         ),
@@ -127,11 +138,11 @@ def _names_table(found: Comparison) -> Table:
     """Say what policies do, by the first words of their names."""
     names = dict.fromkeys(policy.partition(":")[0] for policy in found.by_policy)
     return Table(
-        "What the policies do. Unless they say otherwise, low is e4m3fn and high is fp32; `last`"
-        " is the format of the last layer, of which nothing is redone; `rate` is the share of"
+        "What the policies do. Unless they say otherwise, low is e4m3fn and high is fp32. last=…"
+        " is the format of the last layer, of which nothing is redone; rate=… is the share of"
         " outputs that is redone, by thresholds found on the training set, one for each layer or,"
-        " `across` the network, one for all. An output that ReLU sets to zero is redone unless"
-        " rounding alone cannot have made it negative; with `margin=0`, never.",
+        " with across=network, one for all. An output that ReLU sets to zero is redone unless"
+        " rounding alone cannot have made it negative; with margin=0, never.",
         (Column("policy"), Column("what it does")),
         tuple((name, POLICIES[name].summary) for name in names if name in POLICIES),
     )
@@ -296,12 +307,31 @@ def _bar(found: Comparison) -> list[str]:
     least = min(costs, key=lambda policy: costs[policy])
     bar = f"{FP16} less {LESS:.0%} is {wanted:.3g} of the energy of {HIGH}"
     if costs[least] > wanted:
+        first = costs.get(NOTHING_DRAWN, 0.0)
+        none = (
+            f" No rule whose first pass is {NOTHING_DRAWN} can get there: that takes {first:.3g}"
+            " before anything is redone."
+        )
         return [
-            f"{bar}: the cheapest policy, {least}, takes {costs[least]:.3g}, so that no rule about"
-            " what to redo can get there."
+            f"{bar}: the cheapest policy here, {least}, takes {costs[least]:.3g}."
+            + (none if first > wanted else "")
         ]
-    there = ", ".join(policy for policy, cost in costs.items() if cost <= wanted)
-    return [f"{bar}: so little take {there}, at their least rate."]
+    rule = found.one(SEED_RULE)
+    there = [policy for policy, cost in costs.items() if cost <= wanted]
+    divergences = [
+        f"{policy} {mean}"
+        for policy in there
+        if policy in found.plain
+        and (mean := found.at_rate(policy, rule, 0.0, LOOKED_AT)) is not None
+    ]
+    beside = (
+        f" Of what redoes nothing there, the KL divergence as a ratio to that of {rule} at a rate"
+        f" of {LOOKED_AT:.0%}: {', '.join(divergences)}."
+    )
+    return [
+        f"{bar}: so little take {', '.join(there)}, at their least rate."
+        + (beside if divergences else "")
+    ]
 
 
 def _energy_table(found: Comparison) -> Table:

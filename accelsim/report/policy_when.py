@@ -46,14 +46,18 @@ class Split:
     outside: tuple[Trained, ...]
 
 
-def cases(machines: Sequence[Comparison], *rules: str) -> list[Trained]:
+def cases(machines: Sequence[Comparison], *rules: str, than: str = HIGH) -> list[Trained]:
     """Return every trained network, and where any of these rules reaches the accuracy of
-    `uniform-high` for less energy.
+    `uniform-high` for less energy than another policy takes.
     """
     found = []
     for key, high in machines[0].by_policy[HIGH].items():
         pays = tuple(
-            any((machine.cheapest_as_good(rule, key, AS_GOOD) or 1.0) < 1.0 for rule in rules)
+            any(
+                (ratio := machine.cheapest_as_good(rule, key, AS_GOOD)) is not None
+                and ratio < machine.least_energy(than, key)
+                for rule in rules
+            )
             for machine in machines
         )
         known: dict[str, float | str] = {}
@@ -167,7 +171,7 @@ def condition(found: Sequence[Trained], machines: Sequence[Comparison]) -> str:
     )
     by_place = ", as the place goes" if len({*inside}) > 1 else ""
     return (
-        f"It does {'mostly' if any(outside) else 'only'} where {split.words}: of those"
+        f"It does {'more often' if any(outside) else 'only'} where {split.words}: of those"
         f" {len(split.inside)} on {span(inside)}{by_place}, of the other {len(split.outside)} on"
         f" {span(outside)}."
     )

@@ -161,7 +161,3 @@ class KeptRun:
         """The layers, in the words of the JSON of a run."""
         found: list[dict[str, Any]] = self.detail["layers"]
         return found
-
-    def component_pj(self, component: str) -> float:
-        """Return the energy of a component."""
-        return float(self.row[f"{component}_pj"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from policy_rows import KAPPA, comparison, row, rows_of
 
-from accelsim.report.policy_answer import answer, unbeaten
+from accelsim.report.policy_answer import answer, behind, unbeaten
 from accelsim.report.policy_build import build_section, front, points
 from accelsim.report.policy_curves import Comparison, curves, family, network_of
 from accelsim.report.policy_figures import MEASURES, PLAIN_MARKERS, STYLES, means
@@ -201,10 +202,13 @@ def test_the_answer_counts_where_kappa_saves_and_says_what_is_cheapest() -> None
     text = answer([comparison(rows)])
     assert text.startswith(
         "Does recomputing the outputs that the rule of arXiv:2503.15568 flags save energy? On none"
-        " of these networks. At an accuracy no more than 0.5 points below that of all sums in fp32"
-        f" (uniform-high), of 3 trained networks the rule ({KAPPA}) takes less energy"
-        " than these on 0 (m, t). On 0 no point of it is so accurate. It is the cheapest policy on"
-        " none, and any rule that redoes outputs is on none. What should one build instead?"
+        " of these networks. When? At an accuracy no more than 0.5 percentage points below that of"
+        f" all sums in fp32 (uniform-high), of 3 trained networks the rule ({KAPPA}) takes less"
+        " energy than these on 0 (m, t). What should one build instead?"
+    )
+    assert behind([comparison(rows)]) == (
+        "The rule is the cheapest policy on none of these networks, and any rule that redoes"
+        " outputs is on none; on 0 no point of it is so accurate."
     )
     most = "on the most trained networks, 3, at the least energy is chunked:chunk=32, with 0.75 of"
     assert most in text
@@ -221,15 +225,33 @@ def test_the_answer_tells_where_kappa_saves_and_would_not_be_needed() -> None:
         rows.append(row(name, "selective:rate=0.1,numerator=constant", 0.1, 0.1, 70.0))
     rows.append(row("a", "uniform-low", 0.0, 0.5, 50.0))
     text = answer([comparison(rows)])
-    assert "some networks, but what redoes nothing saves more on 2 of 3. At" in text
+    assert "some networks, but what redoes nothing saves more on 2 of 3. When? At" in text
     assert "takes less energy than these on 2 (m, t)." in text
-    assert "redoes nothing is as accurate already: uniform-low on 1. On 0 no point" in text
+    text = behind([comparison(rows)])
+    assert "redoes nothing is as accurate already: uniform-low on 1. Why?" in text
     assert (
         f"Why? With 10% of the outputs redone {KAPPA} takes 0.76 times the energy of uniform-high,"
         " and 0.76 times its time; all sums in e4m3fn (uniform-low) take 0.50 times the energy,"
-        " chunked:chunk=32 0.75. What should"
+        " chunked:chunk=32 0.75."
     ) in text
-    assert "It is the cheapest policy on 1, and any rule that redoes outputs is on 1." in text
+    assert text.startswith(
+        "The rule is the cheapest policy on 1 of these networks, and any rule that redoes outputs"
+        " is on 1; on 0 no point of it is so accurate."
+    )
+
+
+def test_the_answer_counts_where_kappa_saves_beside_fp16_too() -> None:
+    rows = [*rows_of("a"), *rows_of("b"), *rows_of("c")]
+    rows += [row(name, "uniform:format=fp16", 0.0, 1e-3, 80.0) for name in "abc"]
+    for name, taken in zip("abc", (70.0, 80.0, 90.0), strict=True):
+        rows.append(row(name, "selective:rate=0.1,numerator=constant", 0.1, 0.1, taken))
+    text = answer([comparison(rows)])
+    assert (
+        "takes less energy than these on 3 (m, t), and less than all sums in fp16"
+        " (uniform:format=fp16) on 1 (m, t)."
+    ) in text
+    rows = [one for one in rows if (one["workload"], one["policy"]) != ("c", "uniform:format=fp16")]
+    assert "on 3 (m, t)." in answer([comparison(rows)])
 
 
 def test_the_answer_says_areas_where_every_table_knows_them() -> None:
@@ -237,11 +259,11 @@ def test_the_answer_says_areas_where_every_table_knows_them() -> None:
     areas = {"uniform-high": 8.0, "uniform-low": 2.0, "chunked:chunk=32": 5.0}
     for one in rows:
         one["area_um2"] = areas.get(one["policy"], 4.0)
-    text = answer([comparison(rows)])
+    text = behind([comparison(rows)])
     assert "times the energy of uniform-high on 0.50 times the area, and 0.90 times" in text
     assert "0.50 times the energy on 0.25 times the area, chunked:chunk=32 0.75 on 0.62 t" in text
     rows[-1]["area_um2"] = None
-    assert "the area" not in answer([comparison(rows)])
+    assert "the area" not in behind([comparison(rows)])
 
 
 def test_the_least_and_the_most_are_told_by_their_size() -> None:
@@ -251,7 +273,7 @@ def test_the_least_and_the_most_are_told_by_their_size() -> None:
         if one["policy"].startswith("selective"):
             one["total_energy_nj"] *= 12.0
     both = curves([*rows, *slow])
-    text = answer([Comparison(both, "m", table) for table in "tu"])
+    text = behind([Comparison(both, "m", table) for table in "tu"])
     assert "takes 0.90 to 10.80 times the energy of uniform-high" in text
 
 
@@ -271,9 +293,13 @@ def test_a_rule_in_several_settings_counts_as_the_best_of_them_on_each_network()
     text = answer([comparison(rows)])
     assert (
         "the rule, in the best of its 2 settings here for each, takes less energy than these on 2"
-        f" (m, t) (as {KAPPA} alone on 1)."
+        " (m, t)."
     ) in text
-    assert "It is the cheapest policy on 2, and any rule that redoes outputs is on 2." in text
+    assert behind([comparison(rows)]).startswith(
+        "The rule is the cheapest policy on 2 of these networks, and any rule that redoes outputs"
+        " is on 2; on 0 no point of it is so accurate."
+        f" {KAPPA} alone takes less energy than uniform-high on 1."
+    )
 
 
 def test_what_is_cheap_where_it_works_is_not_what_works_most_often() -> None:
@@ -287,8 +313,8 @@ def test_what_is_cheap_where_it_works_is_not_what_works_most_often() -> None:
 
 
 def test_whether_anything_takes_so_much_less_than_fp16_is_said() -> None:
-    def energy_findings(fp16_nj: float) -> tuple[str, ...]:
-        both = [*rows_of("a"), *rows_of("b")]
+    def energy_findings(fp16_nj: float, more: Sequence[Any] = ()) -> tuple[str, ...]:
+        both = [*rows_of("a"), *rows_of("b"), *more]
         both += [row(name, "uniform:format=fp16", 0.0, 1e-3, fp16_nj) for name in "ab"]
         found = policies_section(cast(Study, SimpleNamespace(rows=both)))
         assert found is not None
@@ -296,12 +322,18 @@ def test_whether_anything_takes_so_much_less_than_fp16_is_said() -> None:
         return parts["At equal energy: m, t"]
 
     assert energy_findings(96.0)[-1] == (
-        "uniform:format=fp16 less 25% is 0.72 of the energy of uniform-high: the cheapest policy,"
-        " chunked:chunk=32, takes 0.75, so that no rule about what to redo can get there."
+        "uniform:format=fp16 less 25% is 0.72 of the energy of uniform-high: the cheapest policy"
+        " here, chunked:chunk=32, takes 0.75."
     )
     assert energy_findings(104.0)[-1].endswith(
         "is 0.78 of the energy of uniform-high: so little take chunked:chunk=32, at their least"
-        " rate."
+        " rate. Of what redoes nothing there, the KL divergence as a ratio to that of"
+        f" {KAPPA} at a rate of 10%: chunked:chunk=32 0.158 (2 networks)."
+    )
+    low = [row(name, "uniform-low", 0.0, 0.3, 74.0) for name in "ab"]
+    assert energy_findings(96.0, low)[-1].endswith(
+        "the cheapest policy here, uniform-low, takes 0.74. No rule whose first pass is uniform-low"
+        " can get there: that takes 0.74 before anything is redone."
     )
 
 
