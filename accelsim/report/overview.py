@@ -334,7 +334,7 @@ def rates(survey: Survey) -> Section | None:
     )
     return Section(
         "Recompute rate against τ",
-        findings=tuple(findings),
+        findings=tuple(findings[: len(shown)]),
         figures=(Figure(caption, (image,)),),
     )
 

@@ -38,7 +38,7 @@ STYLES = [
     for colour, marker in zip((BLUE, ORANGE, GREEN, PINK, RED, GREY), markers, strict=True)
 ]
 """No two have the same colour and marker, which is all that a policy of one point shows."""
-PLAIN_MARKERS = "xosv^D*Pphd8<>+X"
+PLAIN_MARKERS = "xosv^D*Pd<>+X1234|_ph"
 ENTRY_HEIGHT = 0.165
 """Inches of an entry of the legend, which is below the axes, one under the other."""
 LINEAR_BELOW = 0.1
