@@ -63,6 +63,49 @@ def test_every_picture_is_there_and_the_gallery_says_what_made_each() -> None:
         assert (root / path).stat().st_size < 100_000
 
 
+def test_what_the_readme_says_of_the_studies_is_what_their_answers_say() -> None:
+    text = " ".join(README.split())
+
+    def answers(study: str) -> str:
+        page = Path(__file__).parents[2] / "reports" / study / "report.md"
+        return page.read_text(encoding="utf-8").split("\n\n## ")[0]
+
+    def found(pattern: str, said: str) -> tuple[str, ...]:
+        match = re.search(pattern, said)
+        assert match is not None, pattern
+        return match.groups()
+
+    policies, machines = answers("policies"), answers("machines")
+    settings, fp32 = found(
+        r"in the best of its (\d+) settings here for each, takes less energy than these on"
+        r" (.*?), and",
+        policies,
+    )
+    (fp16,) = found(r"less than all sums in fp16 \(uniform:format=fp16\) on (.*?)\. It", policies)
+    over, under = ([int(n) for n in re.findall(r"(\d+) \(", said)] for said in (fp32, fp16))
+    assert settings == "8"
+    assert "in the best of eight settings for each network," in text
+    assert f"less energy than fp32 on {min(over)} to {max(over)} of the 70" in text
+    assert (
+        f"less than fp16 on {min(under)} to {max(under)}, and is the cheapest way on none" in text
+    )
+    assert "The rule is the cheapest policy on none of these networks" in policies
+    needless = found(r"Of the (\d+) where it does.*?uniform-low:last=fp16 on (\d+)", policies)
+    assert f"On {needless[1]} of the {needless[0]} low precision is as accurate" in text
+    lot = found(r"the KL divergence is (\S+) \((\S+)\) for selective:rate=0.1", policies)
+    assert f"({lot[0]} times the KL divergence, {lot[1]}, with a constant numerator)" in text
+    guide = found(r"and (\S+) \((\S+)\) for gauss-newton:rate=0.15\S*margin=0", policies)
+    assert f"({guide[0]} times, {guide[1]}, at 15 %" in text
+    build = r"on the most trained networks, (\d+), at the least energy is (\S+), with (.*?) of that"
+    number, best, share = found(build, policies)
+    assert (number, best) == ("70", "chunked:chunk=16,high=e4m7,last=e4m7")
+    assert f"reach that accuracy on all {number}, at {share} of the energy" in text
+    number, best, share = found(build, machines)
+    assert (number, best) == ("14", "uniform:format=e4m5")
+    assert f"on all fourteen networks at {share} of the energy of fp32" in text
+    assert "and any rule that redoes outputs is on none" in machines
+
+
 def test_the_committed_reports_have_their_pages_and_the_points_they_speak_of() -> None:
     reports = Path(__file__).parents[2] / "reports"
     for name, least in (("recompute-units", 500), ("demo", 1000)):
