@@ -87,7 +87,7 @@ def test_running_sums_of_outputs_that_overflow_are_counted_again() -> None:
     a[:, 0], a[17, 1:] = 2.0**-9, 30.0
     b = np.ones((45, 40), np.float32)
     acc = Accumulator("e4m3fn", overflow="saturate")
-    assert runs_in_single(acc, a, b) == (32 if STICKY else 8)
+    assert runs_in_single(acc, a, b) == (32 if spec.WIDE else 8)
     found = assert_running_sums_are_those_of_the_general_kernel(a, b, acc)
     assert np.argwhere(found.overflowed.any(axis=1)).tolist() == [[17]]
 
