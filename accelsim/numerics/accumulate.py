@@ -116,7 +116,9 @@ def matmul_sums(
     round_operands: bool = False,
     threads: int | None = None,
 ) -> Sums:
-    """Multiply as `matmul` does, and tell more of each output: see `Sums`."""
+    """Multiply (…,M,K) by (…,K,N) as `matmul` does, and tell more of each output: see `Sums`, whose
+    arrays are (…,M,N). Raises ValueError for wrong shapes and wrong values.
+    """
     left, right = _batched(*_operands(acc, round_operands, a=a, b=b))
     rows, workers = left.shape[-2], _workers(threads)
     out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
@@ -143,7 +145,8 @@ def matmul_watched(
     round_operands: bool = False,
     threads: int | None = None,
 ) -> Watched:
-    """Multiply as `matmul` does, and tell which outputs overflowed on the way.
+    """Multiply (…,M,K) by (…,K,N) as `matmul` does, and tell which outputs, (…,M,N), overflowed on
+    the way. Raises ValueError for wrong shapes and wrong values.
 
     Those are the ones of which `matmul_sums` counts an overflow; where there are few, this takes
     little longer than `matmul`.
@@ -160,7 +163,8 @@ def matmul_running(
     round_operands: bool = False,
     threads: int | None = None,
 ) -> Running:
-    """Multiply as `matmul_watched` does, and keep the sums of all |ŝ|.
+    """Multiply (…,M,K) by (…,K,N) as `matmul_watched` does, and keep the sums of all |ŝ|, (…,M,N).
+    Raises ValueError for wrong shapes and wrong values.
 
     Those are `running` of `matmul_sums`; where they are surely exact in binary32 for some terms,
     as with 8-bit formats, and few outputs overflow, this takes little longer than `matmul`.
@@ -179,7 +183,7 @@ def matmul_spilling(
     """Multiply (M,K) by (K,N) by an accumulator that spills, and tell how often each output did.
 
     All is as `matmul_sums` says; where few rows have an output that spills before its end, this
-    takes a small part of the time.
+    takes a small part of the time. Raises ValueError for wrong shapes and wrong values.
     """
     left, right = _operands(acc, round_operands, a=a, b=b)
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
@@ -190,7 +194,8 @@ def matmul_spilling(
     overflowed, spills = np.zeros(out.shape, np.bool_), np.ones(out.shape, np.int64)
     rows = np.arange(len(left))
     drawn = "stochastic" in (acc.rounding, acc.outer_rounding)  # by row, of which some are left out
-    if not drawn and acc.format.max <= acc.outer.max and np.isfinite(right).all():
+    held = acc.outer.lowest <= acc.format.lowest and acc.format.max <= acc.outer.max
+    if not drawn and held and np.isfinite(right).all():
         # A narrow sum that never overflows is handed to the wide one once, at the end.
         plain: dict[str, Any] = {"order": "sequential", "outer": None, "outer_rounding": None}
         narrow = replace(acc, overflow="saturate", **plain)
@@ -218,13 +223,16 @@ def matmul_at(
     """Compute the outputs (rows[t], columns[t]) of a (M,K) times b (K,N), and no others.
 
     Returns a vector as long as `rows`, equal to `matmul(a, b, acc)[rows, columns]`.
+    Raises ValueError for wrong shapes and wrong values.
     """
     left, right = _operands(acc, round_operands, a=a, b=b)
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
         raise _shape_error(left, right)
     row, column = index("rows", rows, left.shape[0]), index("columns", columns, right.shape[1])
     if row.shape != column.shape:
-        raise ValueError(f"rows and columns have lengths {row.size} and {column.size}")
+        raise ValueError(
+            f"rows and columns have lengths {row.size} and {column.size}, expected the same"
+        )
     out = np.empty(row.size, _result_type(acc))
     some.multiply_some(left, right, row, column, acc, out, _workers(threads))
     return out
@@ -274,7 +282,7 @@ def im2col(
     kernel = kernel_shape[2:]
     if any(size < k or k < 1 for size, k in zip(padded.shape[2:], kernel, strict=True)):
         raise ValueError(
-            f"weights have a kernel of {kernel}, allowed is up to the padded image,"
+            f"weights have a kernel of {kernel}, allowed is (1, 1) up to the padded image,"
             f" {padded.shape[2:]}"
         )
     windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(2, 3))
@@ -294,7 +302,7 @@ def dot(
 
     Row t is c_t + Σ_k a_tk·b_tk. `c` holds float32 numbers, and enters the first sum as it is
     (for the orders that are not sequential see `accelsim.numerics.orders`). Row t draws its
-    random bits as output (t, t).
+    random bits as output (t, t). Raises ValueError for wrong shapes and wrong values.
     """
     left, right = _operands(acc, round_operands, a=a, b=b)
     if left.ndim != 2 or left.shape != right.shape:
@@ -366,7 +374,10 @@ def _batched(
     try:
         batches = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     except ValueError:
-        raise _shape_error(left, right) from None
+        raise ValueError(
+            f"a and b have batches {left.shape[:-2]} and {right.shape[:-2]}, expected such as"
+            " broadcast: equal, or 1, from the last on"
+        ) from None
     return (
         np.broadcast_to(left, batches + left.shape[-2:]),
         np.broadcast_to(right, batches + right.shape[-2:]),

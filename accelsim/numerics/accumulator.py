@@ -104,7 +104,9 @@ class Accumulator:
         elif (chunk is None) != (outer is None):
             raise ValueError(f"chunk and outer go together, got chunk={chunk!r}, outer={outer!r}")
         if outer is None and outer_rounding is not None:
-            raise ValueError(f"outer_rounding is {outer_rounding!r} without outer")
+            raise ValueError(
+                f"outer_rounding is {outer_rounding!r} without outer, allowed are both or neither"
+            )
         values: dict[str, Any] = {
             "format": _carried("format", format),
             "rounding": rounding,
@@ -148,9 +150,10 @@ class Accumulator:
             )
         bits = group_bits(self.group, self.align_bits)
         if bits > _CARRIER_BITS - 1:
+            most = self.align_bits - bits + _CARRIER_BITS - 1
+            allowed = f"align_bits of 1 to {most}" if most > 0 else "smaller groups"
             raise ValueError(
-                f"align_bits is {self.align_bits}, allowed are 1 to"
-                f" {self.align_bits - bits + _CARRIER_BITS - 1} with group={self.group}"
+                f"group is {self.group} with align_bits={self.align_bits}, allowed are {allowed}"
             )
 
     @classmethod
@@ -309,7 +312,7 @@ def check_overflow(argument: str, fmt: Format | None, overflow: str) -> None:
 
 def check_choice(argument: str, value: object, allowed: tuple[str, ...]) -> None:
     """Raise unless `value` is one of `allowed`."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{argument} is {value!r}, allowed are {', '.join(allowed)}")
 
 

@@ -124,7 +124,7 @@ def _scale(fmt: FloatFormat, hasty: Spec, columns: Span) -> float | None:
     if not (specs.WIDE or (specs.FEW_REGISTERS and unsigned)):
         return None  # rounding by operations on integers, which sticky sums cannot have, pays more
     exponent = SINGLE_MAX_EXPONENT + 2 - SINGLE_BITS + fmt.mantissa_bits - largest_exponent(fmt)
-    if exponent < 0 or columns.highest + exponent > SINGLE_MAX_EXPONENT:
+    if exponent < 0 or max(columns.highest, 2) + exponent > SINGLE_MAX_EXPONENT:
         return None
     return math.ldexp(1.0, exponent)
 

@@ -74,7 +74,10 @@ def operand(
     array = as_array(argument, x)
     if fmt is None:
         if round_operands:
-            raise ValueError("round_operands needs an accumulator that states its operands")
+            raise ValueError(
+                f"round_operands is {round_operands!r}, allowed with an accumulator that states its"
+                " operands"
+            )
         return as_float(argument, array, np.float32)
     given = array.reshape(-1)
     if array.dtype == np.float32 and not round_operands:
@@ -112,7 +115,9 @@ def as_array(argument: str, x: ArrayLike) -> NDArray[Any]:
     try:
         array = np.asarray(x)
     except ValueError:
-        raise ValueError(f"{argument} has rows of different lengths") from None
+        raise ValueError(
+            f"{argument} has rows of different lengths, expected them to be equal"
+        ) from None
     dtype = array.dtype
     if dtype.kind not in "fiub":
         try:
@@ -151,9 +156,13 @@ def index(argument: str, x: ArrayLike, size: int) -> NDArray[np.int64]:
     """Return a vector of positions below `size`, or raise ValueError."""
     positions = as_array(argument, x)
     if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
-        raise ValueError(f"{argument} has shape {positions.shape}, expected a vector of integers")
-    if positions.size and not (positions.min() >= 0 and positions.max() < size):
         raise ValueError(
-            f"{argument} reaches {positions.min()} to {positions.max()}, allowed 0 to {size - 1}"
+            f"{argument} has shape {positions.shape} and type {positions.dtype}, expected a vector"
+            " of integers"
+        )
+    if positions.size and not (positions.min() >= 0 and positions.max() < size):
+        allowed = f"0 to {size - 1}" if size else "none, for there are no such outputs"
+        raise ValueError(
+            f"{argument} reaches {positions.min()} to {positions.max()}, allowed {allowed}"
         )
     return positions.astype(np.int64)

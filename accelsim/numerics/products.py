@@ -33,6 +33,8 @@ _ORDERS = {
 }
 _PAIRS = 64
 """Outputs one at a time are given to threads in multiples of this."""
+_TOGETHER = 2**14
+"""Of so many outputs one at a time what is computed beside them is kept at once."""
 _SMALL = 200_000
 """Products of fewer terms are computed by one thread: to wake another takes as long."""
 _TINY = 2_000
@@ -65,12 +67,16 @@ def multiply(
     wants = {"noted": stats is not None, "running": running is not None}
     chosen = plan(acc, a, b, **wants) if tiled else None
     if chosen is None:
-        row, column = (x.ravel() for x in np.indices((rows, columns)))
-        kept = None if stats is None else stats.reshape(-1, stats.shape[-1])
         wanted = np.ascontiguousarray(b.T)
-        result = np.empty(row.size, out.dtype)
-        _general(a, wanted, row, column, first_row, acc, None, result, kept, threads)
-        out[...] = result.reshape(out.shape)
+        step = max(_TOGETHER // max(columns, 1), 1)
+        for start in range(0, rows, step):  # what is needed for each output stays small
+            part = slice(start, start + step)
+            row, column = (x.ravel() for x in np.indices(out[part].shape))
+            kept = None if stats is None else stats[part].reshape(-1, stats.shape[-1])
+            result = np.empty(row.size, out.dtype)
+            first = first_row + start
+            _general(a[part], wanted, row, column, first, acc, None, result, kept, threads)
+            out[part] = result.reshape(out[part].shape)
         return
     workers = threads if rows * columns * depth >= _SMALL else 1
 
@@ -234,17 +240,19 @@ def _general(
     depth = a.shape[1]
     setting = _setting(acc, depth)
     order = sums.Groups() if acc.group is not None else _ORDERS[acc.order]
-    c = np.zeros(row.size) if addend is None else addend.copy()
-    kept = np.empty((row.size, 4)) if stats is None else stats
 
     def block(part: tuple[int, int]) -> None:
-        here = slice(*part)
-        result = np.empty(part[1] - part[0])
-        sums.accumulate(
-            a, b, c[here], row[here], column[here], first_row, order, setting, result, kept[here]
-        )
-        with np.errstate(invalid="ignore"):
-            out[here] = result
+        for start in range(*part, _TOGETHER):
+            here = slice(start, min(start + _TOGETHER, part[1]))
+            number = here.stop - start
+            c = np.zeros(number) if addend is None else addend[here].copy()
+            kept = np.empty((number, 4)) if stats is None else stats[here]
+            result = np.empty(number)
+            sums.accumulate(
+                a, b, c, row[here], column[here], first_row, order, setting, result, kept
+            )
+            with np.errstate(invalid="ignore"):
+                out[here] = result
 
     workers = threads if row.size * depth >= _SMALL else 1
     _run(block, _parts(row.size, _PAIRS, workers), workers)

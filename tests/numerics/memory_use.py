@@ -17,6 +17,8 @@ import numpy as np
 from accelsim.numerics import Accumulator, conv2d, matmul, matmul_at, matmul_sums
 
 M, K, N = 128, 2**16, 128
+MANY = 2048
+"""Rows and columns of a product of short sums, of which there are many more than operands."""
 SATURATING = Accumulator("e4m3fn", overflow="saturate")
 H100 = Accumulator.preset("h100-e4m3")
 
@@ -62,6 +64,18 @@ def convolve(images: Any, kernels: Any) -> Any:
     return conv2d(images, kernels, SATURATING, padding=1, threads=1)
 
 
+def many_short_sums() -> float:
+    """Return the copies of a product that is computed one output at a time.
+
+    Its operands are small, and what is kept for some thousands of outputs is as much again: so
+    copies of the result are counted.
+    """
+    one_by_one = product(Accumulator("fp16", order="pairwise"), threads=2)
+    a, b = np.ones((MANY, 4), np.float32), np.ones((4, MANY), np.float32)
+    one_by_one(a[:32], b[:, :32])
+    return copies(one_by_one, a, b) * (a.nbytes + b.nbytes) / (4 * MANY * MANY)
+
+
 def main() -> None:
     """Print a JSON map from what was called to copies."""
     one, two = product(SATURATING, threads=1), product(SATURATING, threads=2)
@@ -85,6 +99,7 @@ def main() -> None:
     x, weights = np.ones((16, 8, 256, 256), np.float32), np.ones((8, 8, 3, 3), np.float32)
     convolve(x[:1, :, :16, :16], weights)
     found["sixteen images"] = copies(convolve, x, weights)
+    found["many short sums"] = many_short_sums()
     json.dump(found, sys.stdout)
 
 

@@ -338,6 +338,12 @@ def test_contradictory_settings_are_refused(options: dict[str, Any], message: st
             np.ones((3, 2)),
             "a and b have shapes (3,) and (3, 2), expected (M,K) and (K,N)",
         ),
+        (
+            np.ones((2, 2, 3)),
+            np.ones((4, 3, 3)),
+            "a and b have batches (2,) and (4,), expected such as broadcast: equal, or 1, from the"
+            " last on",
+        ),
         (np.ones((1, 1), complex), np.ones((1, 1)), "a holds complex128, expected real numbers"),
         (
             np.ones((1, 1)),
@@ -356,8 +362,12 @@ def test_bad_operands_are_refused(a: Any, b: Any, message: str) -> None:
     [
         ([0, 2], [0, 0], "rows reaches 0 to 2, allowed 0 to 1"),
         ([0], [-1], "columns reaches -1 to -1, allowed 0 to 2"),
-        ([0], [0, 1], "rows and columns have lengths 1 and 2"),
-        ([0.5], [0], "rows has shape (1,), expected a vector of integers"),
+        ([0], [0, 1], "rows and columns have lengths 1 and 2, expected the same"),
+        (
+            [0.5],
+            [0],
+            "rows has shape (1,) and type float64, expected a vector of integers",
+        ),
     ],
 )
 def test_positions_outside_the_product_are_refused(rows: Any, columns: Any, message: str) -> None:

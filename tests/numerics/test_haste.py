@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -188,6 +192,58 @@ def test_a_sticky_sum_is_doubted_from_the_largest_power_of_two_on(name: str, uni
             assert beyond >= 0 or not doubts.any()
             assert same(matmul(a, b, acc), expected)
             assert same(matmul_at(a, b, [3], [5], acc), expected[3, 5:6])
+
+
+@needs_sticky
+def test_half_the_scale_would_let_sums_pass_and_twice_would_doubt_too_many() -> None:
+    acc = Accumulator("e4m3fn", overflow="saturate")
+    high, fine = [2.0**-12, 240.0, 208.0, 32.0, -240.0], [2.0**-12, 120.0, 40.0]
+    for terms, factor, doubted, right in (
+        (high, 1.0, True, None),
+        (high, 0.5, False, False),  # 480 is left alone, where 448 is the largest
+        (fine, 1.0, False, True),
+        (fine, 2.0, True, None),
+    ):
+        a, b = np.tile(np.array(terms, np.float32), (40, 1)), np.ones((len(terms), 40), np.float32)
+        chosen = plan(acc, a, b)
+        assert chosen is not None
+        out, doubts = swept(a, b, acc, chosen.hasty, replace(chosen, scale=factor * chosen.scale))
+        assert doubts.all() if doubted else not doubts.any()
+        assert right is None or same(out, general(a, b, acc)[0]) is right
+
+
+@needs_sticky
+def test_what_would_take_a_scale_that_float32_does_not_hold_is_watched() -> None:
+    acc = Accumulator("e4m3fnb60", overflow="saturate")
+    a = np.full((40, 60), 2.0**-40, np.float32)
+    b = np.full((60, 40), 2.0**-30, np.float32)
+    chosen = plan(acc, a, b)
+    assert chosen is not None
+    assert chosen.scale == 1.0
+    assert same(matmul(a, b, acc), general(a, b, acc)[0])
+
+
+WITHOUT_AVX512 = """
+import sys, llvmlite.binding as llvm
+features = dict(llvm.get_host_cpu_features())
+narrow = {name: on and "512" not in name for name, on in features.items()}
+llvm.get_host_cpu_features = lambda: narrow
+from accelsim.numerics.kernels import spec
+import pytest
+assert spec.FEW_REGISTERS
+tests = ["test_haste.py", "test_tiles.py::test_tiles_equal_the_general_kernel"]
+sys.exit(pytest.main(["-q", "-m", "not slow", "-p", "no:cacheprovider", *tests]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not spec.WIDE, reason="the other tests run without AVX-512 already")
+def test_the_same_holds_without_avx512(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CPU_NAME": "haswell", "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run(
+        [sys.executable, "-c", WITHOUT_AVX512],
+        cwd=Path(__file__).parent, env=environment, check=True, timeout=1200,
+    )  # fmt: skip
 
 
 @needs_sticky

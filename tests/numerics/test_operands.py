@@ -18,7 +18,7 @@ STOCHASTIC = Accumulator("e5m2", "stochastic", seed=3)
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        ([[1.0], [1.0, 2.0]], "has rows of different lengths"),
+        ([[1.0], [1.0, 2.0]], "has rows of different lengths, expected them to be equal"),
         ([["1"]], "holds <U1, expected real numbers"),
         ([[None]], "holds object, expected real numbers"),
         (np.zeros((1, 1), "M8[s]"), "holds datetime64[s], expected real numbers"),

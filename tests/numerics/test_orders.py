@@ -312,7 +312,7 @@ def test_operands_are_checked_and_rounded_only_if_asked() -> None:
     with pytest.raises(ValueError, match=whole(message)):
         matmul(a, b, acc)
     assert matmul(a, b, acc, round_operands=True).tolist() == [[1.0]]
-    message = "round_operands needs an accumulator that states its operands"
+    message = "round_operands is True, allowed with an accumulator that states its operands"
     with pytest.raises(ValueError, match=whole(message)):
         matmul(a, b, Accumulator("fp16"), round_operands=True)
 
@@ -341,7 +341,16 @@ def test_a_format_without_infinity_or_nan_refuses_them() -> None:
         ),
         (
             {"format": "fp32", "group": 16, "align_bits": 46},
-            "align_bits is 46, allowed are 1 to 45 with group=16",
+            "group is 16 with align_bits=46, allowed are align_bits of 1 to 45",
+        ),
+        (
+            {"format": "fp32", "group": 2**60, "align_bits": 1},
+            f"group is {2**60} with align_bits=1, allowed are smaller groups",
+        ),
+        (
+            {"format": "fp32", "rounding": np.array(["upward"])},
+            "rounding is array(['upward'], dtype='<U6'), allowed are nearest-even, nearest-away,"
+            " toward-zero, upward, downward, stochastic",
         ),
         (
             {"format": "fp32", "group": 4, "align_bits": 9, "product": "fp16"},
@@ -359,7 +368,7 @@ def test_a_format_without_infinity_or_nan_refuses_them() -> None:
         ({"format": "fp32", "seed": -1}, f"seed is -1, expected an integer from 0 to {2**64 - 1}"),
         (
             {"format": "fp32", "outer_rounding": "upward"},
-            "outer_rounding is 'upward' without outer",
+            "outer_rounding is 'upward' without outer, allowed are both or neither",
         ),
         (
             {"format": "e8m23b130"},
@@ -424,6 +433,7 @@ def test_an_accumulator_says_its_order() -> None:
         ("fixed10.7", "fp32", "saturate", {}),
         ("fixed10.4", "fixed14.4", "wrap", {}),
         ("int8", "int32", "saturate", {}),
+        ("int8", "uint16", "saturate", {}),  # the wide sum holds nothing below zero
         ("e4m3fn", "fp16", "saturate", {}),
         ("e4m3", "fp32", "inf", {"rounding": "toward-zero"}),
         ("e4m3", "e4m3", "inf", {"rounding": "downward"}),
