@@ -31,7 +31,7 @@ METHOD = (
     " of its own, over one after the other. A second thread that waited for work began {:.0f} µs"
     " after it was called."
 )
-ROUNDS = 25
+ROUNDS = 100
 _SECOND_THREAD = ThreadPoolExecutor(1)
 PEER_ROUNDS = 3
 PEER_CASES = CASES[:3]
