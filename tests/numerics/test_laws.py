@@ -113,5 +113,7 @@ def test_convolution_refuses_shapes_that_do_not_fit() -> None:
     acc = Accumulator("fp16")
     with pytest.raises(ValueError, match=r"^x and weights have shapes \(2, 3, 4\) and"):
         conv2d(np.ones((2, 3, 4)), np.ones((1, 3, 2, 2)), acc)
-    with pytest.raises(ValueError, match=r"^weights have a kernel of \(5, 1\), allowed is \(1, 1\) up to"):
+    with pytest.raises(
+        ValueError, match=r"^weights have a kernel of \(5, 1\), allowed is \(1, 1\)"
+    ):
         conv2d(np.ones((1, 1, 4, 4)), np.ones((1, 1, 5, 1)), acc)
