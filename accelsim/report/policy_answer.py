@@ -198,8 +198,8 @@ def _instead(everywhere: Sequence[Reached], cheapest: Sequence[Counter[str]], be
     ordered = sorted(total.items(), key=lambda item: (-item[1], item[0]))
     named = (f"{name} on {span(mine[name] for mine in cheapest)}" for name, _ in ordered[:4])
     return (
-        "What should one build instead? What is so accurate on the most trained networks,"
-        f" {max(map(len, places))}, at the least energy is {best}, with"
+        "What should one build instead? Of the policies here the one that is so accurate on the"
+        f" most trained networks, {max(map(len, places))}, at the least energy is {best}, with"
         f" {_least_to_most([*map(_geometric_mean, places)])} of that of {HIGH}. The cheapest,"
         f" network by network, is {', '.join(named)}."
     )
