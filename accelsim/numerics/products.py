@@ -33,7 +33,7 @@ _ORDERS = {
 }
 _PAIRS = 64
 """Outputs one at a time are given to threads in multiples of this."""
-_TOGETHER = 2**14
+_TOGETHER = 2**16
 """Of so many outputs one at a time what is computed beside them is kept at once."""
 _SMALL = 200_000
 """Products of fewer terms are computed by one thread: to wake another takes as long."""
