@@ -7,12 +7,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from accelsim.report.break_even import HIGH
 from accelsim.report.policy_build import UNKNOWABLE, front, held_out, points, seeds_of
 from accelsim.report.policy_curves import AS_GOOD, FP16, NOTHING_DRAWN, Comparison
 from accelsim.report.policy_means import Key
-from accelsim.report.policy_when import cases, condition, counts, paying, span
+from accelsim.report.policy_when import Trained, cases, condition, counts, paying, span
 
 SEED_RULE = "selective"
 """The rule of arXiv:2503.15568, in whatever setting the study has it first."""
@@ -29,11 +30,7 @@ def answer(machines: Sequence[Comparison]) -> str:
     A trained network is a case, on however many places; where numbers differ between places, the
     least and the largest are said.
     """
-    settings = machines[0].settings(SEED_RULE)
-    found = cases(machines, *settings)
-    everywhere = [_reached(machine) for machine in machines]
-    cheapest = [_cheapest(mine) for mine in everywhere]
-    redone = [sum(mine[policy] for policy in {*machines[0].redoing}) for mine in cheapest]
+    settings, found, everywhere, cheapest, redone = _standing(machines)
     pays = any(any(one.pays) for one in found)
     text = (
         "Does recomputing the outputs that the rule of arXiv:2503.15568 flags save energy?"
@@ -50,13 +47,10 @@ def answer(machines: Sequence[Comparison]) -> str:
 
 def behind(machines: Sequence[Comparison]) -> str:
     """Return what stands behind the answer: how the rule fares otherwise, and why."""
-    settings = machines[0].settings(SEED_RULE)
-    found, written = cases(machines, *settings), cases(machines, settings[0])
-    everywhere = [_reached(machine) for machine in machines]
+    settings, found, everywhere, cheapest, redone = _standing(machines)
+    written = cases(machines, settings[0])
     somewhere = [one for one in found if any(one.pays)]
     never = sum(not {*settings} & {*mine} for mine in everywhere[0].values())
-    cheapest = [_cheapest(mine) for mine in everywhere]
-    redone = [sum(mine[policy] for policy in {*machines[0].redoing}) for mine in cheapest]
     alone = (
         f"{settings[0]} alone takes less energy than {HIGH} on"
         f" {span(paying(written, n) for n in range(len(machines)))}."
@@ -72,6 +66,26 @@ def behind(machines: Sequence[Comparison]) -> str:
     if any(cheapest):
         text += f" {_why(machines, settings[0], _surest(everywhere))}"
     return " ".join(text.split())
+
+
+class _Standing(NamedTuple):
+    """How the rule stands: its settings, the networks and where it pays on them, and, place by
+    place, what is as accurate, how often each policy is the cheapest, and any that redoes outputs.
+    """
+
+    settings: list[str]
+    found: list[Trained]
+    everywhere: list[Reached]
+    cheapest: list[Counter[str]]
+    redone: list[int]
+
+
+def _standing(machines: Sequence[Comparison]) -> _Standing:
+    settings = machines[0].settings(SEED_RULE)
+    everywhere = [_reached(machine) for machine in machines]
+    cheapest = [_cheapest(mine) for mine in everywhere]
+    redone = [sum(mine[policy] for policy in {*machines[0].redoing}) for mine in cheapest]
+    return _Standing(settings, cases(machines, *settings), everywhere, cheapest, redone)
 
 
 def _than_fp16(machines: Sequence[Comparison], settings: Sequence[str]) -> str:
