@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import LogLocator
+from numpy.typing import NDArray
 
 from accelsim.energy import CAUSES
 from accelsim.report.rates import RateCurve
@@ -29,6 +30,7 @@ from accelsim.report.style import (
 from accelsim.report.survey import Dimension, Numbers, Scope, Survey, label
 from accelsim.result import COMPONENTS
 
+OTHERS = "all others"
 MAX_NUMBERS = 80
 """Cells of a heat map that have their number written in them."""
 MAX_TICKS = 24
@@ -55,16 +57,12 @@ def pareto(
     y, x = survey.quantity(upward), survey.quantity(across)
     ys, xs = survey.column(upward) * y.factor, survey.column(across) * x.factor
     raster = len(scope.rows) > RASTER
-    groups = survey.groups
-    for place, name in enumerate(groups.labels if groups else ["points"]):
-        rows = scope.rows[groups.codes[scope.rows] == place] if groups else scope.rows
+    for rows, name, (colour, marker) in marked(survey.groups, scope.rows):
         if len(rows):
-            colour, marker = MARKS[min(place, len(MARKS) - 1)]
-            rest = groups is not None and place >= len(MARKS)
             axes.scatter(
                 xs[rows], ys[rows], s=9 if raster else 20, color=colour, marker=marker,
-                alpha=0.75, linewidths=0.5, rasterized=raster,
-                label=None if rest else _series(groups, name, place),
+                alpha=0.75, linewidths=0.5, rasterized=raster, label=name,
+                zorder=1.0 if name == OTHERS else 1.5,
             )  # fmt: skip
     order = np.argsort(xs[list(front)], kind="stable")
     best = np.array(front, np.int64)[order]
@@ -83,12 +81,25 @@ def pareto(
     legend_below(axes)
 
 
-def _series(groups: Dimension | None, name: str, place: int) -> str:
+def marked(
+    groups: Dimension | None, rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], str, tuple[str, str]]]:
+    """Yield rows, what they are called, and their mark: a group with each, as long as there are
+    marks; of more groups those of the fewest points have the last together.
+    """
     if groups is None:
-        return name
-    if place == len(MARKS) - 1 and len(groups.values) > len(MARKS):
-        return "all others"
-    return name if groups.key in ("policy", "hardware") else f"{groups.key} {name}"
+        yield rows, "points", MARKS[0]
+        return
+    codes, places = groups.codes[rows], list(range(len(groups.labels)))
+    if len(places) > len(MARKS):
+        points = np.bincount(groups.codes)
+        places = sorted(sorted(places, key=lambda place: -points[place])[: len(MARKS) - 1])
+    for place, mark in zip(places, MARKS, strict=False):
+        name = groups.labels[place]
+        named = name if groups.key in ("policy", "hardware") else f"{groups.key} {name}"
+        yield rows[codes == place], named, mark
+    if len(places) < len(groups.labels):
+        yield rows[~np.isin(codes, places)], OTHERS, MARKS[-1]
 
 
 def _log_if_wide(axes: Axes, which: str, values: Numbers) -> None:

@@ -29,9 +29,11 @@ from accelsim.report.energies import energies
 from accelsim.report.gantt import Excerpt
 from accelsim.report.overview import timed_rows
 from accelsim.report.page import markdown
+from accelsim.report.plots import OTHERS, marked
 from accelsim.report.quantity import quantity
 from accelsim.report.study_report import write_report
-from accelsim.report.survey import Survey, dimension, label, pairs
+from accelsim.report.style import MARKS
+from accelsim.report.survey import Dimension, Survey, dimension, label, pairs
 from accelsim.study import Study
 
 EVIL = "<script>alert('x')</script> & \"ü 😀\" | `../..` *b* $x$"
@@ -486,6 +488,21 @@ def test_a_heat_map_holds_the_best_over_all_else(study: Study) -> None:
     most = plots.cells(survey, scope, lanes, lanes, "latency_s", 1)
     assert [most[i][i] for i in range(3)] == [64e-6] * 3
     assert math.isnan(most[0][1])
+
+
+def test_of_many_groups_those_of_the_most_points_have_a_mark_of_their_own() -> None:
+    """Ten policies, the last with the most points: the first three go without."""
+    names = tuple(f"policy-{number}" for number in range(10))
+    codes = np.array([0, 1, 1, 2, *(number for number in range(3, 10) for _ in range(number))])
+    groups = Dimension("policy", names, codes)
+    found = list(marked(groups, np.arange(len(codes))))
+    assert [name for _, name, _ in found] == [*names[3:], OTHERS]
+    assert [mark for *_, mark in found] == list(MARKS)
+    for rows, name, _ in found[:-1]:
+        assert {names[code] for code in codes[rows]} == {name}
+    assert codes[found[-1][0]].tolist() == [0, 1, 1, 2]
+    few = list(marked(Dimension("array.rows", (8, 16), np.array([0, 1])), np.arange(2)))
+    assert [name for _, name, _ in few] == ["array.rows 8", "array.rows 16"]
 
 
 @pytest.mark.parametrize("seed", range(5))
