@@ -23,10 +23,14 @@ from accelsim.report.survey import CONTROL
 
 KL = "kl_divergence_nats"
 RATE = "recompute_rate"
+RATES = (0.03, 0.1, 0.3)
+"""Recompute rates at which policies are compared."""
 LEAST_KL = 1e-12
 """Nats that no smaller divergence counts as, so that it has a logarithm."""
 BUDGETS = ("rate", "tau", "seed")
 """Parameters that tell the points of a curve apart, or the draws of a lot."""
+LAYER_TAUS = "layer_taus"
+"""The parameter that gives each layer a threshold of its own."""
 Values = Sequence[float] | np.ndarray[Any, np.dtype[np.float64]]
 SEED = re.compile(r"(.+)-seed(\d+)")
 """How a workload is called that is a network trained again; without it, the seed is 0."""
@@ -37,11 +41,26 @@ AS_GOOD = 0.005
 """Accuracies that differ by no more than this, half a point, are as good."""
 
 
-def family(policy: str) -> str:
+def family(policy: str, without: Sequence[str] = BUDGETS) -> str:
     """Return a policy's text without its budget: `selective:numerator=exact`."""
     name, _, given = policy.partition(":")
-    kept = [part for part in given.split(",") if part and part.split("=")[0] not in BUDGETS]
+    kept = [part for part in given.split(",") if part and part.split("=")[0] not in without]
     return name + (":" + ",".join(kept) if kept else "")
+
+
+def parameter(policy: str, name: str) -> str | None:
+    """Return what a policy's text says of a parameter; None if it does not."""
+    given = dict(part.split("=", 1) for part in policy.partition(":")[2].split(",") if part)
+    return given.get(name)
+
+
+def one_for_all(policy: str) -> str | None:
+    """Return the family of a policy with a threshold for each layer as it is with one for all;
+    None of any other policy.
+    """
+    if parameter(policy, LAYER_TAUS) is None:
+        return None
+    return family(policy, (*BUDGETS, LAYER_TAUS))
 
 
 def network_of(workload: str) -> tuple[str, int]:
@@ -121,13 +140,16 @@ def left_out(rows: Iterable[Row]) -> int:
 
 def curves(rows: Iterable[Row]) -> list[Curve]:
     """Return a curve for each network, seed, policy, machine and table, of the finished rows that
-    are no controls.
+    are no controls, and have no threshold for each layer where the same rule has one for all.
     """
     found: dict[tuple[str, int, str, str, str], list[Row]] = {}
+    rows = [row for row in rows if counts(row) and row.get(CONTROL) is None]
+    families = {family(str(row["policy"])) for row in rows}
     for row in rows:
-        if not counts(row) or row.get(CONTROL) is not None:
+        policy = str(row["policy"])
+        if one_for_all(policy) in families:
             continue
-        policy = family(str(row["policy"]))
+        policy = family(policy)
         place = (*network_of(str(row["workload"])), policy)
         found.setdefault((*place, row["hardware"], row["energy_table"]), []).append(row)
     return [

@@ -22,16 +22,17 @@ from accelsim.report.policy_curves import (
     NEAR,
     NOTHING_DRAWN,
     RATE,
+    RATES,
     Comparison,
     curves,
     left_out,
 )
+from accelsim.report.policy_layers import layers_section
 from accelsim.report.policy_means import CONFIDENCE, cell, mean_ratio
 from accelsim.report.policy_networks import networks_section
 from accelsim.report.policy_thresholds import thresholds_section
 from accelsim.study import Study
 
-RATES = (0.03, 0.1, 0.3)
 SHARES = (0.8, 0.9, 1.0)
 """Energies at which policies are compared, as shares of the energy of uniform-high."""
 LATENCIES = (1.0, 1.5, 2.0)
@@ -63,6 +64,7 @@ def policies_section(study: Study) -> Section | None:
     optional = (
         controls_section(controlled, seeds_of(held_out(first))),
         thresholds_section(first, rule),
+        layers_section(first, study.rows),
     )
     networks = networks_section(machines, first.settings(SEED_RULE))
     by_machine = {machine.hardware: machine for machine in reversed(machines)}

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from accelsim.policies import POLICIES
 from accelsim.policies.threshold import ScoredPolicy
 from accelsim.report import policy_figures
+from accelsim.report.break_even import HIGH, Row
 from accelsim.report.page import Column, Figure, Section, Table
-from accelsim.report.policy_curves import RATE, Comparison, Curve
-from accelsim.report.policy_means import average
+from accelsim.report.policy_curves import (
+    NOTHING_DRAWN,
+    RATE,
+    Comparison,
+    Curve,
+    energy,
+    log_kl,
+    parameter,
+)
+from accelsim.report.policy_means import Average, Key, Mean, average, cell, mean_ratio
 
 ACROSS = "across=network"
 AT = 0.1
@@ -34,6 +44,7 @@ def thresholds_section(found: Comparison, rule: str) -> Section | None:
     taken = {policy: one for policy in scored if (one := steps(found, policy)).number}
     if rule not in taken:
         return None
+    by_tau = [policy for policy in taken if _taus(found, policy)]
     findings = [_monotone_sentence(rule, taken[rule]), _tried_sentence(found, rule, taken)]
     findings += [
         sentence for policy in scored if (sentence := _across_sentence(found, policy)) is not None
@@ -52,7 +63,7 @@ def thresholds_section(found: Comparison, rule: str) -> Section | None:
                 (policy_figures.by_network(found, rule),),
             ),
         ),
-        tables=(_steps_table(found, taken),),
+        tables=(_steps_table(found, taken), *(_tau_table(found, policy) for policy in by_tau)),
     )
 
 
@@ -113,10 +124,10 @@ def _tried_sentence(found: Comparison, rule: str, taken: dict[str, Steps]) -> st
     rates = tried(found, rule)
     numbers = sorted({len(tried(found, policy)) for policy in taken if policy != rule})
     ends = " to ".join(dict.fromkeys(map(str, (numbers[0], numbers[-1]) if numbers else ())))
-    others = f"; the other rules here at {ends}" if ends else ""
+    others = f", and of {ends} of the other rules here" if ends else ""
     return (
-        f"That is known of few thresholds: {rule} was tried at {len(rates)} rates"
-        f" ({', '.join(f'{rate:.1f}%' for rate in rates)}){others}. What lies between is not seen."
+        f"That is known of {len(rates)} thresholds of {rule}, at rates of"
+        f" {', '.join(f'{rate:.1f}%' for rate in rates)}{others}. What lies between is not seen."
     )
 
 
@@ -175,3 +186,78 @@ def _steps_table(found: Comparison, taken: dict[str, Steps]) -> Table:
         tuple(columns),
         tuple(rows),
     )
+
+
+def _taus(found: Comparison, policy: str) -> list[str]:
+    """Return the thresholds that a policy was given, as they are written, the largest first; none
+    where they were found from rates.
+    """
+    given = {
+        parameter(str(row["policy"]), "tau")
+        for curve in found.by_policy[policy].values()
+        for row in curve.rows
+    }
+    return sorted((tau for tau in given if tau is not None), key=float, reverse=True)
+
+
+def _tau_table(found: Comparison, policy: str) -> Table:
+    """Return what each threshold of a policy does."""
+    rows = []
+    for tau in _taus(found, policy):
+        at = {
+            key: row
+            for key, curve in found.by_policy[policy].items()
+            for row in curve.rows
+            if parameter(str(row["policy"]), "tau") == tau
+        }
+        rates = sorted(100.0 * row[RATE] for row in at.values())
+        rows.append(
+            (
+                tau,
+                _text(average({key: 100.0 * row[RATE] for key, row in at.items()}), 1),
+                f"{rates[0]:.1f} to {rates[-1]:.1f}",
+                cell(_over(found, at, NOTHING_DRAWN, log_kl)),
+                _text(_lost(found, at), 2),
+                _text(average({key: 100.0 * row["flip_rate"] for key, row in at.items()}), 2),
+                cell(_over(found, at, HIGH, lambda row: math.log(energy(row)))),
+            )
+        )
+    return Table(
+        f"What the threshold of {policy} does, on {found.place}: means over networks with their"
+        " confidence intervals, and the least and the largest rate of any network.",
+        (
+            Column("τ", numbers=True),
+            Column("recompute rate (%)", numbers=True),
+            Column("from, to (%)", numbers=True),
+            Column(f"KL over that of {NOTHING_DRAWN}", numbers=True),
+            Column(f"accuracy lost to {HIGH} (points)", numbers=True),
+            Column("predictions changed (%)", numbers=True),
+            Column(f"energy over that of {HIGH}", numbers=True),
+        ),
+        tuple(rows),
+    )
+
+
+def _over(
+    found: Comparison, at: Mapping[Key, Row], than: str, log: Callable[[Row], float]
+) -> Mean | None:
+    """Return the ratio of what has this logarithm to that of a policy that redoes nothing."""
+    its = found.by_policy.get(than, {})
+    return mean_ratio(
+        {key: log(row) - log(its[key].rows[0]) for key, row in at.items() if key in its}
+    )
+
+
+def _lost(found: Comparison, at: Mapping[Key, Row]) -> Average | None:
+    high = found.by_policy.get(HIGH, {})
+    return average(
+        {
+            key: 100.0 * (high[key].rows[0]["accuracy"] - row["accuracy"])
+            for key, row in at.items()
+            if key in high
+        }
+    )
+
+
+def _text(mean: Average | None, decimals: int) -> str:
+    return "" if mean is None else mean.text(decimals)

@@ -14,6 +14,7 @@ from accelsim.report.policy_answer import answer, behind, unbeaten
 from accelsim.report.policy_build import build_section, front, points
 from accelsim.report.policy_curves import Comparison, curves, family, network_of
 from accelsim.report.policy_figures import MEASURES, PLAIN_MARKERS, STYLES, means
+from accelsim.report.policy_layers import layers_section
 from accelsim.report.policy_means import mean_ratio
 from accelsim.report.policy_networks import (
     NEITHER,
@@ -402,8 +403,8 @@ def test_steps_to_a_lower_threshold_are_counted_where_they_make_things_worse() -
         (KAPPA, "0.0, 20.0", "2", "0", "0", ""),
     )
     assert section.findings[1] == (
-        f"That is known of few thresholds: {ACROSS} was tried at 3 rates (0.0%, 10.0%, 20.0%); the"
-        " other rules here at 2. What lies between is not seen."
+        f"That is known of 3 thresholds of {ACROSS}, at rates of 0.0%, 10.0%, 20.0%, and of 2 of"
+        " the other rules here. What lies between is not seen."
     )
 
 
@@ -417,6 +418,74 @@ def test_one_threshold_is_compared_with_one_for_each_layer() -> None:
     mean = math.sqrt(0.3 * 0.1 / (0.2 * 0.08))
     assert f"selective (numerator=constant) has {mean:.3g}" in across
     assert across.endswith("the same share; no more on 1 of 2 networks.")
+
+
+def test_a_threshold_that_is_given_has_a_line() -> None:
+    """0.02 and 0.09 of 0.1 and 0.4: .2 and .225, whose geometric mean is .212."""
+    rows = [
+        *(row("a", "uniform-low", 0.0, 0.1, 80.0), row("b", "uniform-low", 0.0, 0.4, 80.0)),
+        *(row("a", "uniform-high", 0.0, 1e-4, 100.0), row("b", "uniform-high", 0.0, 1e-4, 100.0)),
+    ]
+    for tau, rate, energy in ((16, 0.05, 90.0), (2, 0.5, 160.0)):
+        for network, kl, extra in (("a", 0.02, 0.0), ("b", 0.09, 0.1)):
+            text = f"selective:tau={tau},numerator=exact"
+            rows.append(row(network, text, rate + extra, kl, energy, 0.89))
+    section = thresholds_section(comparison(rows), "selective:numerator=exact")
+    assert section is not None
+    _, table = section.tables
+    few = "(2 networks)"
+    assert [line[:4] for line in table.rows] == [
+        ("16", f"10.0 {few}", "5.0 to 15.0", f"0.212 {few}"),
+        ("2", f"55.0 {few}", "50.0 to 60.0", f"0.212 {few}"),
+    ]
+    assert table.rows[0][4:] == (f"1.00 {few}", f"1.00 {few}", f"0.9 {few}")
+
+
+def in_layers(workload: str, taus: str, rate: float, kl: float) -> dict[str, Any]:
+    return row(workload, f"selective:layer_taus={taus},numerator=exact", rate, kl, 90.0)
+
+
+def test_a_threshold_for_each_layer_is_compared_at_the_rate_that_it_comes_to() -> None:
+    """One threshold has a KL divergence of .1 at 5 % and .025 at 20 %, .063 at 10 % between them;
+    its logarithm is straight.
+    """
+    rows = []
+    for workload in ("a", "a-seed1", "b", "b-seed1"):
+        for tau, rate, kl in ((16, 0.05, 0.1), (2, 0.2, 0.025)):
+            rows.append(row(workload, f"selective:tau={tau},numerator=exact", rate, kl, 90.0))
+    at_a_tenth = 0.1 * 4.0 ** (-1 / 3)
+    gains = {
+        "a": (0.5, 0.8, 2.0), "a-seed1": (1.5, 0.25, 3.0),
+        "b": (0.9, 0.4, 1.0), "b-seed1": (1.0, 0.6, 1.0),
+    }  # fmt: skip
+    for workload, mine in gains.items():
+        for taus, gain in zip(("8/0", "4/4", "2/9"), mine, strict=True):
+            rows.append(in_layers(workload, taus, 0.1, gain * at_a_tenth))
+    found = comparison(rows)
+    assert set(found.by_policy) == {"selective:numerator=exact"}  # and no policy of each table
+    section = layers_section(found, rows)
+    assert section is not None
+    gained, chosen = section.tables
+    median, best = (0.8 * 1.5 * 0.9 * 1.0) ** 0.25, (0.5 * 0.25 * 0.4 * 0.6) ** 0.25
+    held = math.sqrt(1.5 * 0.6)  # 8/0 of a, which is best on seed 0, and 4/4 of b
+    few = "(2 networks)"
+    assert gained.rows == (
+        (
+            *("selective:numerator=exact", "10%", "3"),
+            *(f"{median:.3g} {few}", f"{best:.3g} {few}", f"{held:.3g} {few}"),
+        ),
+    )
+    assert [line[2:] for line in chosen.rows] == [
+        ("a", "8/0", "10.0", "0.5", "10.0", "1.5"),
+        ("b", "4/4", "10.0", "0.4", "10.0", "0.6"),
+    ]
+
+
+def test_a_threshold_for_each_layer_is_a_policy_where_there_is_none_for_all() -> None:
+    rows = [*rows_of("a"), *rows_of("b"), in_layers("a", "8/0", 0.1, 0.05)]
+    found = comparison(rows)
+    assert "selective:layer_taus=8/0,numerator=exact" in found.by_policy
+    assert layers_section(found, rows) is None
 
 
 def test_a_study_without_thresholds_says_nothing_of_them() -> None:
