@@ -50,13 +50,14 @@ def one_step(totals: F32, products: F32, acc: Accumulator) -> F32:
 
 
 def assert_one_step_is_exact(
-    name: str, operands: str, overflow: str, stride: int, rounding: str = "nearest-even"
+    name: str, operands: str, overflow: str, stride: int, **options: Any
 ) -> None:
-    fmt, acc = FloatFormat.parse(name), Accumulator(name, rounding, overflow=overflow)
+    fmt, acc = FloatFormat.parse(name), Accumulator(name, overflow=overflow, **options)
     totals, products = signed(fmt), products_of_two_8_bit_floats(operands)[::stride]
-    got = one_step(totals, products, acc)
+    got, columns = one_step(totals, products, acc), products.tolist()
     expected = [
-        [accumulate_exact([float(s), float(p)], [1.0, 1.0], acc) for p in products] for s in totals
+        [accumulate_exact([s, p], [1.0, 1.0], acc, 0.0, i, j) for j, p in enumerate(columns)]
+        for i, s in enumerate(totals.tolist())
     ]
     assert same(got, np.array(expected))
 
@@ -84,7 +85,28 @@ def test_every_step_of_an_8_bit_accumulator(name: str, operands: str, overflow: 
 def test_every_step_in_every_rounding(
     name: str, operands: str, rounding: str, overflow: str
 ) -> None:
-    assert_one_step_is_exact(name, operands, overflow, 1, rounding)
+    assert_one_step_is_exact(name, operands, overflow, 1, rounding=rounding)
+
+
+@pytest.mark.parametrize("random_bits", [1, 8, 28])
+@pytest.mark.parametrize("name", FP8)
+def test_one_step_in_stochastic_rounding(name: str, random_bits: int) -> None:
+    assert_one_step_is_exact(
+        name, "e4m3fn", "inf", 23, rounding="stochastic", random_bits=random_bits, seed=3
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overflow", ["inf", "saturate"])
+@pytest.mark.parametrize("random_bits", [1, 8])
+@pytest.mark.parametrize("operands", FP8)
+@pytest.mark.parametrize("name", FP8)
+def test_every_step_in_stochastic_rounding(
+    name: str, operands: str, random_bits: int, overflow: str
+) -> None:
+    """Its draws are those of the seed, which the definition draws as well."""
+    options = {"rounding": "stochastic", "random_bits": random_bits, "seed": 3}
+    assert_one_step_is_exact(name, operands, overflow, 1, **options)
 
 
 @pytest.mark.parametrize("name", FP8)
