@@ -58,9 +58,10 @@ def behind(machines: Sequence[Comparison]) -> str:
         else ""
     )
     first = [sum(mine[one] for one in settings) for mine in cheapest]
+    short = f"; on {never} no point of it is so accurate" if never else ""
     text = (
         f"The rule is the cheapest policy on {span(first)} of these networks, and any rule that"
-        f" redoes outputs is on {span(redone)}; on {never} no point of it is so accurate. {alone}"
+        f" redoes outputs is on {span(redone)}{short}. {alone}"
         f" {_needless([one.key for one in somewhere], everywhere[0])}"
     )
     if any(cheapest):
