@@ -234,7 +234,7 @@ def unbeaten(machines: Sequence[Comparison]) -> str:
     return (
         f"Nothing beats these in both energy and KL divergence {places}, {seeds_of(held[0])}:"
         f" {', '.join(everywhere) or 'no policy'}. Of the points that nothing beats,"
-        f" {span(redone)} redo{'es' if max(redone) == 1 else ''} outputs."
+        f" {span(redone)} redo{'es' if {*redone} == {1} else ''} outputs."
     )
 
 
