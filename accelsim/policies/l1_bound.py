@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from accelsim.errors import AccelsimError
 from accelsim.numerics import Accumulator
 from accelsim.policies.base import Facts
 from accelsim.policies.table import TablePolicy
@@ -29,6 +30,12 @@ class L1Bound(TablePolicy):
     overflow: Literal["saturate"] = "saturate"
 
     def accumulators(self, facts: Facts) -> tuple[Accumulator, ...]:
-        """Return formats by interval arithmetic."""
-        formats = integer_accumulators(facts.layers, facts.input_range, self.bits)
+        """Return formats by interval arithmetic.
+
+        Raises AccelsimError if `bits` are too few for what rounding alone may add up to.
+        """
+        try:
+            formats = integer_accumulators(facts.layers, facts.input_range, self.bits)
+        except ValueError as error:
+            raise AccelsimError(f"policy {self.name}: bits is {self.bits}, but {error}") from None
         return tuple(Accumulator(fmt, overflow=self.overflow) for fmt in formats)

@@ -108,7 +108,9 @@ def fixed_format(sums: Range, terms: int, fraction_bits: int, most_bits: int) ->
     """Return the narrowest format that holds all sums, with that many fraction bits if they fit.
 
     With fewer, each of so many steps loses half a unit at most, and those count as well.
+    Raises ValueError where these alone are too many for `most_bits`.
     """
+    fewest = math.inf
     for fraction in range(fraction_bits, fraction_bits - 64, -1):
         unit = 2.0**-fraction
         lost = 0.0 if fraction == fraction_bits else terms * unit / 2
@@ -117,7 +119,8 @@ def fixed_format(sums: Range, terms: int, fraction_bits: int, most_bits: int) ->
         bits = 1 + max(largest.bit_length(), (-least - 1).bit_length() if least < 0 else 0)
         if bits <= most_bits:
             return FixedFormat(bits, fraction)
-    raise AssertionError("sums of operands have fewer than 64 bits before the point")
+        fewest = min(fewest, bits)
+    raise ValueError(f"rounded sums of {terms} terms take at least {fewest:g}")
 
 
 def _rounded_away(fmt: FixedFormat, layer: LayerFacts) -> float:

@@ -106,6 +106,9 @@ def test_a_format_is_as_narrow_as_the_sums_allow() -> None:
     assert width(-4.0, 4.0) == "fixed5.1"
     # Units of 1, and four steps that lose half a one each: from -6.5 to 5.5
     assert width(-4.5, 3.5, most=4) == "int4"
+    # However large the unit, four halves of it and a sum in whole ones: 3, which takes three bits
+    with pytest.raises(ValueError, match="rounded sums of 4 terms take at least 3"):
+        width(-4.5, 3.5, most=2)
 
 
 @settings(deadline=None, max_examples=25)
@@ -226,6 +229,11 @@ def test_what_a_rule_cannot_do_is_said_in_a_line(text: str, said: str) -> None:
     with pytest.raises(AccelsimError) as caught:
         infer(prepare(shapes), parse_policy(text))
     assert str(caught.value) == said
+
+
+def test_too_few_bits_for_what_rounding_adds_up_to_are_said() -> None:
+    with pytest.raises(AccelsimError, match=r"policy l1-bound: bits is 2, but rounded sums of 5"):
+        infer(prepare(workload(1, (5, 9, 4), "relu")), parse_policy("l1-bound:bits=2"))
 
 
 def test_there_is_no_table_before_there_is_a_network() -> None:
