@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from accelsim.report.break_even import Row
@@ -14,6 +14,7 @@ from accelsim.report.policy_curves import (
     RATE,
     RATES,
     Comparison,
+    cost_of,
     counts,
     log_kl,
     network_of,
@@ -27,6 +28,9 @@ ABOUT = 1.5
 """Tables are compared whose rates differ from one of these by no more than this factor."""
 FEWEST = 3
 """The best of fewer tables is not chosen from any."""
+LAST = "last=fp32"
+SAME_RATE, SAME_ENERGY = "same rate", f"same energy, with {LAST} or without"
+"""What one threshold for all may take, beside which a table is seen."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +38,23 @@ class Tabled:
     """A trained network under a threshold for each layer.
 
     `log_gain` is the logarithm of its KL divergence over that of the same rule with one threshold
-    for all layers at the same recompute rate; None at a rate that this does not reach.
+    for all layers, of `SAME_RATE` or `SAME_ENERGY`; without those that this does not reach.
     """
 
     key: Key
     taus: str
     rate: float
-    log_gain: float | None
+    log_gain: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The tables of a network near a rate, and the best of seed 0, if seed 0 has enough."""
+    """What tables near a rate gain on a network, trained network by trained network, and which of
+    them is the best of seed 0, if seed 0 has enough of them.
+    """
 
     network: str
-    near: dict[Key, list[tuple[float, Tabled]]]
+    gains: Mapping[Key, Sequence[float]]
     best: Tabled | None
 
 
@@ -62,11 +68,27 @@ def tabled(found: Comparison, rows: Iterable[Row]) -> dict[str, list[Tabled]]:
         if not here or rule not in found.by_policy or row.get(CONTROL) is not None:
             continue
         if counts(row) and rule is not None and taus is not None:
-            key, rate = network_of(str(row["workload"])), float(row[RATE])
-            its = found.log_kl_of(rule, key, rate)
-            gain = None if its is None else log_kl(row) - its
-            by_rule.setdefault(rule, []).append(Tabled(key, taus, rate, gain))
+            key = network_of(str(row["workload"]))
+            its = {
+                SAME_RATE: found.log_kl_of(rule, key, float(row[RATE])),
+                SAME_ENERGY: _at_energy(found, rule, key, cost_of(row, "energy")),
+            }
+            gain = {how: log_kl(row) - log for how, log in its.items() if log is not None}
+            by_rule.setdefault(rule, []).append(Tabled(key, taus, float(row[RATE]), gain))
     return by_rule
+
+
+def _at_energy(found: Comparison, rule: str, key: Key, energy: float) -> float | None:
+    """Return the least ln KL that one threshold for all has for this energy, the last layer in
+    fp32 or not; None if it always takes more.
+    """
+    logs = []
+    for policy in (rule, f"{rule}{',' if ':' in rule else ':'}{LAST}"):
+        curve = found.by_policy.get(policy, {}).get(key)
+        if curve is not None:
+            most = max(cost_of(row, "energy") for row in curve.rows)
+            logs.append(curve.log_kl_at("energy", min(energy, most)))
+    return min((log for log in logs if log is not None), default=None)
 
 
 def layers_section(found: Comparison, rows: Iterable[Row]) -> Section | None:
@@ -77,79 +99,77 @@ def layers_section(found: Comparison, rows: Iterable[Row]) -> Section | None:
     findings, lines, chosen = [], [], []
     for rule, points in by_rule.items():
         for rate in RATES:
-            choices = [one for one in _choices(points, rate) if one.near]
-            if not choices:
-                continue
-            median, best, held = _median(choices), _best(choices), _held_out(choices, points)
-            several = f"{_tables(choices):.0f}"
-            lines.append((rule, f"{rate:.0%}", several, cell(median), cell(best), cell(held)))
-            chosen += [_chosen_line(rule, rate, one, points) for one in choices if one.best]
-            findings.append(
-                f"At rates of about {rate:.0%}, {rule} with a threshold for each layer has"
-                f" {median} times the KL divergence of one threshold for all at the same rate, the"
-                f" median of {several} tables; the best by hindsight has {best} times"
-                + ("." if held is None else f", and that of seed 0 {held} times on the others.")
-            )
+            said = []
+            for how in (SAME_RATE, SAME_ENERGY):
+                choices = [one for one in _choices(points, rate, how) if one.gains]
+                if not choices:
+                    continue
+                median, best = _over_all(choices, statistics.median), _over_all(choices, min)
+                held = _held_out(choices, points, how)
+                tables = f"{_tables(choices):.0f}"
+                numbers = (cell(median), cell(best), cell(held))
+                lines.append((rule, f"{rate:.0%}", how, tables, *numbers))
+                said.append(
+                    f"beside one threshold for all at the {how}, the median of {tables} tables has"
+                    f" {median} times the KL divergence, the best by hindsight {best}"
+                    + ("" if held is None else f", and that of seed 0 {held} on the other seeds")
+                )
+                chosen += [
+                    _chosen_line(rule, rate, how, one, points) for one in choices if one.best
+                ]
+            if said:
+                findings.append(
+                    f"{rule} with a threshold for each layer, at rates of about {rate:.0%}:"
+                    f" {'; '.join(said)}."
+                )
     return Section(
         "One threshold for all layers, or one for each",
         paragraphs=(
-            "Points with a threshold for each layer, beside the same rule with one for all at the"
-            " recompute rate that they come to, on a straight line between its points. The best"
-            " of many tables by hindsight is better than what could have been known; so the table"
-            " that is the best of a network trained from seed 0 is also looked at on the same"
-            " trained from the other seeds, at the rates that it comes to there. These tables are"
-            " not among the settings of a rule elsewhere.",
+            "Points with a threshold for each layer, 0 where all of a layer is redone, beside the"
+            " same rule with one for all: at the recompute rate that they come to, and at the"
+            " energy that they take, for which the last layer may also be in fp32 from the"
+            " beginning; between points on a straight line. The best of many tables by hindsight is"
+            " better than what could have been known; so the table that is the best of a network"
+            " trained from seed 0 is also looked at on the same trained from the other seeds, at"
+            " the rates that it comes to there. These tables are not among the settings of a rule"
+            " elsewhere.",
         ),
         findings=tuple(findings),
         tables=(_gain_table(lines), _chosen_table(chosen)),
     )
 
 
-def _choices(points: Sequence[Tabled], rate: float) -> Iterable[Choice]:
-    """Yield for each network its tables near a rate, of each seed, and the best of seed 0."""
-    by_network: dict[str, dict[Key, list[tuple[float, Tabled]]]] = {}
+def _choices(points: Sequence[Tabled], rate: float, how: str) -> Iterable[Choice]:
+    """Yield for each network what its tables near a rate gain, and the best of seed 0."""
+    by_network: dict[str, dict[Key, list[Tabled]]] = {}
     for one in points:
         near = by_network.setdefault(one.key[0], {})
-        if one.log_gain is not None and rate / ABOUT <= one.rate <= rate * ABOUT:
-            near.setdefault(one.key, []).append((one.log_gain, one))
+        if how in one.log_gain and rate / ABOUT <= one.rate <= rate * ABOUT:
+            near.setdefault(one.key, []).append(one)
     for network, near in by_network.items():
         first = near.get((network, 0), [])
-        best = min(first, key=_gain)[1] if len(first) >= FEWEST else None
-        yield Choice(network, near, best)
-
-
-def _gain(pair: tuple[float, Tabled]) -> float:
-    return pair[0]
+        enough = len(first) >= FEWEST
+        best = min(first, key=lambda one: one.log_gain[how]) if enough else None
+        gains = {key: [one.log_gain[how] for one in mine] for key, mine in near.items()}
+        yield Choice(network, gains, best)
 
 
 def _tables(choices: Sequence[Choice]) -> float:
     """Return the mean number of tables of a trained network."""
-    return statistics.fmean(len(pairs) for one in choices for pairs in one.near.values())
+    return statistics.fmean(len(gains) for one in choices for gains in one.gains.values())
 
 
-def _median(choices: Sequence[Choice]) -> Mean | None:
+def _over_all(choices: Sequence[Choice], of: Callable[[Sequence[float]], float]) -> Mean | None:
+    return mean_ratio({key: of(gains) for one in choices for key, gains in one.gains.items()})
+
+
+def _held_out(choices: Sequence[Choice], points: Sequence[Tabled], how: str) -> Mean | None:
     return mean_ratio(
         {
-            key: statistics.median(map(_gain, pairs))
-            for one in choices
-            for key, pairs in one.near.items()
-        }
-    )
-
-
-def _best(choices: Sequence[Choice]) -> Mean | None:
-    return mean_ratio(
-        {key: min(map(_gain, pairs)) for one in choices for key, pairs in one.near.items()}
-    )
-
-
-def _held_out(choices: Sequence[Choice], points: Sequence[Tabled]) -> Mean | None:
-    return mean_ratio(
-        {
-            point.key: point.log_gain
+            point.key: point.log_gain[how]
             for one in choices
             for point in _elsewhere(one, points)
-            if point.log_gain is not None
+            if how in point.log_gain
         }
     )
 
@@ -167,19 +187,19 @@ def _elsewhere(choice: Choice, points: Sequence[Tabled]) -> list[Tabled]:
 
 
 def _chosen_line(
-    rule: str, rate: float, choice: Choice, points: Sequence[Tabled]
+    rule: str, rate: float, how: str, choice: Choice, points: Sequence[Tabled]
 ) -> tuple[str, ...]:
     assert choice.best is not None
-    assert choice.best.log_gain is not None
     others = _elsewhere(choice, points)
-    known = [point.log_gain for point in others if point.log_gain is not None]
+    known = [point.log_gain[how] for point in others if how in point.log_gain]
     return (
         rule,
         f"{rate:.0%}",
+        how,
         choice.network,
         choice.best.taus,
         f"{100 * choice.best.rate:.1f}",
-        f"{math.exp(choice.best.log_gain):.3g}",
+        f"{math.exp(choice.best.log_gain[how]):.3g}",
         f"{100 * statistics.fmean(point.rate for point in others):.1f}" if others else "",
         f"{math.exp(statistics.fmean(known)):.3g}" if known else "",
     )
@@ -187,12 +207,12 @@ def _chosen_line(
 
 def _gain_table(lines: Sequence[tuple[str, ...]]) -> Table:
     return Table(
-        f"KL divergence with a threshold for each layer over that with one for all at the same"
-        f" rate, of tables whose rates are within a factor of {ABOUT:g}: geometric means over"
-        " networks.",
+        "KL divergence with a threshold for each layer over that with one for all, of tables whose"
+        f" rates are within a factor of {ABOUT:g}: geometric means over networks.",
         (
             Column("policy"),
             Column("rates about", numbers=True),
+            Column("beside one for all at the"),
             Column("tables there", numbers=True),
             Column("the median table", numbers=True),
             Column("the best by hindsight", numbers=True),
@@ -208,6 +228,7 @@ def _chosen_table(lines: Sequence[tuple[str, ...]]) -> Table:
         (
             Column("policy"),
             Column("rates about", numbers=True),
+            Column("beside one for all at the"),
             Column("network"),
             Column("thresholds"),
             Column("its rate (%)", numbers=True),

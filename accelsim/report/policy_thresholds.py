@@ -101,22 +101,29 @@ def _monotone_sentence(rule: str, taken: Steps) -> str:
             f"{rule} is monotone wherever it was looked at: in {taken.number} steps to a lower"
             " threshold neither did the KL divergence rise nor the accuracy fall."
         )
-    return (
-        f"{rule} is not monotone: in {taken.kl_rose} of {taken.number} steps to a lower threshold"
-        f" the KL divergence rises, by up to {taken.largest_rise - 1.0:.2%}, and in"
-        f" {taken.accuracy_fell} the accuracy falls."
-    )
+    worse = []
+    if taken.kl_rose:
+        worse.append(
+            f"in {taken.kl_rose} of {taken.number} steps to a lower threshold the KL divergence"
+            f" rises, by up to {taken.largest_rise - 1.0:.2%}"
+        )
+    if taken.accuracy_fell:
+        steps_named = "" if worse else f" of {taken.number} steps to a lower threshold"
+        worse.append(f"in {taken.accuracy_fell}{steps_named} the accuracy falls")
+    return f"{rule} is not monotone: {', and '.join(worse)}."
 
 
 def tried(found: Comparison, policy: str) -> list[float]:
-    """Return the recompute rates that a policy was tried at, in per cent, means over networks."""
-    mine = found.by_policy[policy]
-    rates = []
-    for place in range(min(len(curve.rows) for curve in mine.values())):
-        mean = average({key: 100.0 * curve.rows[place][RATE] for key, curve in mine.items()})
-        assert mean is not None
-        rates.append(mean.middle)
-    return rates
+    """Return the recompute rates that a policy was tried at, in per cent: means over networks, of
+    every `tau` or, where thresholds were found from rates, of the first rate, the second and so on.
+    """
+    by_threshold: dict[str | int, dict[Key, float]] = {}
+    for key, curve in found.by_policy[policy].items():
+        for place, row in enumerate(curve.rows):
+            tau = parameter(str(row["policy"]), "tau")
+            by_threshold.setdefault(tau or place, {})[key] = 100.0 * row[RATE]
+    means = (average(rates) for rates in by_threshold.values())
+    return sorted(mean.middle for mean in means if mean is not None)
 
 
 def _tried_sentence(found: Comparison, rule: str, taken: dict[str, Steps]) -> str:

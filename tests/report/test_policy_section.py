@@ -14,7 +14,7 @@ from accelsim.report.policy_answer import answer, behind, unbeaten
 from accelsim.report.policy_build import build_section, front, points
 from accelsim.report.policy_curves import Comparison, curves, family, network_of
 from accelsim.report.policy_figures import MEASURES, PLAIN_MARKERS, STYLES, means
-from accelsim.report.policy_layers import layers_section
+from accelsim.report.policy_layers import SAME_ENERGY, SAME_RATE, layers_section
 from accelsim.report.policy_means import mean_ratio
 from accelsim.report.policy_networks import (
     NEITHER,
@@ -416,6 +416,17 @@ def test_steps_to_a_lower_threshold_are_counted_where_they_make_things_worse() -
     )
 
 
+def test_only_what_becomes_worse_is_said() -> None:
+    rows = [*rows_of("a"), *rows_of("b"), *with_one_threshold("a", 0.3, 0.2)]
+    rows += with_one_threshold("b", 0.3, 0.2)
+    rows[-1]["accuracy"] = 0.1
+    section = thresholds_section(comparison(rows), ACROSS)
+    assert section is not None
+    assert section.findings[0] == (
+        f"{ACROSS} is not monotone: in 1 of 2 steps to a lower threshold the accuracy falls."
+    )
+
+
 def test_one_threshold_is_compared_with_one_for_each_layer() -> None:
     # At 10 %: 0.3 and 0.2 against sqrt(0.2·0.08) = 0.126.
     rows = [*with_one_threshold("a", 0.2, 0.3, 0.1), *with_one_threshold("b", 0.4, 0.1, 0.1)]
@@ -453,14 +464,16 @@ def in_layers(workload: str, taus: str, rate: float, kl: float) -> dict[str, Any
     return row(workload, f"selective:layer_taus={taus},numerator=exact", rate, kl, 90.0)
 
 
-def test_a_threshold_for_each_layer_is_compared_at_the_rate_that_it_comes_to() -> None:
+def test_a_threshold_for_each_layer_is_compared_at_its_rate_and_at_its_energy() -> None:
     """One threshold has a KL divergence of .1 at 5 % and .025 at 20 %, .063 at 10 % between them;
-    its logarithm is straight.
+    its logarithm is straight. With its last layer in fp32 it has a tenth for as much energy.
     """
     rows = []
     for workload in ("a", "a-seed1", "b", "b-seed1"):
         for tau, rate, kl in ((16, 0.05, 0.1), (2, 0.2, 0.025)):
             rows.append(row(workload, f"selective:tau={tau},numerator=exact", rate, kl, 90.0))
+        high = "selective:tau=16,numerator=exact,last=fp32"
+        rows.append(row(workload, high, 0.02, 0.0025, 85.0))
     at_a_tenth = 0.1 * 4.0 ** (-1 / 3)
     gains = {
         "a": (0.5, 0.8, 2.0), "a-seed1": (1.5, 0.25, 3.0),
@@ -470,20 +483,25 @@ def test_a_threshold_for_each_layer_is_compared_at_the_rate_that_it_comes_to() -
         for taus, gain in zip(("8/0", "4/4", "2/9"), mine, strict=True):
             rows.append(in_layers(workload, taus, 0.1, gain * at_a_tenth))
     found = comparison(rows)
-    assert set(found.by_policy) == {"selective:numerator=exact"}  # and no policy of each table
+    plain = "selective:numerator=exact"
+    assert set(found.by_policy) == {plain, f"{plain},last=fp32"}  # and no policy of each table
     section = layers_section(found, rows)
     assert section is not None
     gained, chosen = section.tables
     median, best = (0.8 * 1.5 * 0.9 * 1.0) ** 0.25, (0.5 * 0.25 * 0.4 * 0.6) ** 0.25
     held = math.sqrt(1.5 * 0.6)  # 8/0 of a, which is best on seed 0, and 4/4 of b
-    few = "(2 networks)"
+    few, over = "(2 networks)", at_a_tenth / 0.0025
     assert gained.rows == (
         (
-            *("selective:numerator=exact", "10%", "3"),
+            *(plain, "10%", SAME_RATE, "3"),
             *(f"{median:.3g} {few}", f"{best:.3g} {few}", f"{held:.3g} {few}"),
         ),
+        (
+            *(plain, "10%", SAME_ENERGY, "3"),
+            *(f"{number * over:.3g} {few}" for number in (median, best, held)),
+        ),
     )
-    assert [line[2:] for line in chosen.rows] == [
+    assert [line[3:] for line in chosen.rows[:2]] == [
         ("a", "8/0", "10.0", "0.5", "10.0", "1.5"),
         ("b", "4/4", "10.0", "0.4", "10.0", "0.6"),
     ]
