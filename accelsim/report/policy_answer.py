@@ -7,13 +7,29 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from accelsim.report.break_even import HIGH
 from accelsim.report.policy_build import UNKNOWABLE, front, held_out, points, seeds_of
-from accelsim.report.policy_curves import AS_GOOD, FP16, NOTHING_DRAWN, Comparison
+from accelsim.report.policy_curves import (
+    AS_GOOD,
+    FP16,
+    NOTHING_DRAWN,
+    Comparison,
+    family,
+    parameter,
+)
 from accelsim.report.policy_means import Key
-from accelsim.report.policy_when import Trained, cases, condition, counts, paying, span
+from accelsim.report.policy_when import (
+    MOST_NAMED,
+    Trained,
+    cases,
+    condition,
+    counts,
+    paying,
+    span,
+)
 
 SEED_RULE = "selective"
 """The rule of arXiv:2503.15568, in whatever setting the study has it first."""
@@ -38,10 +54,10 @@ def answer(machines: Sequence[Comparison]) -> str:
         f" more than {100 * AS_GOOD:g} percentage points below that of all sums in fp32 ({HIGH}),"
         f" of {len(found)} trained networks the rule{_of_settings(settings)} takes less energy than"
         f" these on {counts(found, machines)}{_than_fp16(machines, settings)}."
-        f" {condition(found, machines)}"
+        f" {_when(machines, settings, everywhere, found)}"
     )
     if any(cheapest):
-        text += f" {_instead(everywhere, cheapest, _surest(everywhere))}"
+        text += f" {_instead(machines, everywhere, cheapest)}"
     return " ".join(text.split())
 
 
@@ -51,18 +67,19 @@ def behind(machines: Sequence[Comparison]) -> str:
     written = cases(machines, settings[0])
     somewhere = [one for one in found if any(one.pays)]
     never = sum(not {*settings} & {*mine} for mine in everywhere[0].values())
-    alone = (
+    by_itself = (
         f"{settings[0]} alone takes less energy than {HIGH} on"
         f" {span(paying(written, n) for n in range(len(machines)))}."
         if settings[1:]
         else ""
     )
     first = [sum(mine[one] for one in settings) for mine in cheapest]
+    alone = _first_passes(machines, settings)
     short = f"; on {never} no point of it is so accurate" if never else ""
     text = (
         f"The rule is the cheapest policy on {span(first)} of these networks, and any rule that"
-        f" redoes outputs is on {span(redone)}{short}. {alone}"
-        f" {_needless([one.key for one in somewhere], everywhere[0])}"
+        f" redoes outputs is on {span(redone)}{short}. {by_itself}"
+        f" {_needless([one.key for one in somewhere], everywhere[0], alone)}"
     )
     if any(cheapest):
         text += f" {_why(machines, settings[0], _surest(everywhere))}"
@@ -116,20 +133,55 @@ def _verdict(pays: bool, redone: Sequence[int], reached: Sequence[int]) -> str:
     return f"On some networks, but what redoes nothing saves more {others}."
 
 
-def _needless(pays: Sequence[Key], reached: Reached) -> str:
-    """Say on how many of these networks low precision is as accurate without redoing anything."""
-    if not pays:
-        return ""
-    plain = dict.fromkeys(
+def _first_passes(machines: Sequence[Comparison], settings: Sequence[str]) -> list[str]:
+    """Return what the rule, in any of its settings, does before it redoes anything, and the same
+    with a wider last layer, of what was run.
+    """
+    lows = {parameter(setting, "low") for setting in settings}
+    return [
         policy
-        for mine in reached.values()
-        for policy in sorted(mine)
-        if policy.partition(":")[0] == NOTHING_DRAWN
-    )
-    spared = (f"{policy} on {sum(policy in reached[key] for key in pays)}" for policy in plain)
+        for policy in machines[0].plain
+        if (policy.partition(":")[0] == NOTHING_DRAWN and None in lows)
+        or family(policy, ("last",)) in {f"uniform:format={low}" for low in lows}
+    ]
+
+
+def _when(
+    machines: Sequence[Comparison],
+    settings: Sequence[str],
+    everywhere: Sequence[Reached],
+    found: Sequence[Trained],
+) -> str:
+    """Say on how many of the networks where the rule pays it is needed, and on which."""
+    alone = {*_first_passes(machines, settings)}
+    if not alone or not any(any(one.pays) for one in found):
+        return condition(found, machines)
+    needed = [
+        replace(
+            one,
+            pays=tuple(
+                pays and not alone & {*reached[one.key]}
+                for pays, reached in zip(one.pays, everywhere, strict=True)
+            ),
+        )
+        for one in found
+    ]
     return (
-        f"Of the {len(pays)} where it does, low precision that redoes nothing is as accurate"
-        f" already: {', '.join(spared) or 'on none'}."
+        f"Of the networks where it does, it is needed on {counts(needed, machines)}: on the others"
+        " its first pass is as accurate with nothing redone, or with a wider last layer."
+        f" {condition(needed, machines, 'It is needed')}"
+    )
+
+
+def _needless(pays: Sequence[Key], reached: Reached, alone: Sequence[str]) -> str:
+    """Say on how many of these networks the first pass is as accurate by itself."""
+    if not pays or not alone:
+        return ""
+    spared = sum(any(policy in reached[key] for policy in alone) for key in pays)
+    each = (f"{policy} on {sum(policy in reached[key] for key in pays)}" for policy in alone)
+    return (
+        f"Of the {len(pays)} where it does somewhere, its first pass by itself, or with a wider"
+        f" last layer, is as accurate on {spared}: {', '.join(each)}."
     )
 
 
@@ -206,18 +258,46 @@ def _ratios(everywhere: Sequence[Reached]) -> dict[str, list[list[float]]]:
     return ratios
 
 
-def _instead(everywhere: Sequence[Reached], cheapest: Sequence[Counter[str]], best: str) -> str:
+def _instead(
+    machines: Sequence[Comparison], everywhere: Sequence[Reached], cheapest: Sequence[Counter[str]]
+) -> str:
     """Say what is as accurate on the most networks for the least, and what is the cheapest."""
-    places = _ratios(everywhere)[best]
+    best: dict[str, list[int]] = {}
+    for place, reached in enumerate(everywhere):
+        if any(reached.values()):
+            best.setdefault(_surest([reached]), []).append(place)
+    most = max(
+        sum(policy in mine for mine in everywhere[place].values())
+        for policy, places in best.items()
+        for place in places
+    )
+    named = [
+        f"{policy}, with {_energies([everywhere[place] for place in places], policy)} of that of"
+        f" {HIGH}{_places(places, machines) if len(best) > 1 else ''}"
+        for policy, places in sorted(best.items(), key=lambda item: -len(item[1]))
+    ]
     total = sum(cheapest, Counter())
     ordered = sorted(total.items(), key=lambda item: (-item[1], item[0]))
-    named = (f"{name} on {span(mine[name] for mine in cheapest)}" for name, _ in ordered[:4])
+    often = (f"{name} on {span(mine[name] for mine in cheapest)}" for name, _ in ordered[:4])
     return (
         "What should one build instead? Of the policies here the one that is so accurate on the"
-        f" most trained networks, {max(map(len, places))}, at the least energy is {best}, with"
-        f" {_least_to_most([*map(_geometric_mean, places)])} of that of {HIGH}. The cheapest,"
-        f" network by network, is {', '.join(named)}."
+        f" most trained networks, {most}, at the least energy is {', and '.join(named)}. The"
+        f" cheapest, network by network, is {', '.join(often)}."
     )
+
+
+def _energies(everywhere: Sequence[Reached], policy: str) -> str:
+    """Return the least and the largest energy of a policy where it is as accurate, place by place,
+    over that of uniform-high.
+    """
+    return _least_to_most([*map(_geometric_mean, _ratios(everywhere)[policy])])
+
+
+def _places(places: Sequence[int], machines: Sequence[Comparison]) -> str:
+    """Return the words for some of the places; of many, how many they are."""
+    if len(machines) > MOST_NAMED:
+        return f" at {len(places)} of the {len(machines)} places"
+    return f" on {' and '.join(machines[place].place for place in places)}"
 
 
 def unbeaten(machines: Sequence[Comparison]) -> str:
@@ -232,7 +312,8 @@ def unbeaten(machines: Sequence[Comparison]) -> str:
     redone = [sum(point.rate > 0.0 for point in one) for one in fronts]
     places = f"on each of {len(machines)} machines and energy tables" if machines[1:] else "there"
     return (
-        f"Nothing beats these in both energy and KL divergence {places}, {seeds_of(held[0])}:"
+        f"Of the policies here nothing beats these in both energy and KL divergence {places},"
+        f" {seeds_of(held[0])}:"
         f" {', '.join(everywhere) or 'no policy'}. Of the points that nothing beats,"
         f" {span(redone)} redo{'es' if {*redone} == {1} else ''} outputs."
     )

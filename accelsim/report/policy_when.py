@@ -160,8 +160,12 @@ def _is(quantity: str, value: str) -> Callable[[Trained], bool]:
     return lambda one: one.known.get(quantity) == value
 
 
-def condition(found: Sequence[Trained], machines: Sequence[Comparison]) -> str:
-    """Say when the rule pays, in a sentence, with what is not as it says; empty if nothing does."""
+def condition(
+    found: Sequence[Trained], machines: Sequence[Comparison], what: str = "It does"
+) -> str:
+    """Say when the rule pays, in a sentence that begins with `what`, and with what is not as it
+    says; empty if nothing does.
+    """
     every = range(len(machines))
     split = best_split(found, every)
     if split is None:
@@ -171,7 +175,7 @@ def condition(found: Sequence[Trained], machines: Sequence[Comparison]) -> str:
     )
     by_place = ", as the place goes" if len({*inside}) > 1 else ""
     return (
-        f"It does {'more often' if any(outside) else 'only'} where {split.words}: of those"
+        f"{what} {'more often' if any(outside) else 'only'} where {split.words}: of those"
         f" {len(split.inside)} on {span(inside)}{by_place}, of the other {len(split.outside)} on"
         f" {span(outside)}."
     )

@@ -215,8 +215,8 @@ def test_the_answer_counts_where_kappa_saves_and_says_what_is_cheapest() -> None
     assert most in text
     assert "network by network, is chunked:chunk=32 on 3." in text
     assert unbeaten([comparison(rows)]) == (
-        "Nothing beats these in both energy and KL divergence there, seed 1: chunked:chunk=32,"
-        " uniform-high. Of the points that nothing beats, none redo outputs."
+        "Of the policies here nothing beats these in both energy and KL divergence there, seed 1:"
+        " chunked:chunk=32, uniform-high. Of the points that nothing beats, none redo outputs."
     )
 
 
@@ -235,9 +235,16 @@ def test_the_answer_tells_where_kappa_saves_and_would_not_be_needed() -> None:
     rows.append(row("a", "uniform-low", 0.0, 0.5, 50.0))
     text = answer([comparison(rows)])
     assert "some networks, but what redoes nothing saves more on 2 of 3. When? At" in text
-    assert "takes less energy than these on 2 (m, t)." in text
+    assert (
+        "takes less energy than these on 2 (m, t). Of the networks where it does, it is needed on 1"
+        " (m, t): on the others its first pass is as accurate with nothing redone, or with a wider"
+        " last layer. What should"
+    ) in text
     text = behind([comparison(rows)])
-    assert "redoes nothing is as accurate already: uniform-low on 1. Why?" in text
+    assert (
+        "Of the 2 where it does somewhere, its first pass by itself, or with a wider last layer,"
+        " is as accurate on 1: uniform-low on 1. Why?"
+    ) in text
     assert (
         f"Why? With 10% of the outputs redone {KAPPA} takes 0.76 times the energy of uniform-high,"
         " and 0.76 times its time; all sums in e4m3fn (uniform-low) take 0.50 times the energy,"
@@ -247,6 +254,29 @@ def test_the_answer_tells_where_kappa_saves_and_would_not_be_needed() -> None:
         "The rule is the cheapest policy on 1 of these networks, and any rule that redoes outputs"
         " is on 1."
     )
+
+
+def test_a_first_pass_in_another_format_counts_as_well() -> None:
+    rows = [*rows_of("a"), *rows_of("b")]
+    rows += [row(name, f"{KAPPA},low=e4m4", 0.1, 0.1, 70.0) for name in "ab"]
+    rows += [row(name, "uniform:format=e4m4,last=fp16", 0.0, 0.1, 60.0) for name in "ab"]
+    rows += [row(name, "uniform:format=e4m5", 0.0, 0.1, 60.0) for name in "ab"]
+    assert "it is needed on 0 (m, t)" in answer([comparison(rows)])
+    rows = [one | {"accuracy": 0.5} if "e4m4,last" in one["policy"] else one for one in rows]
+    assert "it is needed on 2 (m, t)" in answer([comparison(rows)])
+
+
+def test_what_to_build_is_told_place_by_place() -> None:
+    rows = [*rows_of("a"), *rows_of("b")]
+    rows += [row(name, "spill", 0.0, 0.1, 70.0) for name in "ab"]
+    other = [one | {"energy_table": "u"} for one in rows]
+    for one in other:
+        one["total_energy_nj"] = 60.0 if "chunked" in one["policy"] else one["total_energy_nj"]
+    both = curves([*rows, *other])
+    assert (
+        "on the most trained networks, 2, at the least energy is spill, with 0.70 of that of"
+        " uniform-high on m, t, and chunked:chunk=32, with 0.60 of that of uniform-high on m, u."
+    ) in answer([Comparison(both, "m", table) for table in "tu"])
 
 
 def test_the_answer_counts_where_kappa_saves_beside_fp16_too() -> None:
