@@ -34,6 +34,8 @@ from accelsim.report.policy_when import (
 SEED_RULE = "selective"
 """The rule of arXiv:2503.15568, in whatever setting the study has it first."""
 AREA = "area_um2"
+NEARLY = 1.02
+"""What takes no more than so many times the least energy takes nearly as little."""
 LOOKED_AT = 0.1
 """The recompute rate at which the answer says what redoing costs."""
 Reached = dict[Key, dict[str, float]]
@@ -281,9 +283,51 @@ def _instead(
     often = (f"{name} on {span(mine[name] for mine in cheapest)}" for name, _ in ordered[:4])
     return (
         "What should one build instead? Of the policies here the one that is so accurate on the"
-        f" most trained networks, {most}, at the least energy is {', and '.join(named)}. The"
-        f" cheapest, network by network, is {', '.join(often)}."
+        f" most trained networks, {most}, at the least energy is {', and '.join(named)}."
+        f"{_on_less_area(machines, everywhere)} The cheapest, network by network, is"
+        f" {', '.join(often)}."
     )
+
+
+def _on_less_area(machines: Sequence[Comparison], everywhere: Sequence[Reached]) -> str:
+    """Say what else is as accurate on as many networks for nearly as little, on the least area."""
+    areas: dict[str, list[tuple[float, float]]] = {}
+    for machine, reached in zip(machines, everywhere, strict=True):
+        if not any(reached.values()):
+            continue
+        best = _surest([reached])
+        number = sum(best in mine for mine in reached.values())
+        near = {}
+        for policy in {policy for mine in reached.values() for policy in mine}:
+            area, there = _area(machine, policy), sum(policy in mine for mine in reached.values())
+            cheap = _ratio(reached, policy) <= NEARLY * _ratio(reached, best)
+            if area is not None and there == number and cheap:
+                near[policy] = area
+        least = min(sorted(near), key=lambda policy: near[policy], default=best)
+        if least != best and best in near:
+            areas.setdefault(least, []).append((near[least], near[best]))
+    return "".join(
+        f" For no more than {NEARLY - 1.0:.0%} more energy {policy} is so accurate on as many, on"
+        f" {_least_to_most([small for small, _ in pairs])} times the area of {HIGH}, where the"
+        f" cheapest has {_least_to_most([large for _, large in pairs])}"
+        + ("." if len(pairs) == len(machines) else f", at {len(pairs)} of {len(machines)} places.")
+        for policy, pairs in areas.items()
+    )
+
+
+def _area(machine: Comparison, policy: str) -> float | None:
+    """Return a policy's area over that of uniform-high; None where a table knows none."""
+    rows = [row for mine in (policy, HIGH) for curve in machine.by_policy[mine].values()
+            for row in curve.rows]  # fmt: skip
+    if any(row.get(AREA) is None for row in rows):
+        return None
+    mean = machine.cost_of(policy, AREA, HIGH)
+    return None if mean is None else mean.ratio
+
+
+def _ratio(reached: Reached, policy: str) -> float:
+    """Return the mean energy of a policy where it is as accurate, over that of uniform-high."""
+    return _geometric_mean([mine[policy] for mine in reached.values() if policy in mine])
 
 
 def _energies(everywhere: Sequence[Reached], policy: str) -> str:
@@ -297,7 +341,7 @@ def _places(places: Sequence[int], machines: Sequence[Comparison]) -> str:
     """Return the words for some of the places; of many, how many they are."""
     if len(machines) > MOST_NAMED:
         return f" at {len(places)} of the {len(machines)} places"
-    return f" on {' and '.join(machines[place].place for place in places)}"
+    return f" on {'; '.join(machines[place].place for place in places)}"
 
 
 def unbeaten(machines: Sequence[Comparison]) -> str:

@@ -279,6 +279,24 @@ def test_what_to_build_is_told_place_by_place() -> None:
     ) in answer([Comparison(both, "m", table) for table in "tu"])
 
 
+def test_what_is_nearly_as_cheap_on_less_area_is_told() -> None:
+    rows = [*rows_of("a"), *rows_of("b")]
+    rows += [row(name, "spill", 0.0, 0.1, 76.0) for name in "ab"]
+    rows += [row(name, "l1-bound:bits=32", 0.0, 0.1, 77.0) for name in "ab"]  # 2.7 % more
+    areas = {"uniform-high": 8.0, "spill": 2.0, "chunked:chunk=32": 5.0, "l1-bound:bits=32": 1.0}
+    for one in rows:
+        one["area_um2"] = areas.get(one["policy"], 4.0)
+    said = (
+        " For no more than 2% more energy spill is so accurate on as many, on 0.25 times the area"
+        " of uniform-high, where the cheapest has 0.62. The cheapest"
+    )
+    assert f"chunked:chunk=32, with 0.75 of that of uniform-high.{said}" in answer(
+        [comparison(rows)]
+    )
+    rows[0]["area_um2"] = None
+    assert "more energy" not in answer([comparison(rows)])
+
+
 def test_the_answer_counts_where_kappa_saves_beside_fp16_too() -> None:
     rows = [*rows_of("a"), *rows_of("b"), *rows_of("c")]
     rows += [row(name, "uniform:format=fp16", 0.0, 1e-3, 80.0) for name in "abc"]
