@@ -81,8 +81,11 @@ def test_what_the_readme_says_of_the_studies_is_what_their_answers_say() -> None
         r" (.*?), and",
         policies,
     )
-    (fp16,) = found(r"less than all sums in fp16 \(uniform:format=fp16\) on (.*?)\. It", policies)
-    over, under = ([int(n) for n in re.findall(r"(\d+) \(", said)] for said in (fp32, fp16))
+    (fp16,) = found(r"less than all sums in fp16 \(uniform:format=fp16\) on (.*?)\. Of", policies)
+    (wanted,) = found(r"it is needed on (.*?): on the others", policies)
+    over, under, needed = (
+        [int(n) for n in re.findall(r"(\d+) \(", said)] for said in (fp32, fp16, wanted)
+    )
     assert settings == "10"
     assert "in the best of ten settings for each network," in text
     assert f"less energy than fp32 on {min(over)} to {max(over)} of the 70" in text
@@ -90,26 +93,49 @@ def test_what_the_readme_says_of_the_studies_is_what_their_answers_say() -> None
         f"less than fp16 on {min(under)} to {max(under)}, and is the cheapest way on none" in text
     )
     assert "The rule is the cheapest policy on none of these networks" in policies
-    needless = found(r"Of the (\d+) where it does.*?uniform-low:last=fp16 on (\d+)", policies)
-    assert f"On {needless[1]} of the {needless[0]} low precision is as accurate" in text
-    lot = found(r"the KL divergence is (\S+) \((\S+)\) for selective:rate=0.1", policies)
+    assert f"It is needed on {min(needed)} to {max(needed)}: on the others" in text
+    lot = found(r"the KL divergence is (\S+) \((\S+)\) for selective:rate=0.1,", policies)
     assert f"({lot[0]} times the KL divergence, {lot[1]}, with a constant numerator)" in text
     guide = found(r"and (\S+) \((\S+)\) for gauss-newton:rate=0.15\S*margin=0", policies)
     assert f"({guide[0]} times, {guide[1]}, at 15 %" in text
     page = (Path(__file__).parents[2] / "reports" / "policies" / "report.md").read_text("utf-8")
+    third = found(
+        r"\| selective:rate=0.32,numerator=constant,margin=0,across=network \|[^|]*\| (\S+)"
+        r" \((\S+)\)",
+        page,
+    )
+    assert f"at 32 % it does ({third[0]}, {third[1]})" in text
     (better,) = found(
         r"At half the rate of selective:numerator=exact,margin=0,across=network, 5% against 10%.*?"
         r"gauss-newton:numerator=l2,margin=0,across=network \((13 of 14),",
         page,
     )
     assert f"no worse than the rule with an exact numerator on {better} networks" in text
-    build = r"on the most trained networks, (\d+), at the least energy is (\S+), with (.*?) of that"
-    number, best, share = found(build, policies)
-    assert (number, best) == ("70", "chunked:chunk=16,high=e4m7,last=e4m7")
-    assert f"reach that accuracy on all {number}, at {share} of the energy" in text
-    number, best, share = found(build, machines)
-    assert (number, best) == ("14", "uniform:format=e4m5")
-    assert f"on all fourteen networks at {share} of the energy of fp32" in text
+    number, small, large = found(
+        r"on the most trained networks, (\d+), at .*? For no more than 2% more energy"
+        r" uniform:format=fixed13.7 is so accurate on as many, on (.*?) times the area of"
+        r" uniform-high, where the cheapest has (.*?)\. The",
+        policies,
+    )
+    energies = re.findall(r"What redoes nothing takes.*?uniform:format=fixed13.7 (\S+) \(", page)
+    least, most = (f"{float(end):.2f}" for end in (min(energies), max(energies)))
+    assert (
+        f"(fixed13.7) reach that accuracy on all {number}, at {least} to {most} of the energy of"
+        f" fp32 and {small} of the area,"
+    ) in text
+    ours, theirs = (
+        float(found(rf"{re.escape(policy)} \([\d.]+, ([\d.]+)\)", page)[0])
+        for policy in ("uniform:format=fixed13.7", "chunked:chunk=16,high=e4m7,last=e4m7")
+    )
+    assert theirs > 2.0 * ours
+    assert f"have more than twice the KL divergence, and {large} of the area" in text
+    number, first, second = found(
+        r"on the most trained networks, (\d+), at the least energy is uniform:format=fixed12.6,"
+        r" with \S+ to (\S+) of that .*?, and uniform:format=e4m5, with (\S+) to \S+ of that",
+        machines,
+    )
+    assert number == "14"
+    assert f"on all fourteen networks at {second} to {first} of the energy of fp32" in text
     assert "and any rule that redoes outputs is on none" in machines
 
 
