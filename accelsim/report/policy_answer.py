@@ -54,8 +54,8 @@ def answer(machines: Sequence[Comparison]) -> str:
         "Does recomputing the outputs that the rule of arXiv:2503.15568 flags save energy?"
         f" {_verdict(pays, redone, [mine.total() for mine in cheapest])} When? At an accuracy no"
         f" more than {100 * AS_GOOD:g} percentage points below that of all sums in fp32 ({HIGH}),"
-        f" of {len(found)} trained networks the rule{_of_settings(settings)} takes less energy than"
-        f" these on {counts(found, machines)}{_than_fp16(machines, settings)}."
+        f" of {len(found)} trained networks the rule{_of_settings(machines[0], settings)} takes"
+        f" less energy than these on {counts(found, machines)}{_than_fp16(machines, settings)}."
         f" {_when(machines, settings, everywhere, found)}"
     )
     if any(cheapest):
@@ -118,10 +118,12 @@ def _than_fp16(machines: Sequence[Comparison], settings: Sequence[str]) -> str:
     return f", and less than all sums in fp16 ({FP16}) on {counts(found, machines)}"
 
 
-def _of_settings(settings: Sequence[str]) -> str:
+def _of_settings(machine: Comparison, settings: Sequence[str]) -> str:
     if not settings[1:]:
         return f" ({settings[0]})"
-    return f", in the best of its {len(settings)} settings here for each,"
+    curves = [machine.by_policy[one] for one in settings]
+    points = sum(max(len(curve.rows) for curve in mine.values()) for mine in curves)
+    return f", in the best of its {len(settings)} settings and {points} points here for each,"
 
 
 def _verdict(pays: bool, redone: Sequence[int], reached: Sequence[int]) -> str:
@@ -285,7 +287,18 @@ def _instead(
         "What should one build instead? Of the policies here the one that is so accurate on the"
         f" most trained networks, {most}, at the least energy is {', and '.join(named)}."
         f"{_on_less_area(machines, everywhere)} The cheapest, network by network, is"
-        f" {', '.join(often)}."
+        f" {', '.join(often)}.{_of_fixed_point(machines[0])}"
+    )
+
+
+def _of_fixed_point(found: Comparison) -> str:
+    """Say what fixed point has for nothing, and what it needs, if some was run."""
+    formats = (parameter(policy, "format") or "" for policy in found.plain)
+    if not any(name.startswith("fixed") for name in formats):
+        return ""
+    return (
+        " Fixed point (fixed13.7 is 13 bits, seven of them behind the point) is charged for the"
+        " shift of products to the point and not for rounding, and its range has to suit the sums."
     )
 
 

@@ -279,6 +279,14 @@ def test_what_to_build_is_told_place_by_place() -> None:
     ) in answer([Comparison(both, "m", table) for table in "tu"])
 
 
+def test_what_fixed_point_has_for_nothing_is_said() -> None:
+    rows = [*rows_of("a"), *rows_of("b")]
+    said = " Fixed point (fixed13.7 is 13 bits, seven of them behind the point) is charged"
+    assert said not in answer([comparison(rows)])
+    rows.append(row("a", "uniform:format=fixed12.6", 0.0, 0.1, 76.0))
+    assert said in answer([comparison(rows)])
+
+
 def test_what_is_nearly_as_cheap_on_less_area_is_told() -> None:
     rows = [*rows_of("a"), *rows_of("b")]
     rows += [row(name, "spill", 0.0, 0.1, 76.0) for name in "ab"]
@@ -349,8 +357,8 @@ def test_a_rule_in_several_settings_counts_as_the_best_of_them_on_each_network()
     rows.append(row("b", "selective:rate=0.1,numerator=constant,margin=0", 0.1, 0.1, 70.0))
     text = answer([comparison(rows)])
     assert (
-        "the rule, in the best of its 2 settings here for each, takes less energy than these on 2"
-        " (m, t)."
+        "the rule, in the best of its 2 settings and 4 points here for each, takes less energy than"
+        " these on 2 (m, t)."
     ) in text
     assert behind([comparison(rows)]).startswith(
         "The rule is the cheapest policy on 2 of these networks, and any rule that redoes outputs"
