@@ -115,7 +115,7 @@ def _than_fp16(machines: Sequence[Comparison], settings: Sequence[str]) -> str:
     ):
         return ""
     found = cases(machines, *settings, than=FP16)
-    return f", and less than all sums in fp16 ({FP16}) on {counts(found, machines)}"
+    return f", and less than all sums in fp16 ({FP16}) on {counts(found, machines, named=False)}"
 
 
 def _of_settings(machine: Comparison, settings: Sequence[str]) -> str:
@@ -171,8 +171,9 @@ def _when(
         for one in found
     ]
     return (
-        f"Of the networks where it does, it is needed on {counts(needed, machines)}: on the others"
-        " its first pass is as accurate with nothing redone, or with a wider last layer."
+        "Of the networks where it does, it is needed on"
+        f" {counts(needed, machines, named=False)}: on the others its first pass is as accurate with"
+        " nothing redone, or with a wider last layer."
         f" {condition(needed, machines, 'It is needed')}"
     )
 

@@ -187,9 +187,9 @@ def span(numbers: Iterable[int]) -> str:
     return (str(low) if low else "none") if low == high else f"{low} to {high}"
 
 
-def counts(found: Sequence[Trained], machines: Sequence[Comparison]) -> str:
-    """Say on how many of these the rule pays, place by place: `9 (m, 45nm) and 20 (m, 7nm)`; of
-    many places the least and the most.
+def counts(found: Sequence[Trained], machines: Sequence[Comparison], *, named: bool = True) -> str:
+    """Say on how many of these the rule pays, place by place: `9 (m, 45nm) and 20 (m, 7nm)`, or
+    `9 and 20` where the places have been named; of many places the least and the most.
     """
     numbers = {paying(found, place) for place in range(len(machines))}
     if len(machines) > 1 and len(numbers) == 1:
@@ -198,7 +198,10 @@ def counts(found: Sequence[Trained], machines: Sequence[Comparison]) -> str:
         return f"{which} machine and energy table"
     if len(machines) > MOST_NAMED:
         return f"{span(paying(found, n) for n in range(len(machines)))}, as the place goes"
-    parts = [f"{paying(found, n)} ({one.place})" for n, one in enumerate(machines)]
+    parts = [
+        f"{paying(found, n)} ({one.place})" if named else str(paying(found, n))
+        for n, one in enumerate(machines)
+    ]
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
