@@ -172,8 +172,8 @@ def _when(
     ]
     return (
         "Of the networks where it does, it is needed on"
-        f" {counts(needed, machines, named=False)}: on the others its first pass is as accurate with"
-        " nothing redone, or with a wider last layer."
+        f" {counts(needed, machines, named=False)}: on the others its first pass is as accurate"
+        " with nothing redone, or with a wider last layer."
         f" {condition(needed, machines, 'It is needed')}"
     )
 
