@@ -57,3 +57,28 @@ def test_the_path_bound_is_as_loose_as_the_page_says() -> None:
     assert round(float(np.median(there["bound"]))) == 168
     assert 16.5 < np.abs(exact).max() < 17.0
     assert 0.345 < errors.max() < 0.35
+
+
+def test_what_the_page_says_of_thresholds_is_in_the_report() -> None:
+    report = (Path(__file__).parents[2] / "reports" / "layers" / "report.md").read_text("utf-8")
+    text = " ".join(PAGE.split())
+    kappa, gauss = "selective:numerator=exact,margin=0", "gauss-newton:numerator=l2,margin=0"
+    table = report.split(f"What the threshold of {kappa} does")[1].split("What the threshold")[0]
+    for tau, words in (("32", " of the KL divergence of all low at τ = 32"), ("2", " at τ = 2")):
+        line = next(line for line in table.splitlines() if line.startswith(f"| {tau} |"))
+        assert line.split(" | ")[3].split(" (")[0] + words in text
+    row = next(line for line in report.splitlines() if line.startswith(f"| {kappa} | 0.3,"))
+    _, _, steps, rises, *_ = row.split(" | ")
+    assert f"in {rises} of {steps} steps to a lower τ the KL divergence rises" in text
+    gained = {
+        tuple(cells[:3]): cells[-1].removesuffix(" |").strip()
+        for line in report.split("tables whose rates are within")[1].splitlines()
+        if len(cells := line.removeprefix("| ").split(" | ")) == 8
+    }
+    energy = "same energy, with last=fp32 or without"
+    assert f"{gained[kappa, '10%', 'same rate'].split(' (')[0]} times the KL" in text
+    for policy, rate, how in (
+        (kappa, "10%", energy), (kappa, "30%", energy), (gauss, "10%", "same rate"),
+        (gauss, "10%", energy),
+    ):  # fmt: skip
+        assert gained[policy, rate, how].replace(" (", " times (") in text
