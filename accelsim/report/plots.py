@@ -34,6 +34,8 @@ OTHERS = "all others"
 MAX_NUMBERS = 80
 """Cells of a heat map that have their number written in them."""
 MAX_TICKS = 24
+MAX_TAUS = 10
+"""Thresholds named on their axis."""
 MAX_CURVES = 2 * (len(MARKS) - 1)
 MAX_LINES = 300
 MAX_FRONT = 100
@@ -315,6 +317,15 @@ def thinned(survey: Survey, scope: Scope, column: str) -> list[int]:
     return evenly([int(row) for row in scope.rows[np.argsort(values, kind="stable")]], MAX_LINES)
 
 
+def _apart(values: Sequence[float]) -> list[float]:
+    """Return those of ascending values whose ticks do not touch on a logarithmic axis."""
+    kept = list(values[:1])
+    for value in values[1:]:
+        if math.log(value / kept[-1]) * MAX_TAUS >= math.log(values[-1] / values[0]):
+            kept.append(value)
+    return kept
+
+
 def rates(axes: Axes, found: Sequence[RateCurve]) -> None:
     """Draw the recompute rate against τ, a line a workload and rule; τ = 0 and ∞ at the edges."""
     finite = sorted({tau for curve in found for tau in curve.taus if 0.0 < tau < math.inf})
@@ -325,13 +336,12 @@ def rates(axes: Axes, found: Sequence[RateCurve]) -> None:
         style = ("-", "--", ":")[place // (len(MARKS) - 1) % 3]
         axes.plot(
             [edges.get(tau, tau) for tau in curve.taus], curve.rates, color=colour, marker=marker,
-            linestyle=style, markersize=5, linewidth=1.2, label=label(curve.name),
+            linestyle=style, markersize=5, linewidth=1.2, label=curve.name,
         )  # fmt: skip
     taus = {tau for curve in found for tau in curve.taus}
     logarithmic(axes, "x")
     special = [(edges[tau], text) for tau, text in ((0.0, "0"), (math.inf, "∞")) if tau in taus]
-    step = -(-len(finite) // 9) if finite else 1
-    ticks = [(tau, f"{tau:.3g}") for tau in finite[::step]] + special
+    ticks = [(tau, f"{tau:.4g}") for tau in _apart(finite)] + special
     axes.set_xticks([tau for tau, _ in ticks], labels=[text for _, text in ticks])
     axes.minorticks_off()
     axes.set_ylim(-0.03, 1.03)
