@@ -50,8 +50,11 @@ def family(policy: str, without: Sequence[str] = BUDGETS) -> str:
 
 def parameter(policy: str, name: str) -> str | None:
     """Return what a policy's text says of a parameter; None if it does not."""
-    given = dict(part.split("=", 1) for part in policy.partition(":")[2].split(",") if part)
-    return given.get(name)
+    for part in policy.partition(":")[2].split(","):
+        key, _, value = part.partition("=")
+        if key == name:
+            return value
+    return None
 
 
 def one_for_all(policy: str) -> str | None:
@@ -158,13 +161,20 @@ def curves(rows: Iterable[Row]) -> list[Curve]:
     ]
 
 
+class _ByPolicy(dict[str, dict[Key, Curve]]):
+    """Curves by policy; of one that was run elsewhere alone, none."""
+
+    def __missing__(self, policy: str) -> dict[Key, Curve]:
+        return {}
+
+
 class Comparison:
     """All curves on one machine under one table, to be compared with each other."""
 
     def __init__(self, found: Sequence[Curve], hardware: str, table: str) -> None:
         self.hardware = hardware
         self.table = table
-        self.by_policy: dict[str, dict[Key, Curve]] = {}
+        self.by_policy = _ByPolicy()
         for curve in found:
             if (curve.hardware, curve.table) == (hardware, table):
                 mine = self.by_policy.setdefault(curve.policy, {})

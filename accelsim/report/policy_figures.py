@@ -186,12 +186,16 @@ def _lines(axes: Axes, found: Comparison, drawn: Means) -> None:
     """Draw a line for each policy that redoes outputs, and a point for each that does not."""
     for place, policy in enumerate(found.redoing):
         colour, marker, line = STYLES[place % len(STYLES)]
+        if not drawn[policy]:  # on no network that has all high as well
+            continue
         costs, kls = zip(*drawn[policy], strict=True)
         axes.plot(
             costs, kls, color=colour, marker=marker, linestyle=line, linewidth=1.2, markersize=5,
             label=policy,
         )  # fmt: skip
     for place, policy in enumerate(found.plain):
+        if not drawn[policy]:
+            continue
         ((cost, kl), *_) = drawn[policy]
         axes.plot(
             [cost], [kl], color=BLACK, linestyle="", markersize=8, markerfacecolor="none",

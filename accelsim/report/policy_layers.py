@@ -14,6 +14,7 @@ from accelsim.report.policy_curves import (
     RATE,
     RATES,
     Comparison,
+    Curve,
     cost_of,
     counts,
     log_kl,
@@ -29,7 +30,8 @@ ABOUT = 1.5
 FEWEST = 3
 """The best of fewer tables is not chosen from any."""
 LAST = "last=fp32"
-SAME_RATE, SAME_ENERGY = "same rate", f"same energy, with {LAST} or without"
+SAME_RATE = "same rate"
+SAME_ENERGY = f"same energy, with all of the last layer redone, {LAST}, or neither"
 """What one threshold for all may take, beside which a table is seen."""
 
 
@@ -60,34 +62,52 @@ class Choice:
 
 def tabled(found: Comparison, rows: Iterable[Row]) -> dict[str, list[Tabled]]:
     """Return the points with a threshold for each layer, by the same rule with one for all."""
-    by_rule: dict[str, list[Tabled]] = {}
+    by_network: dict[tuple[str, Key], list[Row]] = {}
     for row in rows:
-        policy = str(row["policy"])
-        rule, taus = one_for_all(policy), parameter(policy, LAYER_TAUS)
+        rule = one_for_all(str(row["policy"]))
         here = (row["hardware"], row["energy_table"]) == (found.hardware, found.table)
-        if not here or rule not in found.by_policy or row.get(CONTROL) is not None:
-            continue
-        if counts(row) and rule is not None and taus is not None:
-            key = network_of(str(row["workload"]))
+        if rule in found.by_policy and rule and here and counts(row) and row.get(CONTROL) is None:
+            by_network.setdefault((rule, network_of(str(row["workload"]))), []).append(row)
+    by_rule: dict[str, list[Tabled]] = {}
+    for (rule, key), tables in by_network.items():
+        curves = _with_one(found, rule, key, tables)
+        for row in tables:
             its = {
                 SAME_RATE: found.log_kl_of(rule, key, float(row[RATE])),
-                SAME_ENERGY: _at_energy(found, rule, key, cost_of(row, "energy")),
+                SAME_ENERGY: _at_energy(curves, cost_of(row, "energy")),
             }
             gain = {how: log_kl(row) - log for how, log in its.items() if log is not None}
-            by_rule.setdefault(rule, []).append(Tabled(key, taus, float(row[RATE]), gain))
+            by_rule.setdefault(rule, []).append(Tabled(key, _taus(row), float(row[RATE]), gain))
     return by_rule
 
 
-def _at_energy(found: Comparison, rule: str, key: Key, energy: float) -> float | None:
-    """Return the least ln KL that one threshold for all has for this energy, the last layer in
-    fp32 or not; None if it always takes more.
+def _taus(row: Row) -> str:
+    return parameter(str(row["policy"]), LAYER_TAUS) or ""
+
+
+def _with_one(found: Comparison, rule: str, key: Key, tables: Sequence[Row]) -> list[Curve]:
+    """Return a rule with one threshold: for all layers; for all with the last in fp32; and, from
+    the tables, for the hidden ones with all of the last redone.
     """
+    whole = []
+    for row in tables:
+        *hidden, last = _taus(row).split("/")
+        if float(last) == 0.0 and len({*hidden}) == 1:
+            whole.append(row)
+    high = f"{rule}{',' if ':' in rule else ':'}{LAST}"
+    found_here = [found.by_policy[policy].get(key) for policy in (rule, high)]
+    if whole:
+        in_order = tuple(sorted(whole, key=lambda row: float(row[RATE])))
+        found_here.append(Curve(*key, rule, found.hardware, found.table, in_order))
+    return [curve for curve in found_here if curve is not None]
+
+
+def _at_energy(curves: Sequence[Curve], energy: float) -> float | None:
+    """Return the least ln KL that any of these has for this energy; None if all take more."""
     logs = []
-    for policy in (rule, f"{rule}{',' if ':' in rule else ':'}{LAST}"):
-        curve = found.by_policy.get(policy, {}).get(key)
-        if curve is not None:
-            most = max(cost_of(row, "energy") for row in curve.rows)
-            logs.append(curve.log_kl_at("energy", min(energy, most)))
+    for curve in curves:
+        most = max(cost_of(row, "energy") for row in curve.rows)
+        logs.append(curve.log_kl_at("energy", min(energy, most)))
     return min((log for log in logs if log is not None), default=None)
 
 
@@ -113,6 +133,7 @@ def layers_section(found: Comparison, rows: Iterable[Row]) -> Section | None:
                     f"beside one threshold for all at the {how}, the median of {tables} tables has"
                     f" {median} times the KL divergence, the best by hindsight {best}"
                     + ("" if held is None else f", and that of seed 0 {held} on the other seeds")
+                    + f", over {len(choices)} networks"
                 )
                 chosen += [
                     _chosen_line(rule, rate, how, one, points) for one in choices if one.best
@@ -127,12 +148,12 @@ def layers_section(found: Comparison, rows: Iterable[Row]) -> Section | None:
         paragraphs=(
             "Points with a threshold for each layer, 0 where all of a layer is redone, beside the"
             " same rule with one for all: at the recompute rate that they come to, and at the"
-            " energy that they take, for which the last layer may also be in fp32 from the"
-            " beginning; between points on a straight line. The best of many tables by hindsight is"
-            " better than what could have been known; so the table that is the best of a network"
-            " trained from seed 0 is also looked at on the same trained from the other seeds, at"
-            " the rates that it comes to there. These tables are not among the settings of a rule"
-            " elsewhere.",
+            " energy that they take, for which the last layer may also be redone as a whole, or be"
+            " in fp32 from the beginning; between points on a straight line. The best of many"
+            " tables by hindsight is better than what could have been known; so the table that is"
+            " the best of a network trained from seed 0 is also looked at on the same trained from"
+            " the other seeds, at the rates that it comes to there. These tables are not among the"
+            " settings of a rule elsewhere.",
         ),
         findings=tuple(findings),
         tables=(_gain_table(lines), _chosen_table(chosen)),

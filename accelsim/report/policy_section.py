@@ -50,13 +50,16 @@ def policies_section(study: Study) -> Section | None:
     Its first `ANSWERS` paragraphs are the answer of the whole.
     """
     found = curves(study.rows)
-    seen = {curve.policy.partition(":")[0] for curve in found}
-    several = len({curve.network for curve in found}) >= LEAST_NETWORKS
-    if not {HIGH, SEED_RULE, CHANCE} <= seen or not several:
-        return None
     places = sorted({(curve.hardware, curve.table) for curve in found})
-    machines = [Comparison(found, *place) for place in places]
-    first = machines[0]
+    machines = [
+        machine
+        for machine in (Comparison(found, *place) for place in places)
+        if all(machine.settings(name) for name in (HIGH, SEED_RULE, CHANCE))
+        and machine.networks >= LEAST_NETWORKS
+    ]
+    if not machines:
+        return None
+    first, places = machines[0], [(machine.hardware, machine.table) for machine in machines]
     trained = sorted({(curve.network, curve.seed) for curve in found})
     seeds = dict(Counter(network for network, _ in trained))
     rule = first.one(SEED_RULE)
@@ -298,13 +301,13 @@ def _energy_findings(found: Comparison) -> list[str]:
 
 def _bar(found: Comparison) -> list[str]:
     """Say whether anything takes so much less energy than fp16 throughout."""
-    if FP16 not in found.by_policy:
-        return []
     costs = {
         policy: mean.ratio
         for policy in found.by_policy
         if (mean := found.cost_of(policy, "energy", HIGH)) is not None
     }
+    if FP16 not in costs:
+        return []
     wanted = (1.0 - LESS) * costs[FP16]
     least = min(costs, key=lambda policy: costs[policy])
     bar = f"{FP16} less {LESS:.0%} is {wanted:.3g} of the energy of {HIGH}"

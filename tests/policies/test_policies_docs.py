@@ -75,7 +75,7 @@ def test_what_the_page_says_of_thresholds_is_in_the_report() -> None:
         for line in report.split("tables whose rates are within")[1].splitlines()
         if len(cells := line.removeprefix("| ").split(" | ")) == 8
     }
-    energy = "same energy, with last=fp32 or without"
+    energy = "same energy, with all of the last layer redone, last=fp32, or neither"
     assert f"{gained[kappa, '10%', 'same rate'].split(' (')[0]} times the KL" in text
     for policy, rate, how in (
         (kappa, "10%", energy), (kappa, "30%", energy), (gauss, "10%", "same rate"),

@@ -402,6 +402,23 @@ def test_whether_anything_takes_so_much_less_than_fp16_is_said() -> None:
     )
 
 
+def test_places_where_the_rule_or_its_reference_was_not_run_are_left_out() -> None:
+    rows = [*rows_of("a"), *rows_of("b")]
+    more = [one | {"energy_table": "u"} for one in rows]
+    alone = policies_section(cast(Study, SimpleNamespace(rows=rows)))
+    assert alone is not None
+    for without in ("selective", "uniform-high", "random"):
+        left = [one for one in more if not one["policy"].startswith(without)]
+        found = policies_section(cast(Study, SimpleNamespace(rows=[*rows, *left])))
+        assert found is not None
+        assert found.paragraphs[0] == alone.paragraphs[0]
+    other = [one | {"policy": f"{one['policy']},margin=0"} if "selective" in one["policy"] else one
+             for one in more]  # fmt: skip
+    both = policies_section(cast(Study, SimpleNamespace(rows=[*rows, *other])))
+    assert both is not None
+    assert "on 0 (m, t) and 0 (m, u)" in both.paragraphs[0] or "none, on any" in both.paragraphs[0]
+
+
 def test_the_section_is_of_studies_of_several_networks_with_a_control() -> None:
     def section(rows: list[dict[str, Any]]) -> Any:
         return policies_section(cast(Study, SimpleNamespace(rows=rows)))
