@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -180,33 +179,22 @@ def matmul_spilling(
     round_operands: bool = False,
     threads: int | None = None,
 ) -> Spilled:
-    """Multiply (M,K) by (K,N) by an accumulator that spills, and tell how often each output did.
+    """Multiply (…,M,K) by (…,K,N) as `matmul` does, and tell how often each output, (…,M,N),
+    spilled. Raises ValueError for wrong shapes, wrong values and accumulators that do not spill.
 
-    All is as `matmul_sums` says; where few rows have an output that spills before its end, this
-    takes a small part of the time. Raises ValueError for wrong shapes and wrong values.
+    All is as `matmul_sums` says; where binary64 holds all sums, it takes a small part of the time.
     """
-    left, right = _operands(acc, round_operands, a=a, b=b)
-    if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
-        raise _shape_error(left, right)
-    if acc.order != "spill" or acc.outer is None:
+    left, right = _batched(*_operands(acc, round_operands, a=a, b=b))
+    if acc.order != "spill":
         raise ValueError(f"acc has order {acc.order!r}, expected 'spill'")
-    out = np.zeros((left.shape[0], right.shape[1]), _result_type(acc))
-    overflowed, spills = np.zeros(out.shape, np.bool_), np.ones(out.shape, np.int64)
-    rows = np.arange(len(left))
-    drawn = "stochastic" in (acc.rounding, acc.outer_rounding)  # by row, of which some are left out
-    held = acc.outer.lowest <= acc.format.lowest and acc.format.max <= acc.outer.max
-    if not drawn and held and np.isfinite(right).all():
-        # A narrow sum that never overflows is handed to the wide one once, at the end.
-        plain: dict[str, Any] = {"order": "sequential", "outer": None, "outer_rounding": None}
-        narrow = replace(acc, overflow="saturate", **plain)
-        found = matmul_watched(left, right, narrow, threads=threads)
-        out[:] = round_to(acc.outer, found.values + 0.0, acc.outer_rounding, acc.overflow)
-        # What is not finite goes to the wide sum, and does not count as an overflow.
-        rows = np.flatnonzero(found.overflowed.any(axis=1) | ~np.isfinite(left).all(axis=1))
-    if rows.size:
-        again = matmul_sums(left[rows], right, acc, threads=threads)
-        out[rows], spills[rows] = again.values, again.spills
-        overflowed[rows] = again.overflows > 0
+    rows, workers = left.shape[-2], _workers(threads)
+    out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
+    overflowed, spills = np.empty(out.shape, np.bool_), np.empty(out.shape, np.int64)
+    for t, batch in enumerate(np.ndindex(left.shape[:-2])):
+        beside = overflowed[batch], spills[batch]
+        products.multiply_spilling(
+            left[batch], right[batch], acc, t * rows, out[batch], *beside, workers
+        )
     return Spilled(out, overflowed, spills)
 
 

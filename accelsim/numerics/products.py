@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from accelsim.numerics.accumulator import Accumulator
 from accelsim.numerics.formats import FloatFormat
 from accelsim.numerics.haste import Plan
-from accelsim.numerics.kernels import product, sums
+from accelsim.numerics.kernels import product, spilling, sums
 from accelsim.numerics.kernels.spec import ROWS, Rounded, Running, Spec
 from accelsim.numerics.lanes import plan
 from accelsim.numerics.multipliers import offset
 from accelsim.numerics.operands import target
 from accelsim.numerics.scratch import scratch_for
+from accelsim.numerics.spilling import spills_exactly
 
 _ORDERS = {
     "sequential": sums.Sequential(),
@@ -64,6 +65,10 @@ def multiply(
     """
     (rows, depth), columns = a.shape, b.shape[1]
     tiled = rows * columns * depth >= _TINY
+    if acc.order == "spill" and stats is None:
+        beside = np.empty(out.shape, np.bool_), np.empty(out.shape, np.int64)
+        multiply_spilling(a, b, acc, first_row, out, *beside, threads)
+        return
     wants = {"noted": stats is not None, "running": running is not None}
     chosen = plan(acc, a, b, **wants) if tiled else None
     if chosen is None:
@@ -162,6 +167,42 @@ def multiply_watched(
     overflowed[...] = stats[..., sums.OVERFLOWS] > 0
     if running is not None:
         running[...] = stats[..., sums.RUNNING]
+
+
+def multiply_spilling(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    acc: Accumulator,
+    first_row: int,
+    out: Floats,
+    overflowed: NDArray[np.bool_],
+    spills: NDArray[np.int64],
+    threads: int,
+) -> None:
+    """Write a product as `multiply` does, to `overflowed` (M,N) where `stats` has overflows, and to
+    `spills` (M,N) what it has of those.
+    """
+    size = a.size * b.shape[1]
+    rows = np.arange(len(a))
+    if size >= _TINY and spills_exactly(acc, a, b):
+        setting = _setting(acc, a.shape[1])
+
+        def block(part: tuple[int, int]) -> None:
+            spilling.multiply(a, b, *part, setting.inner, setting.outer, out, overflowed, spills)
+
+        workers = threads if size >= _SMALL else 1
+        _run(block, _parts(len(a), 1, workers), workers)
+        rows = np.flatnonzero(overflowed.any(axis=1))
+    step = max(_TOGETHER // max(b.shape[1], 1), 1)
+    for start in range(0, rows.size, step):
+        some = rows[start : start + step]
+        found = np.empty((some.size, b.shape[1]), out.dtype)
+        stats = np.empty((*found.shape, sums.SPILLS + 1))
+        left = np.broadcast_to(a[some], (some.size, a.shape[1]))  # read-only, as the operands are
+        # These are all rows, or none that draws random bits.
+        multiply(left, b, acc, first_row + start, found, stats, threads)
+        out[some], overflowed[some] = found, stats[..., sums.OVERFLOWS] > 0
+        spills[some] = stats[..., sums.SPILLS]
 
 
 def _ends_infinite(acc: Accumulator, a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:

@@ -20,10 +20,8 @@ from accelsim.numerics import (
     dot,
     matmul,
     matmul_at,
-    matmul_spilling,
     matmul_sums,
     product_table,
-    round_to,
 )
 from accelsim.numerics.accumulator import ORDERS
 from accelsim.numerics.formats import FixedFormat, FloatFormat, Format
@@ -425,42 +423,3 @@ def test_an_accumulator_says_its_order() -> None:
         "e8m13 toward-zero in groups of 32 aligned to 13 bits in chunks of 128,"
         " outer fp32 nearest-even"
     )
-
-
-@pytest.mark.parametrize(
-    ("narrow", "outer", "overflow", "more"),
-    [
-        ("fixed10.7", "fp32", "saturate", {}),
-        ("fixed10.4", "fixed14.4", "wrap", {}),
-        ("int8", "int32", "saturate", {}),
-        ("int8", "uint16", "saturate", {}),  # the wide sum holds nothing below zero
-        ("e4m3fn", "fp16", "saturate", {}),
-        ("e4m3", "fp32", "inf", {"rounding": "toward-zero"}),
-        ("e4m3", "e4m3", "inf", {"rounding": "downward"}),
-        ("e4m3fn", "fp32", "inf", {"product": "e4m3fn"}),
-        ("fp16", "e4m3fn", "saturate", {}),  # the wide sum holds less
-        ("e5m2", "e5m10", "saturate", {"rounding": "stochastic", "seed": 3}),
-    ],
-)
-@pytest.mark.parametrize("scale", [0.5, 40.0, 3000.0])
-def test_spilling_is_told_fast_as_it_is_told_slowly(
-    narrow: str, outer: str, overflow: str, more: dict[str, Any], scale: float
-) -> None:
-    acc = Accumulator(narrow, order="spill", outer=outer, overflow=overflow, **more)
-    rng = np.random.default_rng(7)
-    large = "saturate" if isinstance(acc.format, FixedFormat) else "inf"
-    factors = scale ** rng.random((30, 1))
-    a = round_to("e4m3fn", rng.normal(size=(30, 40)) * factors, overflow=large)
-    b = round_to("e4m3fn", rng.normal(size=(40, 20)))
-    a[0], b[:, 0] = 0.0, -0.0
-    slow, fast = matmul_sums(a, b, acc), matmul_spilling(a, b, acc)
-    assert fast.values.dtype == slow.values.dtype
-    assert np.array_equal(fast.values, slow.values, equal_nan=True)
-    assert np.array_equal(np.signbit(fast.values), np.signbit(slow.values))
-    assert fast.spills.tolist() == slow.spills.tolist()
-    assert fast.overflowed.tolist() == (slow.overflows > 0).tolist()
-
-
-def test_spilling_is_told_of_accumulators_that_spill() -> None:
-    with pytest.raises(ValueError, match="acc has order 'sequential', expected 'spill'"):
-        matmul_spilling([[1.0]], [[1.0]], Accumulator("fp16"))
