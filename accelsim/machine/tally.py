@@ -57,7 +57,7 @@ def _arithmetic(trace: LayerTrace, dual: bool) -> list[tuple[Cause, Entries]]:
     """
     discarded, kept = _discarded(trace), trace.outputs - trace.recomputed_outputs
     acc = trace.accumulator
-    spilled = _accumulate("array", Adder.of_sums(acc), trace.wide_additions, acc.format)
+    spilled = _accumulate("array", Adder.of_sums(acc), trace.wide_additions, trace.operand_format)
     useful = _sums(trace, kept) + spilled
     if not dual:
         useful += _products(trace, kept)

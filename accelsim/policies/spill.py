@@ -8,15 +8,16 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from accelsim.numerics import Accumulator, FixedFormat, FloatFormat
 from accelsim.numerics.formats import parse_format
-from accelsim.policies.base import HIGH, AccumulatorFormat, Policy
+from accelsim.policies.base import HIGH, Policy
 
 
-def _narrow(value: object) -> FloatFormat | FixedFormat:
+def _parsed(value: object) -> FloatFormat | FixedFormat:
     if not isinstance(value, str | FloatFormat | FixedFormat):
         raise ValueError("expected the name of a format, such as fixed10.7")
-    fmt = parse_format(value)
-    Accumulator(fmt, order="spill", outer=HIGH, overflow="saturate")
-    return fmt
+    return parse_format(value)
+
+
+_Sum = Annotated[FloatFormat | FixedFormat, BeforeValidator(_parsed)]
 
 
 class Spill(Policy):
@@ -30,14 +31,17 @@ class Spill(Policy):
     summary: ClassVar[str] = "low until it would overflow, and then into a sum in high"
     needs_values: ClassVar[bool] = True
 
-    low: Annotated[
-        FloatFormat | FixedFormat, BeforeValidator(_narrow), Field(examples=["fixed10.7"])
-    ]
-    high: AccumulatorFormat = HIGH
+    low: Annotated[_Sum, Field(examples=["fixed10.7"])]
+    high: _Sum = HIGH
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
-        Accumulator(self.low, order="spill", outer=self.high, overflow=self.overflow)
+        _ = self.first  # what the accumulator itself refuses
+        if self.high.max < self.low.max or self.high.lowest > self.low.lowest:
+            raise ValueError(
+                f"high is {self.high}, which does not hold what {self.low}, low, does: allowed are"
+                f" formats that reach from {self.low.lowest:g} to {self.low.max:g}"
+            )
         return self
 
     @property

@@ -78,15 +78,54 @@ def test_a_wide_narrow_sum_never_spills_and_is_exact() -> None:
     np.testing.assert_array_equal(found.outputs, exact.outputs)
 
 
-def test_only_the_narrow_format_may_be_an_integer() -> None:
+def test_a_wide_integer_takes_a_shift_as_well() -> None:
+    # 1 | 1 | 1, then 1 | 1 - 1, and 0 | 4 | 1 + 0.5, as above: what is wide is charged alike.
+    policy = parse_policy("spill:low=fixed4.2,high=fixed7.2")
+    found = infer(prepare(small()), policy)
+    assert found.outputs is not None
+    assert found.outputs.tolist() == [[3.0], [1.0], [5.5]]
+    lowered = lower_layer(
+        found.trace.products[0], load_hardware(ROOT / "hwconfigs" / "edge-16x16.yaml")
+    )
+    for operation in ("add", "register", "shift"):
+        assert lowered.counts.number("array", Arithmetic(operation, "fixed4.2")) == 9
+        assert lowered.counts.number("array", Arithmetic(operation, "fixed7.2")) == 8
+
+
+@pytest.mark.parametrize("name", ["digits-relu", "digits-tanh"])
+def test_a_wide_integer_gives_what_it_gives_alone_where_nothing_is_rounded(name: str) -> None:
+    # Products of e4m3fn are multiples of 2^-18.
+    prepared = prepare(load_workload(ROOT / "workloads" / f"{name}.yaml"))
+    alone, both, rounded = (
+        infer(prepared, parse_policy(text))
+        for text in (
+            "uniform:format=fixed32.18",
+            "spill:low=fixed20.18,high=fixed32.18",
+            "spill:low=fixed19.17,high=fixed32.18",
+        )
+    )
+    np.testing.assert_array_equal(both.outputs, alone.outputs)
+    assert not np.array_equal(rounded.outputs, alone.outputs)
+    assert all(layer.wide_additions > layer.outputs for layer in both.trace.products[1:])
+
+
+def test_what_is_refused() -> None:
     assert parse_policy("spill:low=int8,high=fp16").first == Accumulator(
         "int8", order="spill", outer="fp16", overflow="saturate"
+    )
+    assert parse_policy("spill:low=int8,high=int32").first == Accumulator(
+        "int8", order="spill", outer="int32", overflow="saturate"
     )
     for text, said in (
         ("spill", "policy spill: parameter 'low' is missing, as in spill:low=fixed10.7"),
         (
             "spill:low=fixed8.6,overflow=inf",
             "policy spill: overflow is 'inf', allowed are saturate, wrap with format fixed8.6",
+        ),
+        (
+            "spill:low=fixed8.6,high=fixed7.6",
+            "policy spill: high is fixed7.6, which does not hold what fixed8.6, low, does: allowed"
+            " are formats that reach from -2 to 1.98438",
         ),
     ):
         with pytest.raises(AccelsimError) as caught:
