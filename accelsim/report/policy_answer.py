@@ -13,6 +13,7 @@ from typing import NamedTuple
 from accelsim.report.break_even import HIGH
 from accelsim.report.policy_build import UNKNOWABLE, front, held_out, points, seeds_of
 from accelsim.report.policy_curves import (
+    AREA,
     AS_GOOD,
     FP16,
     NOTHING_DRAWN,
@@ -33,7 +34,7 @@ from accelsim.report.policy_when import (
 
 SEED_RULE = "selective"
 """The rule of arXiv:2503.15568, in whatever setting the study has it first."""
-AREA = "area_um2"
+SPILLING = "spill"
 NEARLY = 1.02
 """What takes no more than so many times the least energy takes nearly as little."""
 LOOKED_AT = 0.1
@@ -202,13 +203,7 @@ def _why(machines: Sequence[Comparison], rule: str, best: str) -> str:
         """Return the words for the area, if every table knows areas."""
         return f" on {of(policy, AREA, rate)} times the area" if known else ""
 
-    known = all(
-        row.get(AREA) is not None
-        for machine in machines
-        for mine in machine.by_policy.values()
-        for curve in mine.values()
-        for row in curve.rows
-    )
+    known = all(machine.knows_areas(*machine.by_policy) for machine in machines)
     redoing = of(rule, "energy", LOOKED_AT)
     if not redoing or NOTHING_DRAWN not in machines[0].by_policy:
         return ""
@@ -294,13 +289,16 @@ def _instead(
 
 def _of_fixed_point(found: Comparison) -> str:
     """Say what fixed point has for nothing, and what it needs, if some was run."""
-    formats = (parameter(policy, "format") or "" for policy in found.plain)
-    if not any(name.startswith("fixed") for name in formats):
+    names = {
+        parameter(policy, key) or "" for policy in found.plain for key in ("format", "low", "high")
+    }
+    if not any(name.startswith("fixed") for name in names):
         return ""
+    spilling = any(policy.partition(":")[0] == SPILLING for policy in found.plain)
     return (
         " Fixed point (fixed13.7 is 13 bits, seven of them behind the point) is charged for the"
         " shift of products to the point and not for rounding, and its range has to suit the sums."
-    )
+    ) + (" A sum that spills goes from low to high before it overflows." if spilling else "")
 
 
 def _on_less_area(machines: Sequence[Comparison], everywhere: Sequence[Reached]) -> str:
@@ -313,7 +311,7 @@ def _on_less_area(machines: Sequence[Comparison], everywhere: Sequence[Reached])
         number = sum(best in mine for mine in reached.values())
         near = {}
         for policy in {policy for mine in reached.values() for policy in mine}:
-            area, there = _area(machine, policy), sum(policy in mine for mine in reached.values())
+            area, there = machine.area_of(policy), sum(policy in mine for mine in reached.values())
             cheap = _ratio(reached, policy) <= NEARLY * _ratio(reached, best)
             if area is not None and there == number and cheap:
                 near[policy] = area
@@ -327,16 +325,6 @@ def _on_less_area(machines: Sequence[Comparison], everywhere: Sequence[Reached])
         + ("." if len(pairs) == len(machines) else f", at {len(pairs)} of {len(machines)} places.")
         for policy, pairs in areas.items()
     )
-
-
-def _area(machine: Comparison, policy: str) -> float | None:
-    """Return a policy's area over that of uniform-high; None where a table knows none."""
-    rows = [row for mine in (policy, HIGH) for curve in machine.by_policy[mine].values()
-            for row in curve.rows]  # fmt: skip
-    if any(row.get(AREA) is None for row in rows):
-        return None
-    mean = machine.cost_of(policy, AREA, HIGH)
-    return None if mean is None else mean.ratio
 
 
 def _ratio(reached: Reached, policy: str) -> float:

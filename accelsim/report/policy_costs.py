@@ -135,6 +135,10 @@ def _energy_table(found: Comparison) -> Table:
         Column("least energy if as accurate", numbers=True),
         Column("recompute rate there", numbers=True),
     ]
+    areas = {policy: found.area_of(policy) for policy in found.by_policy}
+    known = any(areas.values())
+    if known:
+        columns.append(Column("area", numbers=True))
     rows = []
     for policy, mine in found.by_policy.items():
         least = {
@@ -151,12 +155,13 @@ def _energy_table(found: Comparison) -> Table:
                 f"{len(least)} of {len(mine)}",
                 cell(mean_ratio({key: math.log(ratio) for key, ratio in least.items()})),
                 f"{sum(rates) / len(rates):.1%}" if rates else "",
+                *(("" if (area := areas[policy]) is None else f"{area:.3g}",) if known else ()),
             )
         )
     return Table(
-        f"Energy and latency as ratios to {HIGH}'s on the same network. A network is as accurate"
-        f" if it loses no more than {100 * AS_GOOD:g} points; the least energy is that of the"
-        " cheapest point that is.",
+        f"Energy{', latency and area' if known else ' and latency'} as ratios to {HIGH}'s on the"
+        f" same network. A network is as accurate if it loses no more than {100 * AS_GOOD:g}"
+        " points; the least energy is that of the cheapest point that is.",
         tuple(columns),
         tuple(rows),
     )

@@ -23,6 +23,7 @@ from accelsim.report.survey import CONTROL
 
 KL = "kl_divergence_nats"
 RATE = "recompute_rate"
+AREA = "area_um2"
 RATES = (0.03, 0.1, 0.3)
 """Recompute rates at which policies are compared."""
 LEAST_KL = 1e-12
@@ -327,3 +328,21 @@ class Comparison:
             if high is not None and mine is not None:
                 logs[key] = math.log(mine / cost_of(high.rows[0], column))
         return mean_ratio(logs)
+
+    def area_of(self, policy: str) -> float | None:
+        """Return a policy's area, at its least rate, over that of uniform-high; None where a table
+        knows none.
+        """
+        if not self.knows_areas(policy, HIGH):
+            return None
+        mean = self.cost_of(policy, AREA, HIGH)
+        return None if mean is None else mean.ratio
+
+    def knows_areas(self, *policies: str) -> bool:
+        """Return whether there is an area with every point of some policies."""
+        return all(
+            row.get(AREA) is not None
+            for policy in policies
+            for curve in self.by_policy[policy].values()
+            for row in curve.rows
+        )

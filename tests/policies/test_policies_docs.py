@@ -82,3 +82,19 @@ def test_what_the_page_says_of_thresholds_is_in_the_report() -> None:
         (gauss, "10%", energy),
     ):  # fmt: skip
         assert gained[policy, rate, how].replace(" (", " times (") in text
+
+
+def test_what_the_page_says_of_spilling_is_in_the_report() -> None:
+    report = (Path(__file__).parents[2] / "reports" / "machines" / "report.md").read_text("utf-8")
+    lines = PAGE.split("## Spilling")[1].split("\n## ")[0].splitlines()
+    head, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line
+    )
+    policies = [cell.strip("`") for cell in head[1:]]
+    assert len(rows) == 5
+    for place, *cells in rows:
+        table = report.split(f"### At equal energy: {place}")[1].split("\n### ")[0]
+        for policy, said in zip(policies, cells, strict=True):
+            line = next(line for line in table.splitlines() if line.startswith(f"| {policy} |"))
+            found = [cell.split(" ")[0].lstrip("0") for cell in line.strip("| ").split(" | ")]
+            assert said == f"{found[1]} on {found[-1]}"

@@ -283,8 +283,16 @@ def test_what_fixed_point_has_for_nothing_is_said() -> None:
     rows = [*rows_of("a"), *rows_of("b")]
     said = " Fixed point (fixed13.7 is 13 bits, seven of them behind the point) is charged"
     assert said not in answer([comparison(rows)])
-    rows.append(row("a", "uniform:format=fixed12.6", 0.0, 0.1, 76.0))
-    assert said in answer([comparison(rows)])
+    floats = row("a", "spill:low=e4m3fn,high=fp16", 0.0, 0.1, 76.0)
+    assert said not in answer([comparison([*rows, floats])])
+    for policy, spills in (
+        ("uniform:format=fixed12.6", False),
+        ("spill:low=fixed8.6,high=fp16", True),
+        ("spill:low=fixed8.6,high=fixed13.6", True),
+    ):
+        found = answer([comparison([*rows, row("a", policy, 0.0, 0.1, 76.0)])])
+        assert said in found
+        assert ("A sum that spills goes from low to high" in found) == spills
 
 
 def test_what_is_nearly_as_cheap_on_less_area_is_told() -> None:
@@ -618,3 +626,24 @@ def test_what_one_should_build_is_judged_by_the_seeds_held_out() -> None:
     of_seed_0 = build_section([comparison(rows_of("a", 1e-3))], KAPPA)
     assert of_seed_0.paragraphs[0].endswith("of 1 networks, seed 0.")
     assert KAPPA in of_seed_0.findings[0]
+
+
+def test_the_table_of_energies_has_areas_where_they_are_known() -> None:
+    rows = [*rows_of("a"), *rows_of("b")]
+    for one in rows:
+        one["area_um2"] = 2.0 if one["policy"].startswith("chunked") else 8.0
+
+    def table() -> list[str]:
+        section = policies_section(cast(Study, SimpleNamespace(rows=rows)))
+        assert section is not None
+        (place,) = (one for one in section.sections if one.title.startswith("At equal energy"))
+        found = place.tables[0]
+        assert len({len(row) for row in found.rows} | {len(found.columns)}) == 1
+        (row,) = (row for row in found.rows if row[0] == "chunked:chunk=32")
+        return [column.name for column in found.columns] + list(row)
+
+    assert "area" in table()
+    assert table()[-1] == "0.25"
+    for one in rows:
+        one["area_um2"] = None
+    assert "area" not in table()
