@@ -43,15 +43,13 @@ HELD = (
     "gauss-newton:tau=2,numerator=l2",
     "look-ahead:tau=1,numerator=l2",
     "look-ahead:tau=1,hidden=e4m3fn",
+    *(f"random:rate={rate}" for rate in (0.01, 0.05, 0.3)),
 )
 NAMED = {
     "selective:tau=128,numerator=exact": "a second product, in fp32",
     "selective:tau=16,numerator=low": "two sums in e4m3fn a term",
     "selective:tau=128,numerator=low": "two sums in e4m3fn a term",
     "selective:tau=512,numerator=running-error": "two sums a term",
-    "random:rate=0.01": "NumPy's shuffle of all outputs, and outputs all over the place",
-    "random:rate=0.05": "NumPy's shuffle of all outputs, and outputs all over the place",
-    "random:rate=0.3": "NumPy's shuffle of all outputs, and outputs all over the place",
 }
 """Rules that are not held to the ratio, and why."""
 KINDS = (

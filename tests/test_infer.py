@@ -183,6 +183,27 @@ def test_only_selected_outputs_are_recomputed() -> None:
     assert_same_bits(mixed.outputs, np.where(mask, high, low))
 
 
+@pytest.mark.parametrize(
+    "how", ["rate=1", "rate=0.5", "rate=0.02", "rate=0.3,cluster=1x*", "rate=0.3,cluster=*x1",
+            "rate=0.1,cluster=16x16"],
+)  # fmt: skip
+def test_what_is_selected_is_recomputed_however_it_lies(how: str) -> None:
+    generator = np.random.default_rng(5)
+    inputs, weight, bias = (
+        generator.standard_normal(shape).astype(np.float32) for shape in ((60, 16), (40, 16), 40)
+    )
+    layer, fmt = DenseLayer("only", weight, bias, "identity"), FloatFormat.parse("e4m3fn")
+    data = Dataset(inputs, np.zeros(60, np.int64), inputs, np.zeros(60, np.int64))
+    prepared = prepare(Workload("one", fmt, network=Network((layer,), fmt), dataset=data))
+    low, high = outputs(prepared, "uniform-low"), outputs(prepared, "uniform-high")
+    mixed = run(prepared, f"random:{how}")
+    mask = mixed.trace.products[0].recomputed
+    assert mask is not None
+    assert mask.any()
+    assert mixed.outputs is not None
+    assert_same_bits(mixed.outputs, np.where(mask, high, low))
+
+
 def tiny(activation: Any = "relu", scale: float = 1.0) -> Workload:
     """One layer of eight inputs and three outputs on six training and five test samples."""
     generator = np.random.default_rng(1)

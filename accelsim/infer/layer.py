@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,27 +68,34 @@ def finish(
 
 def _redone(prepared: Prepared, stage: Stage, values: LayerValues, mask: Mask) -> Floats:
     """Return v, with the outputs in `mask` done again."""
-    bias = prepared.layers[stage.index].bias
-    touched = np.count_nonzero(mask.any(axis=1)) * np.count_nonzero(mask.any(axis=0))
-    if 8 * np.count_nonzero(mask) > mask.size and 2 * touched > mask.size:
-        # So many, and all over the place, that it is quicker not to list them.
-        whole = _again(prepared, stage, values.inputs)
-        return np.where(mask, add_bias(whole, bias), values.pre_activation)
-    rows, columns = np.nonzero(mask)
-    again = _again(prepared, stage, values.inputs, (rows, columns))
-    v = values.pre_activation.copy()
-    v[rows, columns] = add_bias(again, bias[columns])
+    bias, v = prepared.layers[stage.index].bias, values.pre_activation.copy()
+    touched = np.any(mask, axis=1), np.any(mask, axis=0)
+    if 8 * np.count_nonzero(mask) > math.prod(map(np.count_nonzero, touched)):
+        # So many of those in their rows and columns that it is quicker not to list them.
+        rows, columns = (_where(one) for one in touched)
+        place = (rows, columns) if touched[0].all() or touched[1].all() else np.ix_(*touched)
+        again = _again(prepared, stage, values.inputs[rows], columns)
+        v[place] = np.where(mask[place], add_bias(again, bias[columns]), v[place])
+        return v
+    i, j = np.nonzero(mask)
+    v[i, j] = add_bias(_again(prepared, stage, values.inputs, places=(i, j)), bias[j])
     return v
+
+
+def _where(which: Mask) -> slice | NDArray[np.int64]:
+    """Return where it is true; of all places a slice, which copies nothing."""
+    return slice(None) if which.all() else np.flatnonzero(which)
 
 
 def _again(
     prepared: Prepared,
     stage: Stage,
     inputs: Floats,
+    columns: slice | NDArray[np.int64] = slice(None),
     places: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
 ) -> Floats:
-    """Return all sums of a layer as they are redone, or those at (rows, columns)."""
-    rule, weight = stage.rule, prepared.weights[stage.index]
+    """Return all sums of some columns as they are redone, or those at `places`: rows, columns."""
+    rule, weight = stage.rule, prepared.weights[stage.index][:, columns]
     layer, operands = prepared.layers[stage.index], prepared.workload.operand_format
     slices = rule.slices(layer.name, operands, layer.inputs)
     if slices is not None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accelsim.numerics.shuffle import shuffled
 from accelsim.policies import LayerView, Random, parse_policy
 from accelsim.policies.cluster import Cluster
 from accelsim.trace import Mask
@@ -80,3 +81,13 @@ def test_the_last_cluster_may_be_flagged_in_part() -> None:
 def test_a_cluster_prints_itself(text: str, sides: tuple[int | None, int | None]) -> None:
     assert Cluster.parse(text) == Cluster(*sides)
     assert str(Cluster(*sides)) == text
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 5, 31, 1000, 65_537, 150_000])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_order_is_that_of_numpy(number: int, seed: int) -> None:
+    order = np.arange(number, dtype=np.uint32)
+    np.random.Generator(np.random.PCG64(seed)).shuffle(order)
+    found = shuffled(number, np.random.Generator(np.random.PCG64(seed)))
+    assert np.array_equal(found, order)
+    assert found.dtype == order.dtype
