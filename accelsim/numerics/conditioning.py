@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from accelsim.numerics.kernels.conditioning import quotient
+
 Array = NDArray[np.float64]
 
 
@@ -62,20 +64,17 @@ def condition_number(
       alone may have made v negative, and κ is S / |v|;
     * where v is not finite, κ is infinite.
     """
-    value = np.asarray(v, np.float64)
-    total = np.broadcast_to(np.asarray(numerator, np.float64), value.shape)
-    magnitude = np.abs(value)
+    value, total = np.asarray(v), np.asarray(numerator, np.float64)
+    if value.dtype != np.float32:
+        value = value.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        if activation == "tanh":
-            # κ_v·κ_φ = 2S / sinh(2|v|): the product, not the quotient, so that ∞·0 never occurs.
-            kappa = 2.0 * total / np.sinh(2.0 * magnitude)
-        else:
-            kappa = total / magnitude
-        if activation == "relu":
-            kappa = np.where(value < -np.asarray(sign_margin, np.float64), 0.0, kappa)
-    if not np.all(numerator):
-        kappa = np.where(total == 0.0, 0.0, kappa)
-    finite = np.isfinite(value) & np.isfinite(numerator)
+        if activation != "tanh":
+            margin = sign_margin if activation == "relu" else np.inf
+            return np.asarray(quotient(value, total, np.asarray(margin, np.float64)))
+        # κ_v·κ_φ = 2S / sinh(2|v|): the product, not the quotient, so that ∞·0 never occurs.
+        kappa = 2.0 * total / np.sinh(2.0 * np.abs(value.astype(np.float64)))
+    kappa = np.where(total == 0.0, 0.0, kappa)
+    finite = np.isfinite(value) & np.isfinite(total)
     return np.asarray(kappa if finite.all() else np.where(finite, kappa, np.inf))
 
 

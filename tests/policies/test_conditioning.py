@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from accelsim.numerics import Accumulator, FloatFormat, matmul, round_to
 from accelsim.numerics.conditioning import activation_condition, condition_number, gamma
@@ -189,3 +190,33 @@ def test_a_relu_input_that_is_skipped_is_negative_in_exact_arithmetic_too(
     )
     assert (found == 0.0).any()
     assert (exact[found == 0.0] < 0.0).all()
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_condition_numbers_are_those_of_their_definition(activation: str, dtype: type) -> None:
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e30, 3.0, -3.0, 0.1, -0.1])
+    v: NDArray[np.floating[Any]] = np.resize(special, (7, 66)).astype(dtype)
+    numerators: tuple[ArrayLike, ...] = (
+        0.0,
+        2.5,
+        np.resize([0.0, 0.3, np.inf, np.nan, 1e300], (7, 1)),
+        np.resize([0.0, 0.3, np.inf, np.nan, 1e300, 7.0, 1e-320], (7, 66)),
+    )
+    margins: tuple[ArrayLike, ...] = (0.0, 0.5, np.inf, np.resize([0.0, 0.2, 5.0], (1, 66)))
+
+    def definition(value: float, total: float, margin: float) -> float:
+        if not (math.isfinite(value) and math.isfinite(total)):
+            return math.inf
+        if total == 0.0 or (activation == "relu" and value < -margin):
+            return 0.0
+        with np.errstate(over="ignore"):
+            return float(np.float64(total) / abs(value)) if value else math.inf
+
+    for numerator in numerators:
+        for margin in margins:
+            found = condition_number(activation, v, numerator, margin)
+            every = np.broadcast(v, numerator, margin)
+            right = np.reshape([definition(*map(float, each)) for each in every], v.shape)
+            np.testing.assert_array_equal(found, right)
+            assert found.dtype == np.float64
