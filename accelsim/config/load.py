@@ -59,6 +59,7 @@ def load_hardware(path: str | Path) -> Hardware:
 
 def hardware_of(document: Document) -> Hardware:
     """Return the machine that a document describes. Raises InputError for every problem."""
+    _refuse_other(document, "hardware")
     resolve_table(document)
     extend(document)
     hardware = validate(document, Hardware)
@@ -88,6 +89,7 @@ def load_workload(path: str | Path) -> Workload:
 
 
 def _workload(document: Document) -> Workload:
+    _refuse_other(document, "workload")
     spec = validate(document, WorkloadSpec)
     content = _salvage(document) if spec is None else _Content.of(spec)
     workload = None
@@ -189,6 +191,18 @@ def _kind_of(document: Document) -> str:
         )
 
     return max(_KINDS, key=lambda kind: score(_KINDS[kind]))
+
+
+def _refuse_other(document: Document, expected: str) -> None:
+    """Raise InputError, with a line, for a file of another kind, none of whose keys but its name
+    is one of the kind expected.
+    """
+    keys = {str(key) for key in document.value} if isinstance(document.value, dict) else set()
+    keys -= {"name"}
+    if keys.isdisjoint(_KINDS[expected].model_fields):
+        for kind, model in _KINDS.items():
+            if kind != expected and len(keys.intersection(model.model_fields)) > 1:
+                raise InputError(f"{document.path}: is of kind {kind}, expected {expected}")
 
 
 def _shapes(document: Document, spec: _Content) -> Workload | None:

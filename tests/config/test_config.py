@@ -829,3 +829,17 @@ def test_a_machine_needs_no_more_than_name_clock_and_array(tmp_path: Path) -> No
     machine = load_hardware(path)
     assert (machine.array.rows, machine.array.cols) == (1, 2)
     assert str(machine).count("(default)") == 5
+
+
+def test_a_file_of_another_kind_is_told_in_one_line() -> None:
+    machine, network = (
+        ROOT / "hwconfigs" / "mid-32x32.yaml",
+        ROOT / "workloads" / "digits-relu.yaml",
+    )
+    for load, path, said in (
+        (load_hardware, network, "is of kind workload, expected hardware"),
+        (load_workload, machine, "is of kind hardware, expected workload"),
+    ):
+        with pytest.raises(InputError) as caught:
+            load(path)
+        assert str(caught.value) == f"{path}: {said}"
