@@ -38,7 +38,8 @@ STYLES = [
     for colour, marker in zip((BLUE, ORANGE, GREEN, PINK, RED, GREY), markers, strict=True)
 ]
 """No two have the same colour and marker, which is all that a policy of one point shows."""
-PLAIN_MARKERS = "xosv^D*Pd<>+X1234|_ph"
+PLAIN_LOOKS = tuple((c, marker) for c in (BLACK, RED) for marker in "xosv^D*Pd<>+X1234|_ph")
+"""Colours and markers, not filled, of policies that redo nothing."""
 ENTRY_HEIGHT = 0.165
 """Inches of an entry of the legend, which is below the axes, one under the other."""
 LINEAR_BELOW = 0.1
@@ -197,7 +198,8 @@ def _lines(axes: Axes, found: Comparison, drawn: Means) -> None:
         if not drawn[policy]:
             continue
         ((cost, kl), *_) = drawn[policy]
+        colour, marker = PLAIN_LOOKS[place % len(PLAIN_LOOKS)]
         axes.plot(
-            [cost], [kl], color=BLACK, linestyle="", markersize=8, markerfacecolor="none",
-            marker=PLAIN_MARKERS[place % len(PLAIN_MARKERS)], label=policy,
+            [cost], [kl], color=colour, linestyle="", markersize=8, markerfacecolor="none",
+            marker=marker, label=policy,
         )  # fmt: skip

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,7 +15,7 @@ from policy_rows import KAPPA, comparison, row, rows_of
 from accelsim.report.policy_answer import answer, behind, unbeaten
 from accelsim.report.policy_build import build_section, front, points
 from accelsim.report.policy_curves import Comparison, curves, family, network_of
-from accelsim.report.policy_figures import MEASURES, PLAIN_MARKERS, STYLES, means
+from accelsim.report.policy_figures import MEASURES, PLAIN_LOOKS, STYLES, means
 from accelsim.report.policy_layers import SAME_ENERGY, SAME_RATE, layers_section
 from accelsim.report.policy_means import mean_ratio
 from accelsim.report.policy_networks import (
@@ -149,7 +151,15 @@ def test_figures_take_means_of_what_policies_cost_in_accuracy() -> None:
 def test_no_two_policies_of_a_figure_look_alike_where_they_are_points() -> None:
     looks = {(colour, marker) for colour, marker, _ in STYLES}
     assert len(looks) == len(STYLES) == 24
-    assert len({*PLAIN_MARKERS}) == len(PLAIN_MARKERS)
+    assert len({*PLAIN_LOOKS}) == len(PLAIN_LOOKS)
+    reports = Path(__file__).parents[2] / "reports"
+    for page in reports.glob("*/report.md"):
+        for lines, marks in re.findall(
+            r"a line for each of (\d+) policies that redo outputs, and a point for each of (\d+)",
+            page.read_text(encoding="utf-8"),
+        ):
+            assert int(lines) <= len(STYLES)
+            assert int(marks) <= len(PLAIN_LOOKS)
 
 
 def test_at_equal_energy_a_policy_without_a_budget_is_as_it_is() -> None:
