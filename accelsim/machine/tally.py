@@ -34,7 +34,7 @@ def tally(nest: Nest, tiling: Tiling, b_on_chip: bool = False) -> ByCause:
         *_arithmetic(trace, dual),
         *_operands(nest, tiling, dual),
         ("useful_low_work", _function(nest)),
-        ("detection", _detector(trace)),
+        ("detection", _detector(nest)),
     ]
     parts = [(cause, clocked(entries)) for cause, entries in found]
     return ByCause([*parts, ("memory_first_pass", _memory(nest, tiling, b_on_chip))])
@@ -128,10 +128,11 @@ def _operands(nest: Nest, tiling: Tiling, dual: bool) -> list[tuple[Cause, Entri
     again: Entries = []
     if nest.mapping.stationary:  # sums move on as well
         low, high, redone = trace.accumulator, trace.recompute_accumulator, trace.recomputed_outputs
-        useful.append(hop(low.format, (trace.outputs - redone) * trace.k))
-        discarded.append(hop(low.format, _discarded(trace) * trace.k))
+        useful += moving("array", low, trace.outputs - redone, nest)
+        discarded += moving("array", low, _discarded(trace), nest)
         if dual and high is not None:
-            again.append(hop(high.format, (redone if trace.static else trace.outputs) * trace.k))
+            number = redone if trace.static else trace.outputs
+            again += moving("recompute", high, number, nest)
     return [
         ("useful_low_work", useful),
         ("discarded_low_work", discarded),
@@ -142,6 +143,27 @@ def _operands(nest: Nest, tiling: Tiling, dual: bool) -> list[tuple[Cause, Entri
 def passing(component: str, fmt: Format, writes: int) -> Entries:
     """Return operands that come over a wire and are written into the registers of PEs."""
     return [(component, Arithmetic("operand", fmt.name), writes), hop(fmt, writes)]
+
+
+def moving(component: str, acc: Accumulator, outputs: int, nest: Nest) -> Entries:
+    """Return what so many sums take that move on to the next PE with every MAC: the wires, and for
+    a sum beside the accumulator's own the register that it is kept in, whether anything is added to
+    it there or not. A chunk that ends with a fold leaves nothing beside it on the way.
+    """
+    terms = nest.trace.k
+    macs = outputs * terms
+    found: Entries = [hop(acc.format, macs)]
+    added = nest.trace.wide_additions
+    if acc.order == "kahan":  # the registers of both are written by its four additions
+        found.append(hop(acc.format, macs))
+    if acc.chunk is not None:
+        added = outputs * -(-terms // acc.chunk)
+        if acc.chunk >= terms or acc.chunk % nest.hardware.array.rows == 0:
+            return found
+    if acc.outer is not None:
+        kept = arithmetic("register", acc.outer)
+        found += [hop(acc.outer, macs), (component, kept, max(macs - added, 0))]
+    return found
 
 
 def hop(fmt: Format, words: int) -> tuple[str, Action, int]:
@@ -179,9 +201,9 @@ def _accumulate(component: str, adder: Adder, number: int, of: Format) -> Entrie
     return [(component, action, number) for action in adder.each_term(of)]
 
 
-def _detector(trace: LayerTrace) -> Entries:
+def _detector(nest: Nest) -> Entries:
     """Return the operations that find the outputs to redo."""
-    detector = trace.detector
+    trace, detector = nest.trace, nest.trace.detector
     if detector is None:
         return []
     rows, outputs = trace.repeats * trace.m, trace.outputs
@@ -208,6 +230,8 @@ def _detector(trace: LayerTrace) -> Entries:
     entries += _accumulate("detector", Adder.of(FP32), number("adds", ("word", words)), FP32)
     if (numerator := detector.numerator_format) is not None:
         entries += _accumulate("detector", Adder.of(numerator), trace.macs, trace.operand_format)
+        if nest.mapping.stationary:
+            entries.append(hop(numerator, trace.macs))
     return entries
 
 

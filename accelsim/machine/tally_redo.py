@@ -5,7 +5,7 @@ from __future__ import annotations
 from accelsim.machine.counts import Arithmetic, ByCause, Counts, DramAccess, Sram, arithmetic
 from accelsim.machine.hardware import Hardware, Lanes
 from accelsim.machine.redo import ENTRY_BYTES, Work
-from accelsim.machine.tally import FP32, Entries, additions, clocked, filling, hop, passing
+from accelsim.machine.tally import FP32, Entries, additions, clocked, filling, moving, passing
 from accelsim.machine.tiling import Nest, Tiling, bytes_of
 
 
@@ -62,7 +62,7 @@ def _passed(nest: Nest, work: Work) -> Entries:
             writes = work.words[index] // trace.k * filling(nest.hardware.array.rows, trace.k)
         entries += passing("recompute", trace.operand_format, writes)
     if nest.mapping.stationary and trace.recompute_accumulator is not None:
-        entries.append(hop(trace.recompute_accumulator.format, macs))
+        entries += moving("recompute", trace.recompute_accumulator, macs // trace.k, nest)
     return entries
 
 

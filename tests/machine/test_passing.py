@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,55 @@ def test_each_word_is_written_into_every_register_that_it_passes(
     # Where sums move, each goes to the next PE once a MAC.
     sums = 0 if dataflow == "os" else m * k * n
     assert number(counts, "wires", "hop", "e5m2") == sums
+
+
+SPILLING = Accumulator("fixed8.6", order="spill", outer="fp16", overflow="saturate")
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+@pytest.mark.parametrize(
+    ("acc", "moves"),
+    [
+        (SPILLING, True),
+        (Accumulator("e5m2", chunk=2, outer="fp16"), True),
+        (Accumulator("e5m2", chunk=4, outer="fp16"), True),  # ends in the middle of a column
+        (Accumulator("e5m2", chunk=ROWS, outer="fp16"), False),  # ends where sums leave the array
+        (Accumulator("e5m2", chunk=2 * ROWS, outer="fp16"), False),
+        (Accumulator("e5m2", chunk=10, outer="fp16"), False),  # all terms
+    ],
+    ids=str,
+)
+def test_a_second_sum_moves_on_beside_the_first(
+    acc: Accumulator, moves: bool, dataflow: str
+) -> None:
+    m, k, n, spills = 4, 10, 5, 63
+    trace = dataclasses.replace(
+        layer(m, k, n), accumulator=acc, wide_additions=spills if acc.order == "spill" else 0
+    )
+    counts = lower(trace, machine(dataflow)).counts
+    passes, added = moves and dataflow != "os", m * n * -(-k // (acc.chunk or k))
+    if acc.order == "spill":
+        added = spills
+    assert number(counts, "wires", "hop", str(acc.format)) == (dataflow != "os") * m * k * n
+    assert number(counts, "wires", "hop", "fp16") == passes * m * k * n
+    # Once a MAC, whether something is added to it in that PE or not.
+    assert number(counts, "array", "register", "fp16") == (m * k * n if passes else added)
+    assert number(counts, "array", "add", "fp16") == added
+    assert number(counts, "clock", "clock", "fp16") == (m * k * n if passes else added)
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+def test_compensations_and_numerators_move_on_as_well(dataflow: str) -> None:
+    macs, moves = 4 * 10 * 5, dataflow != "os"
+    kahan = dataclasses.replace(layer(4, 10, 5), accumulator=Accumulator("e5m2", order="kahan"))
+    counts = lower(kahan, machine(dataflow)).counts
+    assert number(counts, "wires", "hop", "e5m2") == moves * 2 * macs
+    assert number(counts, "array", "register", "e5m2") == 4 * macs
+    mask = np.eye(4, 5, dtype=np.bool_)
+    exact = dataclasses.replace(layer(4, 10, 5, mask), detector=Detector("x", FP32, 0, 1))
+    found = lower(exact, machine(dataflow)).by_cause["detection"]
+    assert number(found, "wires", "hop", "fp32") == moves * macs
+    assert number(found, "detector", "register", "fp32") == macs
 
 
 @pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
