@@ -273,7 +273,7 @@ def _instead(
     )
     named = [
         f"{policy}, with {_energies([everywhere[place] for place in places], policy)} of that of"
-        f" {HIGH}{_places(places, machines) if len(best) > 1 else ''}"
+        f" {HIGH}{_places(places, machines, everywhere) if len(best) > 1 else ''}"
         for policy, places in sorted(best.items(), key=lambda item: -len(item[1]))
     ]
     total = sum(cheapest, Counter())
@@ -297,7 +297,8 @@ def _of_fixed_point(found: Comparison) -> str:
     spilling = any(policy.partition(":")[0] == SPILLING for policy in found.plain)
     return (
         " Fixed point (fixed13.7 is 13 bits, seven of them behind the point) is charged for the"
-        " shift of products to the point and not for rounding, and its range has to suit the sums."
+        " shift of products to the point and not for rounding, and its range and its last place"
+        " have to suit the sums."
     ) + (" A sum that spills goes from low to high before it overflows." if spilling else "")
 
 
@@ -339,11 +340,24 @@ def _energies(everywhere: Sequence[Reached], policy: str) -> str:
     return _least_to_most([*map(_geometric_mean, _ratios(everywhere)[policy])])
 
 
-def _places(places: Sequence[int], machines: Sequence[Comparison]) -> str:
-    """Return the words for some of the places; of many, how many they are."""
-    if len(machines) > MOST_NAMED:
-        return f" at {len(places)} of the {len(machines)} places"
-    return f" on {'; '.join(machines[place].place for place in places)}"
+def _places(
+    places: Sequence[int], machines: Sequence[Comparison], everywhere: Sequence[Reached]
+) -> str:
+    """Return the words for some of the places; of many, how many they are, and how many if those
+    are one at which whatever redoes nothing takes the same.
+    """
+    if len(machines) <= MOST_NAMED:
+        return f" on {'; '.join(machines[place].place for place in places)}"
+    plain = {*machines[0].plain}
+    kinds = [
+        frozenset(
+            (key, *one) for key, mine in reached.items() for one in mine.items() if one[0] in plain
+        )
+        for reached in everywhere
+    ]
+    some, all_ = (len({kinds[place] for place in which}) for which in (places, range(len(kinds))))
+    alike = f" ({some} of {all_} but for their units to redo outputs)" if all_ < len(kinds) else ""
+    return f" at {len(places)} of the {len(machines)} places{alike}"
 
 
 def unbeaten(machines: Sequence[Comparison]) -> str:

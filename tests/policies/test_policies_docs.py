@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
-from accelsim.infer import infer
+from accelsim.config import load_workload
+from accelsim.infer import accuracy, infer, prepare
 from accelsim.policies import POLICIES, Uniform, parse_policy
 from accelsim.policies.numerators import Numerator
 
@@ -91,10 +93,32 @@ def test_what_the_page_says_of_spilling_is_in_the_report() -> None:
         [cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line
     )
     policies = [cell.strip("`") for cell in head[1:]]
-    assert len(rows) == 5
+    assert len(rows) == 6
     for place, *cells in rows:
         table = report.split(f"### At equal energy: {place}")[1].split("\n### ")[0]
         for policy, said in zip(policies, cells, strict=True):
             line = next(line for line in table.splitlines() if line.startswith(f"| {policy} |"))
             found = [cell.split(" ")[0].lstrip("0") for cell in line.strip("| ").split(" | ")]
             assert said == f"{found[1]} on {found[-1]}"
+
+
+def test_the_point_of_fixed_point_has_to_suit_small_sums() -> None:
+    rows = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if "`fixed13.11` |" in line]
+    (head,) = rows
+    start = PAGE.splitlines().index("| " + " | ".join(head) + " |") + 2
+    formats = [cell.strip("`") for cell in head[1:]]
+    load = load_workload(Path(__file__).parents[2] / "workloads" / "digits-relu.yaml")
+    assert load.network is not None
+    assert load.dataset is not None
+    for line in PAGE.splitlines()[start : start + 4]:
+        shift, *said = line.strip("| ").split(" | ")
+        factor = np.float32(2.0 ** -int(shift))
+        layers = tuple(
+            replace(layer, weight=layer.weight * (1 if i else factor), bias=layer.bias * factor)
+            for i, layer in enumerate(load.network.layers)
+        )
+        prepared = prepare(replace(load, network=replace(load.network, layers=layers)))
+        for fmt, share in zip(formats, said, strict=True):
+            outputs = infer(prepared, parse_policy(f"uniform:format={fmt}")).outputs
+            assert outputs is not None
+            assert f"{accuracy(outputs, load.dataset.test_labels):.3f}".lstrip("0") == share

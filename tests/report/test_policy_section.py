@@ -289,6 +289,25 @@ def test_what_to_build_is_told_place_by_place() -> None:
     ) in answer([Comparison(both, "m", table) for table in "tu"])
 
 
+def test_of_many_places_those_that_only_redo_otherwise_are_told() -> None:
+    rows = [*rows_of("a"), *rows_of("b"), *(row(name, "spill", 0.0, 0.1, 70.0) for name in "ab")]
+    places = {}
+    for table in "tuvwx":
+        places[table] = [one | {"energy_table": table} for one in rows]
+        for one in places[table]:
+            if table in "uv" and "selective" in one["policy"]:
+                one["total_energy_nj"] += 1.0
+            if table in "wx" and "chunked" in one["policy"]:
+                one["total_energy_nj"] = 60.0
+    every = curves([one for mine in places.values() for one in mine])
+    found = answer([Comparison(every, "m", table) for table in places])
+    assert (
+        " is spill, with 0.70 of that of uniform-high at 3 of the 5 places (1 of 2 but for their"
+        " units to redo outputs), and chunked:chunk=32, with 0.60 of that of uniform-high at 2 of"
+        " the 5 places (1 of 2 but for their units to redo outputs)."
+    ) in found
+
+
 def test_what_fixed_point_has_for_nothing_is_said() -> None:
     rows = [*rows_of("a"), *rows_of("b")]
     said = " Fixed point (fixed13.7 is 13 bits, seven of them behind the point) is charged"
