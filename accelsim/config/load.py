@@ -201,7 +201,7 @@ def _refuse_other(document: Document, expected: str) -> None:
     keys -= {"name"}
     if keys.isdisjoint(_KINDS[expected].model_fields):
         for kind, model in _KINDS.items():
-            if kind != expected and len(keys.intersection(model.model_fields)) > 1:
+            if kind != expected and not keys.isdisjoint(model.model_fields):
                 raise InputError(f"{document.path}: is of kind {kind}, expected {expected}")
 
 

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accelsim.numerics.kernels.conditioning import quotient
-
 Array = NDArray[np.float64]
 
 
@@ -64,6 +62,8 @@ def condition_number(
       alone may have made v negative, and κ is S / |v|;
     * where v is not finite, κ is infinite.
     """
+    from accelsim.numerics.kernels.conditioning import quotient  # the compiler
+
     value, total = np.asarray(v), np.asarray(numerator, np.float64)
     if value.dtype != np.float32:
         value = value.astype(np.float64)

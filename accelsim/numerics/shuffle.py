@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.numerics.kernels.shuffle import exchange
-
 _WORDS = 2**16
 """Random words drawn at a time."""
 
@@ -16,6 +14,8 @@ def shuffled(number: int, generator: np.random.Generator) -> NDArray[np.uint32]:
 
     The generator is left further on than that would leave it.
     """
+    from accelsim.numerics.kernels.shuffle import exchange  # the compiler
+
     order = np.arange(number, dtype=np.uint32)
     place = number - 1
     while place > 0:
