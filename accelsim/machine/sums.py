@@ -28,6 +28,21 @@ def partial_sum_bits(trace: LayerTrace, terms: Number, dual: bool = False) -> Nu
     return bits
 
 
+def moved_sum_bits(trace: LayerTrace, terms: int, folds: int, dual: bool = False) -> int:
+    """Return the width of all that the folds of an output, of `terms` each, leave behind for the
+    next one. Of chunks, the inner sum while one goes on, and the outer one where one has ended: in
+    other folds that stays where it is.
+    """
+    acc, between = trace.accumulator, folds - 1
+    total = between * int(partial_sum_bits(trace, terms, dual))
+    if acc.chunk is None or (dual and trace.recompute_accumulator is not None):
+        return total
+    done = np.arange(1, folds) * terms
+    goes_on, ended = done % acc.chunk != 0, done // acc.chunk > (done - terms) // acc.chunk
+    moved = acc.format.bits * int(goes_on.sum()) + acc.kept_bits * int(ended.sum())
+    return total - between * int(_sum_bits(acc, terms)) + moved
+
+
 def _sum_bits(acc: Accumulator, terms: Number) -> Number:
     """Return the width of an accumulator's sum after `terms`: of a chunked one the outer sum, and
     the inner one too unless chunks end with folds; of one that spills both, and of

@@ -14,6 +14,7 @@ from accelsim.machine.counts import (
     arithmetic,
 )
 from accelsim.machine.hardware import Dual
+from accelsim.machine.sums import moved_sum_bits
 from accelsim.machine.tiling import Nest, Tiling, bytes_of
 from accelsim.machine.vector import vector_operations
 from accelsim.numerics import Accumulator, FloatFormat
@@ -255,8 +256,9 @@ def _memory(nest: Nest, tiling: Tiling, b_on_chip: bool) -> Counts:
     out_bytes = int(nest.traffic_bytes("c", tiling.extents, keep=True))
     returned = (moved["c"] - out_bytes) // 2  # as many bytes of partial sums leave as come back
     # Each fold of a chain but the last leaves its sums in c, and the next one takes them back.
-    times = int(nest.folds_over_terms(tiling.extents)) - 1
-    partial = bytes_of(trace.outputs * times, int(nest.widths(tiling.extents).partial))
+    folds, terms = nest.folds_over_terms(tiling.extents), nest.mapping.fold_terms(tiling.extents)
+    dual = isinstance(nest.hardware.recompute, Dual)
+    partial = bytes_of(trace.outputs, moved_sum_bits(trace, int(terms), int(folds), dual))
     inside = out_bytes + partial + returned
     entries += [
         ("scratchpad_c", Sram("write", pads.c.capacity_bytes), inside),
