@@ -94,6 +94,10 @@ def test_what_the_readme_says_of_the_studies_is_what_their_answers_say() -> None
     )
     assert "The rule is the cheapest policy on none of these networks" in policies
     assert f"It is needed on {min(needed)} to {max(needed)}: on the others" in text
+    (slower,) = found(
+        r"With 10% of the outputs redone .*?, and (\S+ to \S+) times its time;", policies
+    )
+    assert f"a tenth of the outputs redone takes {slower} times that of fp32" in text
     lot = found(r"the KL divergence is (\S+) \((\S+)\) for selective:rate=0.1,", policies)
     assert f"({lot[0]} times the KL divergence, {lot[1]}, with a constant numerator)" in text
     guide = found(r"and (\S+) \((\S+)\) for gauss-newton:rate=0.15\S*margin=0", policies)
@@ -111,6 +115,8 @@ def test_what_the_readme_says_of_the_studies_is_what_their_answers_say() -> None
         page,
     )
     assert f"no worse than the rule with an exact numerator on {better} networks" in text
+    places = page.count("### At equal energy: ")
+    assert page.count(" of the energy of uniform-high: the cheapest policy here, ") == places == 4
     best, alone = "spill:low=fixed8.7,high=fixed13.7", "uniform:format=fixed13.7"
     chunks = "chunked:chunk=16,high=e4m7,last=e4m7"
     number, energies = found(
@@ -149,20 +155,22 @@ def test_what_the_readme_says_of_the_studies_is_what_their_answers_say() -> None
         f" times the KL divergence, and, with both adders in every PE, {ends(chunks, area)} of the"
         " area"
     ) in text
+    long = "chunked:chunk=48,high=e4m7,last=e4m7"
     networks, *ratios = found(
         rf"on the most trained networks, (\d+), at the least energy is {best}, with (\S+) to (\S+)"
-        r" of that [^()]*at 5 of the 14 places \(2 of 7 [^()]*\), and uniform:format=e4m5, with"
-        r" (\S+) to (\S+) of that [^()]*at 5 of the 14 places \(3 of 7 [^()]*\), and"
-        r" uniform:format=fixed12.6, with (\S+) to (\S+) of that [^()]*at 4 of the 14 places \(2",
+        r" of that [^()]*at 5 of the 14 places \(2 of 7 [^()]*\), and uniform:format=fixed12.6,"
+        r" with (\S+) to (\S+) of that [^()]*at 4 of the 14 places \(2 of 7 [^()]*\), and"
+        r" uniform:format=e4m5, with (\S+) to (\S+) of that [^()]*at 3 of the 14 places \(2 of 7"
+        rf" [^()]*\), and {long}, with (\S+) of that [^()]*at 2 of the 14 places \(1 of 7",
         machines,
     )
     assert networks == "14"
     assert f"of the 70), at {min(ratios)} to {max(ratios)} of the energy of fp32" in text
     sure = {
         policy: {cells[3] for cells in row(policy, page)}
-        for policy in (best, "uniform:format=fixed12.6", "uniform:format=e4m5")
+        for policy in (best, "uniform:format=fixed12.6", "uniform:format=e4m5", long)
     }
-    assert [*sure.values()] == [{"70 of 70"}, {"69 of 70"}, {"68 of 70"}]
+    assert [*sure.values()] == [{"70 of 70"}, {"69 of 70"}, {"68 of 70"}, {"70 of 70"}]
     assert {cells[3] for cells in row("spill:low=fixed8.6,high=fixed13.6", page)} == {"69 of 70"}
     assert "and any rule that redoes outputs is on none" in machines
 
