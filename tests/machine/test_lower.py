@@ -144,15 +144,15 @@ def test_a_wider_accumulator_moves_more_bytes_of_partial_sums() -> None:
     exact = Detector("exact", FP32, multiplies_per_output=0, compares_per_output=1)
     inner = Accumulator("e4m3fn", chunk=8, outer="fp32")
     whole = Accumulator("e4m3fn", chunk=2, outer="fp32")
-    for changes, width in (
-        ({"accumulator": Accumulator(E4M3)}, 1),
-        ({"accumulator": Accumulator(FP32)}, 4),
-        ({"accumulator": inner}, 5),  # a fold ends inside a chunk: both sums are kept
-        ({"accumulator": whole}, 4),
-        ({"detector": exact}, 5),  # the numerator of the condition number is kept as well
+    for changes, widths in (
+        ({"accumulator": Accumulator(E4M3)}, (1, 1)),
+        ({"accumulator": Accumulator(FP32)}, (4, 4)),
+        ({"accumulator": inner}, (1, 4)),  # the first fold ends inside a chunk, the second with it
+        ({"accumulator": whole}, (4, 4)),
+        ({"detector": exact}, (5, 5)),  # the numerator of the condition number is kept as well
     ):
         counts = lower(trace(6, 10, 5, **changes), hardware).counts
-        assert counts.number("scratchpad_c", Sram("read", capacity)) == 30 + 2 * 30 * width
+        assert counts.number("scratchpad_c", Sram("read", capacity)) == 30 + 30 * sum(widths)
 
 
 def waves_and_flags(visit: Visit) -> list[tuple[int, int]]:
