@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -100,8 +102,8 @@ def matmul(
     left, right = _batched(*_operands(acc, round_operands, a=a, b=b))
     rows, workers = left.shape[-2], _workers(threads)
     start = integer("first_row", first_row, 0, 2**62)
-    out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
-    for t, batch in enumerate(np.ndindex(left.shape[:-2])):
+    out = np.empty((*left.shape[:-1], right.shape[-1]), acc.result_type)
+    for t, batch in enumerate(_batches(left.shape)):
         row = start + t * rows
         products.multiply(left[batch], right[batch], acc, row, out[batch], None, workers)
     return out
@@ -120,10 +122,10 @@ def matmul_sums(
     """
     left, right = _batched(*_operands(acc, round_operands, a=a, b=b))
     rows, workers = left.shape[-2], _workers(threads)
-    out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
+    out = np.empty((*left.shape[:-1], right.shape[-1]), acc.result_type)
     spilling = acc.order == "spill"
     stats = np.empty((*out.shape, sums.SPILLS + spilling))
-    for t, batch in enumerate(np.ndindex(left.shape[:-2])):
+    for t, batch in enumerate(_batches(left.shape)):
         noted = stats[batch]
         products.multiply(left[batch], right[batch], acc, t * rows, out[batch], noted, workers)
     return Sums(
@@ -188,9 +190,9 @@ def matmul_spilling(
     if acc.order != "spill":
         raise ValueError(f"acc has order {acc.order!r}, expected 'spill'")
     rows, workers = left.shape[-2], _workers(threads)
-    out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
+    out = np.empty((*left.shape[:-1], right.shape[-1]), acc.result_type)
     overflowed, spills = np.empty(out.shape, np.bool_), np.empty(out.shape, np.int64)
-    for t, batch in enumerate(np.ndindex(left.shape[:-2])):
+    for t, batch in enumerate(_batches(left.shape)):
         beside = overflowed[batch], spills[batch]
         products.multiply_spilling(
             left[batch], right[batch], acc, t * rows, out[batch], *beside, workers
@@ -221,7 +223,7 @@ def matmul_at(
         raise ValueError(
             f"rows and columns have lengths {row.size} and {column.size}, expected the same"
         )
-    out = np.empty(row.size, _result_type(acc))
+    out = np.empty(row.size, acc.result_type)
     some.multiply_some(left, right, row, column, acc, out, _workers(threads))
     return out
 
@@ -247,7 +249,7 @@ def conv2d(
     stride, padding = integer("stride", stride, 1), integer("padding", padding, 0)
     patches = im2col(images, kernels.shape, stride, padding)
     flat = kernels.reshape(len(kernels), math.prod(kernels.shape[1:]))
-    out = np.empty((len(images), len(flat), math.prod(patches.shape[-2:])), _result_type(acc))
+    out = np.empty((len(images), len(flat), math.prod(patches.shape[-2:])), acc.result_type)
     for t in range(len(images)):  # the patches of all at once would take too much memory
         columns = np.ascontiguousarray(patches[t].reshape(flat.shape[1], out.shape[2]))
         # Read-only views, as `matmul` has them: Numba compiles a kernel for each kind of array.
@@ -298,11 +300,11 @@ def dot(
     addend = None
     if c is not None:
         addend = as_float("c", as_array("c", c), np.float32).astype(np.float64)
-        check_finite("c", addend, _formats(acc))
+        check_finite("c", addend, acc.mute_formats)
         if addend.shape != left.shape[:1]:
             raise ValueError(f"c has shape {addend.shape}, expected {left.shape[:1]}")
     row = np.arange(left.shape[0])
-    out = np.empty(row.size, _result_type(acc))
+    out = np.empty(row.size, acc.result_type)
     products.multiply_pairs(left, right, row, row, acc, addend, out, _workers(threads))
     return out
 
@@ -313,9 +315,9 @@ def _watched(
     """Return the product, what overflowed, and the running sums if they are wanted."""
     left, right = _batched(*operands)
     rows, workers = left.shape[-2], _workers(threads)
-    out = np.empty((*left.shape[:-1], right.shape[-1]), _result_type(acc))
+    out = np.empty((*left.shape[:-1], right.shape[-1]), acc.result_type)
     overflowed, kept = np.empty(out.shape, np.bool_), np.empty(out.shape if running else 0)
-    for t, batch in enumerate(np.ndindex(left.shape[:-2])):
+    for t, batch in enumerate(_batches(left.shape)):
         beside = kept[batch] if running else None
         products.multiply_watched(
             left[batch], right[batch], acc, t * rows, out[batch], overflowed[batch], workers, beside
@@ -337,16 +339,18 @@ def _operands(
     """Return the two operands, whose arguments' names the errors give."""
     if not isinstance(acc, Accumulator):
         raise ValueError(f"acc is {acc!r}, expected an Accumulator")
-    left, right = (
+    left, right = [
         operand(argument, x, acc.operands, round_operands) for argument, x in given.items()
-    )
-    for argument, values in zip(given, (left, right), strict=True):
-        check_finite(argument, values, _formats(acc))
+    ]
+    if acc.mute_formats:
+        for argument, values in zip(given, (left, right), strict=True):
+            check_finite(argument, values, acc.mute_formats)
     return left, right
 
 
-def _formats(acc: Accumulator) -> tuple[Format, ...]:
-    return tuple(fmt for fmt in (acc.format, acc.product, acc.outer) if fmt is not None)
+def _batches(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield the positions of the matrices in an array of such a shape."""
+    return itertools.product(*map(range, shape[:-2]))
 
 
 def _batched(
@@ -377,6 +381,3 @@ def _shape_error(left: NDArray[Any], right: NDArray[Any]) -> ValueError:
         f"a and b have shapes {left.shape} and {right.shape}, expected (M,K) and (K,N)"
     )
 
-
-def _result_type(acc: Accumulator) -> type[np.floating[Any]]:
-    return np.float32 if held_by_float32(acc.outer_format) else np.float64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from numbers import Integral
 from typing import Any
 
@@ -173,6 +174,17 @@ class Accumulator:
         """The format of the result: `outer` if there is one, else `format`."""
         return self.format if self.outer is None else self.outer
 
+    @cached_property
+    def result_type(self) -> type[np.floating[Any]]:
+        """Of results: float32, or float64 where float32 does not hold a value of theirs."""
+        return np.float32 if held_by_float32(self.outer_format) else np.float64
+
+    @cached_property
+    def mute_formats(self) -> tuple[Format, ...]:
+        """The formats that have neither NaN nor infinities: operands that are say nothing there."""
+        formats = [fmt for fmt in (self.format, self.product, self.outer) if fmt is not None]
+        return tuple(fmt for fmt in formats if not (fmt.has_nan or fmt.has_infinity))
+
     @property
     def additions_per_term(self) -> int:
         """Additions in `format` that a term takes: four if compensated, and else one."""
@@ -318,7 +330,7 @@ def check_choice(argument: str, value: object, allowed: tuple[str, ...]) -> None
 
 def integer(argument: str, value: object, least: int, most: int | None = None) -> int:
     """Return `value` as an `int`, or raise unless it is an integer from `least` to `most`."""
-    if isinstance(value, Integral) and not isinstance(value, bool):
+    if isinstance(value, (int, Integral)) and not isinstance(value, bool):  # most are an int
         number = int(value)
         if number >= least and (most is None or number <= most):
             return number

@@ -84,7 +84,7 @@ def plan(
 
     With `running`, one that keeps Σ|ŝ| in a float32 lane, or None if that is not surely exact.
     """
-    if not _has_tiles(acc):
+    if not _is_tiled(acc):
         return None
     left, right = outline(a), outline(b)
     if left is None or right is None:
@@ -129,7 +129,8 @@ def _chosen(
     return keep_running(acc, chosen, exact, _largest_sum(acc, exact))
 
 
-def _has_tiles(acc: Accumulator) -> bool:
+@lru_cache(1024)
+def _is_tiled(acc: Accumulator) -> bool:
     formats = [fmt for fmt in (acc.format, acc.product, acc.outer) if fmt is not None]
     if acc.order != "sequential" or acc.multiplier is not None or acc.overflow == "wrap":
         return False

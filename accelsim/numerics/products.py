@@ -93,7 +93,8 @@ def multiply(
         flat = a.reshape(-1) if spec.single else None
 
         def block(part: Part) -> None:
-            scratch = scratch_for(spec, acc.chunk is None, seed, depth, *(j - i for i, j in part))
+            (i0, i1), (j0, j1) = part
+            scratch = scratch_for(spec, acc.chunk is None, seed, depth, i1 - i0, j1 - j0)
             kept = stats
             if running is not None and isinstance(spec.notes, Running):
                 kept = running[..., None]
@@ -109,7 +110,7 @@ def multiply(
     spec = chosen.hasty or chosen.careful
     whole = np.ones((-(-rows // ROWS), -(-columns // spec.width)), np.bool_)
     zeros = True if chosen.zeros else None
-    job = _job(acc, spec, depth, chosen)
+    job = _job(acc, spec, chosen)
     if overflowed is not None:  # a tile left out would have to be counted
         job = job._replace(gives_up=product.RANGE)
     doubts = sweep(spec, job, zeros, whole)
@@ -120,15 +121,15 @@ def multiply(
         if counted.any():
             noted, stats = _noted(acc, a, b), np.zeros((rows, columns, 4))
             again = _retiled(counted, columns, spec.width, noted.width)
-            sweep(noted, _job(acc, noted, depth), None, again)
+            sweep(noted, _job(acc, noted), None, again)
             overflowed[...] = stats[..., sums.OVERFLOWS] > 0
             if running is not None:
                 redone = np.repeat(np.repeat(again, ROWS, 0)[:rows], noted.width, 1)[:, :columns]
                 np.copyto(running, stats[..., sums.RUNNING], where=redone)
             doubts[counted], stats = 0, None
-    if doubts.any():
+    if np.count_nonzero(doubts):
         again = _retiled(doubts > 0, columns, spec.width, careful.width)
-        sweep(careful, _job(acc, careful, depth), None, again)
+        sweep(careful, _job(acc, careful), None, again)
 
 
 def multiply_watched(
@@ -261,9 +262,9 @@ def multiply_pairs(
     seed = _seed(acc)
     spec = chosen.hasty or chosen.careful
     zeros = True if chosen.zeros else None
-    doubts = sweep(spec, _job(acc, spec, depth, chosen), zeros, slice(None))
+    doubts = sweep(spec, _job(acc, spec, chosen), zeros, slice(None))
     if doubts.any():
-        sweep(chosen.careful, _job(acc, chosen.careful, depth), None, doubts)
+        sweep(chosen.careful, _job(acc, chosen.careful), None, doubts)
 
 
 def _general(
@@ -346,18 +347,28 @@ def _seed(acc: Accumulator) -> np.uint64 | None:
     return np.uint64(acc.seed) if random else None
 
 
-def _job(acc: Accumulator, spec: Spec, depth: int, chosen: Plan | None = None) -> product.Job:
+def _job(acc: Accumulator, spec: Spec, chosen: Plan | None = None) -> product.Job:
     """Return the numbers for a spec, with those of a plan if it is its first sweep."""
-    setting = _setting(acc, depth, 24 if spec.single else 53)
+    of_plan = () if chosen is None else (chosen.limit, chosen.block, chosen.scale)
+    return _numbers(acc, spec.single, isinstance(spec.product, Rounded), *of_plan)
+
+
+@functools.lru_cache(1024)
+def _numbers(
+    acc: Accumulator,
+    single: bool,
+    rounds: bool,
+    limit: float = math.inf,
+    block: int = 0,
+    scale: float = 1.0,
+) -> product.Job:
+    setting = _setting(acc, 1, 24 if single else 53)
     term = setting.product
     if acc.group is not None:
         term = term._replace(least=setting.least_operand)
-    limit, block, scale = math.inf, 0, 1.0
-    if chosen is not None:
-        limit, block, scale = chosen.limit, chosen.block, chosen.scale
     return product.Job(
         inner=setting.inner._replace(least=setting.inner.least * scale),
-        product=term if isinstance(spec.product, Rounded) else None,
+        product=term if rounds else None,
         outer=None if acc.chunk is None else setting.outer,
         chunk=setting.chunk,
         step=block or setting.group,
