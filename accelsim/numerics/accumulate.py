@@ -380,4 +380,3 @@ def _shape_error(left: NDArray[Any], right: NDArray[Any]) -> ValueError:
     return ValueError(
         f"a and b have shapes {left.shape} and {right.shape}, expected (M,K) and (K,N)"
     )
-

@@ -8,7 +8,7 @@ again with care where that may have been wrong. If |s| ≤ g for a value g of F,
 of magnitude P with g + P ≤ h for another value h, the rounded sum is at most h, as rounding is
 monotone and leaves h alone. `_limit` goes back from the largest value in as many such steps as
 there are terms between two looks at the sum, a block. Zeros of either sign lead to the same sums
-until the last; `kernels.product` finds the sign of that.
+until the last; `kernels.tile` gives that its sign, which t has before it is rounded.
 
 Sticky sums need no looks. Columns are scaled by a power of two, 2^(105 + m - emax), with which all
 there is remains what it was, unless it becomes too large for a lane, and then infinite. Rounding

@@ -66,7 +66,7 @@ from accelsim.numerics.haste import (
 from accelsim.numerics.kernels import spec as specs
 from accelsim.numerics.kernels.spec import Spec
 from accelsim.numerics.rounding import ROUNDINGS
-from accelsim.numerics.spans import Span, lowest_product, outline, span
+from accelsim.numerics.spans import Magnitudes, Span, glance, lowest_product, outline, span
 
 _DOUBLE_BITS = 53
 
@@ -86,26 +86,38 @@ def plan(
     """
     if not _is_tiled(acc):
         return None
-    left, right = outline(a), outline(b)
-    if left is None or right is None:
-        return None
-    chosen, sure = _from_outlines(acc, left, right, paired, noted, running)
+    chosen, sure = _at_first_glance(acc, *glance(a, b), paired, noted, running)
     if not sure:
         # Where the operands have their last bit matters: a longer look at them tells.
-        left, right = span(a) or left, span(b) or right
-        chosen = _chosen(acc, left, right, paired, noted, running)
+        chosen = _chosen(acc, *_spans(a, b), paired, noted, running)
     odd = chosen is not None and isinstance((chosen.hasty or chosen.careful).lane, specs.Odd)
     if running or paired or not odd:
         return chosen
     # The slowest lane: a sharper look at the operands may avoid it.
+    left, right = _spans(a, b)
     return _chosen(acc, left, right, paired, noted, running, lowest_product(a, b, left, right))
 
 
+def _spans(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[Span, Span]:
+    left, right = span(a), span(b)
+    assert left is not None  # no tile takes what is not finite
+    assert right is not None
+    return left, right
+
+
 @lru_cache(1024)
-def _from_outlines(
-    acc: Accumulator, left: Span, right: Span, paired: bool, noted: bool, running: bool
+def _at_first_glance(
+    acc: Accumulator,
+    seen_left: Magnitudes,
+    seen_right: Magnitudes,
+    paired: bool,
+    noted: bool,
+    running: bool,
 ) -> tuple[Plan | None, bool]:
     """Choose for operands of such outlines, and say whether spans would lead to the same."""
+    left, right = outline(seen_left), outline(seen_right)
+    if left is None or right is None:
+        return None, True
     chosen = _chosen(acc, left, right, paired, noted, running)
     return chosen, chosen == _chosen(acc, left.at_best, right.at_best, paired, noted, running)
 

@@ -86,7 +86,7 @@ def multiply(
     workers = threads if rows * columns * depth >= _SMALL else 1
 
     def sweep(
-        spec: Spec, job: product.Job, zeros: bool | None, wanted: NDArray[np.bool_]
+        spec: Spec, job: product.Job, zeros: bool, wanted: NDArray[np.bool_]
     ) -> NDArray[np.uint8]:
         """Compute tiles of the product, and return the doubts about them."""
         doubts = np.zeros(wanted.shape, np.uint8)
@@ -94,12 +94,12 @@ def multiply(
 
         def block(part: Part) -> None:
             (i0, i1), (j0, j1) = part
-            scratch = scratch_for(spec, acc.chunk is None, seed, depth, i1 - i0, j1 - j0)
+            scratch = scratch_for(spec, acc.chunk is None, zeros, seed, depth, i1 - i0, j1 - j0)
             kept = stats
             if running is not None and isinstance(spec.notes, Running):
                 kept = running[..., None]
             product.multiply(
-                a, flat, b, *part, first_row, spec, chosen.fold, job, seed, zeros, scratch, out,
+                a, flat, b, *part, first_row, spec, chosen.fold, job, seed, scratch, out,
                 kept, doubts, wanted,
             )  # fmt: skip
 
@@ -109,11 +109,10 @@ def multiply(
     seed = _seed(acc)
     spec = chosen.hasty or chosen.careful
     whole = np.ones((-(-rows // ROWS), -(-columns // spec.width)), np.bool_)
-    zeros = True if chosen.zeros else None
     job = _job(acc, spec, chosen)
     if overflowed is not None:  # a tile left out would have to be counted
         job = job._replace(gives_up=product.RANGE)
-    doubts = sweep(spec, job, zeros, whole)
+    doubts = sweep(spec, job, chosen.zeros, whole)
     careful = chosen.careful
     if overflowed is not None:
         overflowed[...] = False
@@ -121,7 +120,7 @@ def multiply(
         if counted.any():
             noted, stats = _noted(acc, a, b), np.zeros((rows, columns, 4))
             again = _retiled(counted, columns, spec.width, noted.width)
-            sweep(noted, _job(acc, noted), None, again)
+            sweep(noted, _job(acc, noted), False, again)
             overflowed[...] = stats[..., sums.OVERFLOWS] > 0
             if running is not None:
                 redone = np.repeat(np.repeat(again, ROWS, 0)[:rows], noted.width, 1)[:, :columns]
@@ -129,7 +128,7 @@ def multiply(
             doubts[counted], stats = 0, None
     if np.count_nonzero(doubts):
         again = _retiled(doubts > 0, columns, spec.width, careful.width)
-        sweep(careful, _job(acc, careful), None, again)
+        sweep(careful, _job(acc, careful), False, again)
 
 
 def multiply_watched(
@@ -242,16 +241,16 @@ def multiply_pairs(
         return
     workers = threads if row.size * depth >= _SMALL else 1
 
-    def sweep(spec: Spec, job: product.Job, zeros: bool | None, which: Any) -> NDArray[np.bool_]:
+    def sweep(spec: Spec, job: product.Job, zeros: bool, which: Any) -> NDArray[np.bool_]:
         """Compute some of the outputs, and return which of them are doubtful."""
         rows, columns = row[which], column[which]
         found, doubts = np.empty(rows.size, out.dtype), np.zeros(rows.size, np.bool_)
 
         def block(part: tuple[int, int]) -> None:
             here = slice(*part)
-            scratch = scratch_for(spec, acc.chunk is None, seed, depth)
+            scratch = scratch_for(spec, acc.chunk is None, zeros, seed, depth)
             product.multiply_pairs(
-                a, b, rows[here], columns[here], spec, chosen.fold, job, seed, zeros, scratch,
+                a, b, rows[here], columns[here], spec, chosen.fold, job, seed, scratch,
                 found[here], doubts[here],
             )  # fmt: skip
 
@@ -261,10 +260,9 @@ def multiply_pairs(
 
     seed = _seed(acc)
     spec = chosen.hasty or chosen.careful
-    zeros = True if chosen.zeros else None
-    doubts = sweep(spec, _job(acc, spec, chosen), zeros, slice(None))
+    doubts = sweep(spec, _job(acc, spec, chosen), chosen.zeros, slice(None))
     if doubts.any():
-        sweep(chosen.careful, _job(acc, chosen.careful), None, doubts)
+        sweep(chosen.careful, _job(acc, chosen.careful), False, doubts)
 
 
 def _general(

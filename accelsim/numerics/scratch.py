@@ -33,6 +33,7 @@ _kept = _Kept()
 def scratch_for(
     spec: Spec,
     whole: bool,
+    zeros: bool,
     seed: np.uint64 | None,
     depth: int,
     rows: int | None = None,
@@ -40,9 +41,10 @@ def scratch_for(
 ) -> Scratch:
     """Return what a kernel needs for rows and columns, or for pairs if they are not given.
 
-    whole: whether sums do not go through chunks. seed: of the random bits, if there are some.
+    whole: whether sums do not go through chunks. zeros: whether these have no sign until the last
+    term. seed: of the random bits, if there are some.
     """
-    wanted = (spec, whole, seed, depth, rows, columns)
+    wanted = (spec, whole, zeros, seed, depth, rows, columns)
     if _kept.scratch is not None and _kept.wanted == wanted:
         return _kept.scratch
     kind = np.float32 if spec.single else np.float64
@@ -64,6 +66,7 @@ def scratch_for(
         notes=np.empty(noted * size, np.float64),
         watch=np.empty(spec.width, kind),
         sums=sums,
+        unsigned=np.empty(spec.rows, np.uint32) if zeros else None,
         partial=others[0],
         results=sums if whole else others[1],
     )

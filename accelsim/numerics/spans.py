@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.numerics.formats import FixedFormat, Format
-from accelsim.numerics.kernels.scan import last_bit, magnitudes
+from accelsim.numerics.kernels.scan import last_bit, magnitudes, magnitudes_of_both
 
 _SINGLE_LOWEST_BIT = -149
 _MAX_EXPONENT = 128
 _SINGLE_MIN_NORMAL = 2.0**-126
+
+
+Magnitudes = tuple[int, float, float]
+"""What `kernels.scan.magnitudes` returns."""
 
 
 class Span(NamedTuple):
@@ -77,27 +81,37 @@ def lowest_product(a: NDArray[np.float32], b: NDArray[np.float32], left: Span, r
     return int(exponents.min(initial=2 * _MAX_EXPONENT)) - bits
 
 
-def outline(values: NDArray[np.float32]) -> Span | None:
-    """Return a span of binary32 values, None if one is not finite, from a quick look at them.
+def glance(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[Magnitudes, Magnitudes]:
+    """Return what a quick look at the values of two arrays tells."""
+    left, right = magnitudes_of_both(_bits(a), _bits(b))
+    return left, right
+
+
+def outline(seen: Magnitudes) -> Span | None:
+    """Return the span of values that were glanced at, None if one is not finite.
 
     Its `lowest` may be too low, by less than its significant bits.
     """
-    fractions, smallest, largest = magnitudes(values.ravel().view(np.uint32))
+    fractions, smallest, largest = seen
     if not math.isfinite(largest):
         return None
     if largest == 0.0:
         return Span(1, 0, 0.0, math.inf)
     if smallest < _SINGLE_MIN_NORMAL:
         return Span(24, _SINGLE_LOWEST_BIT, largest, smallest)
-    trailing = (int(fractions) & -int(fractions)).bit_length() - 1 if fractions else 23
+    trailing = (fractions & -fractions).bit_length() - 1 if fractions else 23
     bits = 24 - trailing
     return Span(bits, math.frexp(smallest)[1] - bits, largest, smallest)
 
 
+def _bits(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    return values.ravel().view(np.uint32)
+
+
 def span(values: NDArray[np.float32]) -> Span | None:
     """Return the span of binary32 values, None if one is not finite."""
-    found = outline(values)
+    found = outline(magnitudes(_bits(values)))
     if found is None or found.lowest == found.at_best.lowest:
         return found
-    last = last_bit(values.ravel().view(np.uint32))
+    last = last_bit(_bits(values))
     return found._replace(lowest=math.frexp(last)[1] - 1)

@@ -28,7 +28,7 @@ from accelsim.numerics import (
 from accelsim.numerics.formats import FloatFormat, parse_format
 from accelsim.numerics.kernels import spec
 from accelsim.numerics.lanes import plan
-from accelsim.numerics.spans import lowest_product, outline, span
+from accelsim.numerics.spans import glance, lowest_product, outline, span
 
 
 @pytest.mark.parametrize("kind", [spec.Single, spec.Double])
@@ -235,13 +235,13 @@ def test_an_outline_leads_to_the_plan_of_the_spans_where_it_is_sure() -> None:
             for shape in ((9, 4), (4, 7))
         )
         flags = [bool(flag) for flag in rng.integers(0, 2, 3)]
-        rough, sharp = (outline(a), outline(b)), (span(a), span(b))
+        rough, sharp = [outline(seen) for seen in glance(a, b)], (span(a), span(b))
         for quick, found in zip(rough, sharp, strict=True):
             assert quick is not None
             assert found is not None
             assert quick.lowest <= found.lowest <= quick.at_best.lowest
             assert found == quick._replace(lowest=found.lowest)
-        chosen, is_sure = lanes._from_outlines(acc, *rough, *flags)
+        chosen, is_sure = lanes._at_first_glance(acc, *glance(a, b), *flags)
         assert not is_sure or chosen == lanes._chosen(acc, *sharp, *flags)
         sure += is_sure
     assert 0 < sure < 400

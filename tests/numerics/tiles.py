@@ -125,16 +125,16 @@ def swept(
     stats: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Compute by one spec alone; return the outputs, and which tiles are doubtful."""
-    zeros = True if chosen is not None and chosen.zeros else None
+    zeros = chosen is not None and chosen.zeros
     (rows, depth), columns = a.shape, b.shape[1]
-    job = products._job(acc, compiled, depth, chosen)
+    job = products._job(acc, compiled, chosen)
     out = np.empty((rows, columns), np.float64)
     doubts = np.zeros((-(-rows // spec.ROWS), -(-columns // compiled.width)), np.uint8)
     seed = products._seed(acc)
     flat = a.reshape(-1) if compiled.single else None
-    scratch = scratch_for(compiled, acc.chunk is None, seed, depth, rows, columns)
+    scratch = scratch_for(compiled, acc.chunk is None, zeros, seed, depth, rows, columns)
     product.multiply(
-        a, flat, b, (0, rows), (0, columns), 0, compiled, None, job, seed, zeros, scratch, out,
+        a, flat, b, (0, rows), (0, columns), 0, compiled, None, job, seed, scratch, out,
         stats, doubts, np.ones(doubts.shape, np.bool_),
     )  # fmt: skip
     return out, doubts > 0

@@ -9,7 +9,7 @@ import numpy as np
 from accelsim.numerics.kernels.compiled import helper, kernel
 from accelsim.numerics.kernels.scalar import Target, output_keys, rounding_key
 from accelsim.numerics.kernels.spec import DOUBLE_WIDTH, ROWS, SINGLE_WIDTH
-from accelsim.numerics.kernels.tile import advance, fold
+from accelsim.numerics.kernels.tile import advance, exceeds, fold
 
 _SUM, _PRODUCT, _OUTER = 0, 1, 5
 _TERMS, _PAIRED_TERMS = 16, 64
@@ -56,6 +56,9 @@ class Scratch(NamedTuple):
     notes: np.ndarray
     watch: np.ndarray
     sums: np.ndarray
+    unsigned: np.ndarray | None
+    """Not None if zeros have no sign until the last term: a bit for each sum that still has none,
+    a uint32 a row."""
     partial: np.ndarray
     results: np.ndarray
     """The sums, or, with chunks, binary64 numbers of their own."""
@@ -71,29 +74,30 @@ def set_rounding_keys(seed, sum_keys, product_keys, outer_keys):
 
 
 @helper
-def _accumulate(spec, fold_spec, job, zeros, a, first, b, depth, scratch):
+def _note_unsigned(totals, partial, width, unsigned):
+    """Write which totals have no sign: a fold keeps signs, but for a zero that has none."""
+    if unsigned is not None:
+        for r in range(unsigned.size):
+            bits = np.uint32(0)
+            for c in range(width):
+                t = r * width + c
+                bits |= np.uint32((totals[t] == 0.0) & (partial[t] == 0.0)) << np.uint32(c)
+            unsigned[r] = bits
+
+
+@helper
+def _accumulate(spec, fold_spec, job, a, first, b, depth, scratch):
     """Accumulate one tile into `scratch.results`; without a fold_spec there are no chunks."""
     sums, partial = scratch.sums, scratch.partial
-    for t in range(sums.size):
-        sums[t] = 0
     for j in range(scratch.watch.size):
         scratch.watch[j] = 0
     for t in range(scratch.notes.size):
         scratch.notes[t] = 0.0
     if fold_spec is None:
-        # Where zeros lose their sign, what they come from is kept: the sums before the last term.
-        start, stop = 0, depth
-        if zeros is not None:
-            stop = depth - 1
-        while start < depth:
-            if zeros is not None and stop == depth:
-                for t in range(sums.size):
-                    partial[t] = sums[t]
-            advance(
-                spec, job.inner, job.product, a, first, depth, b, start, stop, job.step,
-                job.align, scratch.keys, scratch.notes, scratch.watch, sums,
-            )  # fmt: skip
-            start, stop = stop, depth
+        advance(
+            spec, job.inner, job.product, a, first, depth, b, 0, depth, job.step, job.align,
+            scratch.keys, scratch.notes, scratch.watch, scratch.unsigned, sums,
+        )  # fmt: skip
     else:
         totals = scratch.results
         for t in range(sums.size):
@@ -102,53 +106,23 @@ def _accumulate(spec, fold_spec, job, zeros, a, first, b, depth, scratch):
             stop = min(start + job.chunk, depth)
             advance(
                 spec, job.inner, job.product, a, first, depth, b, start, stop, job.step,
-                job.align, scratch.keys, scratch.notes, scratch.watch, sums,
+                job.align, scratch.keys, scratch.notes, scratch.watch, None, sums,
             )  # fmt: skip
             for t in range(sums.size):
                 partial[t] = sums[t]
-                sums[t] = 0
             key = scratch.outer_keys[(stop - 1) % scratch.outer_keys.size]
             fold(fold_spec, job.outer, partial, key, scratch.keys, scratch.notes, totals)
+        _note_unsigned(totals, partial, scratch.watch.size, scratch.unsigned)
 
 
 @helper
-def _overflowed(watch, limit):
-    """Whether a sum may have been out of range."""
-    beyond = False
-    for seen in watch:
-        beyond |= not seen <= limit  # a NaN is beyond too
-    return beyond
-
-
-@helper
-def _sign_zeros(totals, partial, width, rows, columns, a, a_place, b, b_place, chunked):
-    """Give zeros their sign; return whether one of them is a sum of nothing but zeros.
-
-    A place says where the operand of the last term of output (r, c) is: (first, row_step,
-    column_step) for first + r·row_step + c·column_step. The sign is that of the exact sum; where
-    that is 0 of terms that are not, it is positive. A fold keeps signs.
-    """
-    some = doubtful = False
-    # Unsigned: an index that may be negative is looked at, and nothing vectorised.
-    for t in range(np.uint64(totals.size)):
-        some |= totals[t] == 0.0
-    if not some:
-        return False
-    for r in range(rows):
-        # Without a branch: so that LLVM takes several columns at a time.
-        row, place = np.uint64(r * width), np.uint64(a_place[0] + r * a_place[1])
-        beside = np.uint64(b_place[0] + r * b_place[1])
-        for c in range(np.uint64(columns)):
-            total, before = totals[row + c], partial[row + c]
-            exact = before
-            if not chunked:
-                x = a[place + c * np.uint64(a_place[2])]
-                y = b[beside + c * np.uint64(b_place[2])]
-                exact += np.float64(x) * np.float64(y)
-                sign = -0.0 if exact < 0.0 else 0.0
-                totals[row + c] = sign if total == 0.0 else total
-            doubtful |= (total == 0.0) & (exact == 0.0) & (before == 0.0)
-    return doubtful
+def _any_unsigned(unsigned, rows, columns):
+    """Whether an output is a sum of nothing but zeros, which has been given no sign."""
+    found = np.uint32(0)
+    if unsigned is not None:
+        for r in range(rows):
+            found |= unsigned[r]
+    return found & np.uint32((1 << columns) - 1) != 0
 
 
 @helper
@@ -220,17 +194,17 @@ def _set_keys(seed, first, second, width, row, rows, column, columns):
 
 @kernel
 def multiply(
-    a, flat, b, row_range, column_range, first_row, spec, fold_spec, job, seed, zeros, scratch, out,
-    stats, doubts, wanted,
+    a, flat, b, row_range, column_range, first_row, spec, fold_spec, job, seed, scratch, out, stats,
+    doubts, wanted,
 ):  # fmt: skip
     """Write the rows and columns of a (M,K) times b (K,N) that are asked for to out.
 
     a and b are binary32. Not None are: `flat`, the numbers of a in a row, if the lane is binary32,
     so that whole tiles need no copy of them; fold_spec if there are chunks, seed if there are
-    random bits, stats (M,N,4) if they are wanted, (M,N,1) for the running sum alone, zeros if they
-    may lose their sign. Row i draws its random bits as row first_row + i. Of the tiles,
-    ⌈M/ROWS⌉ by ⌈N/width⌉, those that are not wanted are left out. Doubts are written for the
-    others, SIGN and RANGE added up: zeros may lack their sign, sums may have been out of range.
+    random bits, stats (M,N,4) if they are wanted, (M,N,1) for the running sum alone. Row i draws
+    its random bits as row first_row + i. Of the tiles, ⌈M/ROWS⌉ by ⌈N/width⌉, those that are not
+    wanted are left out. Doubts are written for the others, SIGN and RANGE added up: zeros may lack
+    their sign, sums may have been out of range.
     Both ranges begin with a tile.
     """
     depth = b.shape[0]
@@ -269,16 +243,9 @@ def multiply(
                         first = 0
                         if rows == ROWS:
                             source, first = flat, i * depth
-                    _accumulate(spec, fold_spec, job, zeros, source, first, panel, depth, scratch)
-                    doubt = RANGE * _overflowed(scratch.watch, job.limit)
-                    if zeros is not None:
-                        last = (first + depth - 1, depth, 0)
-                        beside = ((depth - 1) * width, 0, 1)
-                        chunked = fold_spec is not None
-                        doubt += SIGN * _sign_zeros(
-                            results, scratch.partial, width, rows, columns, source, last, panel,
-                            beside, chunked,
-                        )  # fmt: skip
+                    _accumulate(spec, fold_spec, job, source, first, panel, depth, scratch)
+                    doubt = RANGE * exceeds(spec, scratch.watch, job.limit)
+                    doubt += SIGN * _any_unsigned(scratch.unsigned, rows, columns)
                     _put(results, width, i, rows, j, columns, job.scale, out)
                     if stats is not None:
                         _put_notes(scratch.notes, width, i, rows, j, columns, job.scale, stats)
@@ -301,7 +268,7 @@ def _pack_pairs(a, row, first, count, scale, packed):
 
 
 @kernel
-def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch, out, doubts):
+def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, scratch, out, doubts):
     """Accumulate row[t] of a (M,K) times row column[t] of b (N,K), binary32, into out[t].
 
     See `multiply`. A one in doubts says that out[t] may be wrong. Output t draws its random bits
@@ -319,14 +286,10 @@ def multiply_pairs(a, b, row, column, spec, fold_spec, job, seed, zeros, scratch
             for t in range(count):
                 both = output_keys(seed, row[t0 + t], column[t0 + t])
                 scratch.keys[0][t], scratch.keys[1][t] = both
-        _accumulate(spec, fold_spec, job, zeros, left, 0, right, depth, scratch)
-        doubt = _overflowed(scratch.watch, job.limit)
-        if zeros is not None:
-            width, chunked = scratch.watch.size, fold_spec is not None
-            rows, last = size // width, ((depth - 1) * size, width, 1)
-            doubt |= _sign_zeros(
-                results, scratch.partial, width, rows, width, left, last, right, last, chunked,
-            )  # fmt: skip
+        _accumulate(spec, fold_spec, job, left, 0, right, depth, scratch)
+        doubt = exceeds(spec, scratch.watch, job.limit)
+        width = scratch.watch.size
+        doubt |= _any_unsigned(scratch.unsigned, size // width, width)
         for t in range(count):
             out[t0 + t] = results[t] / results.dtype.type(job.scale)
             doubts[t0 + t] = doubt

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from accelsim.numerics.kernels.compiled import kernel
+from accelsim.numerics.kernels.compiled import helper, kernel
 
 _MAGNITUDE = np.uint32(0x7FFFFFFF)
 _INFINITE = np.uint32(0x7F800000)
 _FRACTION = np.uint32(0x007FFFFF)
 _ONE = np.uint32(1)
+_STREAMS = 4
+
+
+@helper
+def _seen(bits, fractions, below, largest):
+    # Positive numbers compare as their bits do.
+    magnitude = np.uint32(bits & _MAGNITUDE)
+    # Zero becomes the largest number there is: it is not the smallest.
+    less = np.uint32(magnitude - _ONE)
+    return np.uint32(fractions | magnitude), min(below, less), max(largest, magnitude)
 
 
 @kernel
@@ -20,22 +30,27 @@ def magnitudes(bits):
     significands without their hidden bits. Smallest is inf where there is no number but zero,
     largest inf or NaN where one is not finite.
     """
-    fractions = np.uint32(0)
-    largest = np.uint32(0)
-    below = _INFINITE
-    for i in range(bits.size):
-        # Positive numbers compare as their bits do.
-        magnitude = np.uint32(bits[i] & _MAGNITUDE)
-        fractions = np.uint32(fractions | magnitude)
-        largest = max(largest, magnitude)
-        # Zero becomes the largest number there is: it is not the smallest.
-        below = min(below, np.uint32(magnitude - _ONE))
+    fractions, below, largest = np.uint32(0), _INFINITE, np.uint32(0)
+    # In several places at once: a processor fetches ahead in each of them.
+    part = np.uint64(bits.size // _STREAMS)
+    for i in range(part):
+        for stream in range(np.uint64(_STREAMS)):
+            number = bits[stream * part + i]
+            fractions, below, largest = _seen(number, fractions, below, largest)
+    for i in range(_STREAMS * part, np.uint64(bits.size)):
+        fractions, below, largest = _seen(bits[i], fractions, below, largest)
     smallest = min(np.uint32(below + _ONE), _INFINITE)
     return (
         fractions & _FRACTION,
         np.float64(np.uint32(smallest).view(np.float32)),
         np.float64(np.uint32(largest).view(np.float32)),
     )
+
+
+@kernel
+def magnitudes_of_both(a, b):
+    """Return the `magnitudes` of two vectors."""
+    return magnitudes(a), magnitudes(b)
 
 
 @kernel

@@ -13,9 +13,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from accelsim.numerics.kernels import vector
+from accelsim.numerics.kernels.beside import Notes, RunningSum
 from accelsim.numerics.kernels.lane import Lane, kinds_of
 from accelsim.numerics.kernels.spec import (
-    CELLS,
     PAIRED_ROWS,
     ROWS,
     VECTORS,
@@ -38,67 +38,6 @@ _SIZE = ir.IntType(64)
 _ONE = _SIZE(1)
 
 
-class _Notes:
-    """The sums beside the sum, in memory that LLVM turns into registers."""
-
-    def __init__(self, lane, pointer, offset):
-        self.lane, self.pointer = lane, pointer
-        self.offsets = [
-            lane.builder.add(offset, offset.type(n * CELLS * lane.lanes)) for n in range(4)
-        ]
-        self.cells = []
-        for place in self.offsets:
-            kept = load(lane.builder, pointer, place, 64, lane.lanes)
-            cell = cgutils.alloca_once(lane.builder, kept.value.type)
-            lane.builder.store(kept.value, cell)
-            self.cells.append(cell)
-
-    def add(self, n, amount):
-        builder = self.lane.builder
-        kept = amount.like(builder.load(self.cells[n]))
-        builder.store((kept + amount).value, self.cells[n])
-
-    def rounding(self, x, grid, result, target):
-        """Count an overflow or an underflow."""
-        one, zero = x.constant(1.0), x.constant(0.0)
-        builder = self.lane.builder
-        beyond = builder.or_(grid.is_(">", target["max"]), grid.is_("<", target["lowest"]))
-        beyond = builder.and_(beyond, abs(x).is_("<", float("inf")))
-        self.add(2, one.where(beyond, zero))
-        lost = one.where(result.is_("==", 0.0), zero).where(x.is_("!=", 0.0), zero)
-        self.add(3, zero.where(beyond, lost))
-
-    def save(self):
-        builder = self.lane.builder
-        for place, cell in zip(self.offsets, self.cells, strict=True):
-            kept = vector.Vector(builder, builder.load(cell), 64, self.lane.lanes)
-            store(kept, self.pointer, place)
-
-
-class _Running:
-    """Σ|ŝ| of a block of terms in the lane's own precision, and of all blocks in binary64."""
-
-    def __init__(self, lane, pointer, offset, like):
-        self.lane, self.pointer, self.offset = lane, pointer, offset
-        self.zero = like.constant(0.0)
-        self.cell = cgutils.alloca_once(lane.builder, like.value.type)
-        lane.builder.store(self.zero.value, self.cell)
-
-    def add(self, amount):
-        kept = amount.like(self.lane.builder.load(self.cell))
-        self.lane.builder.store((kept + amount).value, self.cell)
-
-    def flush(self):
-        """Add the block to what memory has, and begin the next one."""
-        lane, builder = self.lane, self.lane.builder
-        total = load(builder, self.pointer, self.offset, 64, lane.lanes)
-        block = builder.load(self.cell)
-        if lane.bits != 64:
-            block = builder.fpext(block, total.value.type)
-        store(total + total.like(block), self.pointer, self.offset)
-        builder.store(self.zero.value, self.cell)
-
-
 def _pointer(context, builder, kind, value):
     return context.make_array(kind)(context, builder, value).data
 
@@ -111,17 +50,18 @@ def _pointers(context, builder, kinds, values):
 @intrinsic
 def advance(
     typing, spec, inner, product, a, first, depth, b, start, stop, step, align, keys, notes, watch,
-    sums,
+    unsigned, sums,
 ):  # fmt: skip
-    """Let a tile of sums take in the terms start..stop-1.
+    """Add up the terms start..stop-1, of which there is one at least, in a tile of sums.
 
     All floats are of the lane's type. sums: ROWS rows of VECTORS vectors. b: such a row a term.
     a: from `first` on ROWS rows of `depth` terms; where operands are paired, an array like sums a
     term, and PAIRED_ROWS rows of sums.
     watch: one row. step: terms in a group, or between two looks at a watched sum. align:
-    2^-align_bits. notes: binary64, 4 arrays like sums, or one for the running sum. keys: uint32
-    arrays: two like sums with the keys of outputs, then those of the roundings of sums and of
-    products, one a term.
+    2^-align_bits. notes: binary64, 4 arrays like sums, or one for the running sum. unsigned: None,
+    or a uint32 a row: then zeros get their sign with the last term, and bit c is set if that of
+    column c is a sum of nothing but zeros, whose sign is not known. keys: uint32 arrays: two like
+    sums with the keys of outputs, then those of the roundings of sums and of products, one a term.
     """
     single = kinds_of(spec)["lane"] in (Single, SingleDirected)
 
@@ -130,11 +70,12 @@ def advance(
         pointers = {
             name: _pointer(context, builder, kind, value)
             for name, kind, value in zip(
-                ("a", "b", "notes", "watch", "sums"),
-                (a, b, notes, watch, sums),
+                ("a", "b", "notes", "watch", "unsigned", "sums"),
+                (a, b, notes, watch, unsigned, sums),
                 (arguments[3], arguments[6], *arguments[12:]),
                 strict=True,
             )
+            if not isinstance(kind, types.NoneType)
         }
         pointers["keys"] = _pointers(context, builder, keys, arguments[11])
         targets = (lane.target(inner, arguments[1]), lane.target(product, arguments[2]))
@@ -144,10 +85,12 @@ def advance(
         start, stop, step, align = arguments[7:11]
         if lane.kinds["order"] is InGroups:
             tile.in_groups(start, stop, step, align)
-        elif lane.kinds["overflow"] is Watched or lane.kinds["notes"] is Running:
-            tile.in_blocks(start, stop, step)
         else:
-            tile.in_turn(start, stop, tile.cells)
+            signs = "unsigned" in pointers
+            last = builder.sub(stop, _ONE) if signs else stop
+            tile.in_blocks(start, last, step)
+            if signs:
+                tile.take_in(lambda cells: tile.term(last, cells, signs=True))
         if lane.kinds["overflow"] is Sticky:
             tile.note_infinite()
         tile.save()
@@ -155,7 +98,7 @@ def advance(
         return context.get_dummy_value()
 
     arguments = (spec, inner, product, a, first, depth, b, start, stop, step, align, keys)
-    return types.none(*arguments, notes, watch, sums), generate
+    return types.none(*arguments, notes, watch, unsigned, sums), generate
 
 
 class _Tile:
@@ -168,16 +111,16 @@ class _Tile:
         self.cells = range(self.rows * VECTORS)
         self.row_size = VECTORS * lane.lanes
         self.sums, self.notes, self.running = [], [], []
+        zero = spread(lane.builder, ir.FloatType()(0.0), lane.bits, lane.lanes)
         for cell in self.cells:
             offset = _SIZE(cell * lane.lanes)
-            total = load(lane.builder, pointers["sums"], offset, lane.bits, lane.lanes)
-            kept = cgutils.alloca_once(lane.builder, total.value.type)
-            lane.builder.store(total.value, kept)
+            kept = cgutils.alloca_once(lane.builder, zero.value.type)
+            lane.builder.store(zero.value, kept)
             self.sums.append(kept)
             if lane.kinds["notes"] is Noted:
-                self.notes.append(_Notes(lane, pointers["notes"], offset))
+                self.notes.append(Notes(lane, pointers["notes"], offset))
             if lane.kinds["notes"] is Running:
-                self.running.append(_Running(lane, pointers["notes"], offset, total))
+                self.running.append(RunningSum(lane, pointers["notes"], offset, zero))
 
     def total(self, cell):
         value = self.lane.builder.load(self.sums[cell])
@@ -237,59 +180,88 @@ class _Tile:
             self.running[cell].add(abs(result))
         return result
 
-    def in_turn(self, start, stop, cells):
-        """Let some cells take in the terms."""
+    def term(self, k, cells, *, signs=False):
+        """Let some cells take in a term; with signs, zeros have theirs afterwards."""
         lane, builder = self.lane, self.lane.builder
         rounds = lane.kinds["product"] is Rounded
-        with cgutils.for_range_slice(builder, start, stop, _ONE, _SIZE) as (k, _):
-            products = self.draws(k, 3) if rounds else [None] * len(self.cells)
-            totals = {}
-            for cell, ((x, y), draw) in enumerate(zip(self.operands(k), products, strict=True)):
-                if cell not in cells:
-                    continue
-                if self.notes:
-                    self.notes[cell].add(0, abs(x * y))
-                if rounds:
-                    x = self.rounded(x * y, self.product, draw, cell, is_sum=False)
-                    y = None
-                totals[cell] = lane.sum(self.total(cell), x, y)
-            inner = lane.fresh(self.inner)
-            for cell, draw in enumerate(self.draws(k, 2)):
-                if cell in cells:
-                    result = self.rounded(totals[cell], inner, draw, cell)
-                    builder.store(result.value, self.sums[cell])
+        products = self.draws(k, 3) if rounds else [None] * len(self.cells)
+        totals = {}
+        for cell, ((x, y), draw) in enumerate(zip(self.operands(k), products, strict=True)):
+            if cell not in cells:
+                continue
+            if self.notes:
+                self.notes[cell].add(0, abs(x * y))
+            if rounds:
+                x = self.rounded(x * y, self.product, draw, cell, is_sum=False)
+                y = None
+            totals[cell] = lane.sum(self.total(cell), x, y)
+        inner = lane.fresh(self.inner)
+        for cell, draw in enumerate(self.draws(k, 2)):
+            if cell in cells:
+                result = self.rounded(totals[cell], inner, draw, cell)
+                if signs:
+                    result = self._signed(result, totals[cell], cell)
+                builder.store(result.value, self.sums[cell])
 
-    def in_blocks(self, start, stop, size):
-        """Take in the terms, and keep what adds up beside the sums, and of those that are watched
-        the largest magnitude in each column.
+    def _signed(self, result, x, cell):
+        """Give a sum the sign that it has before it is rounded, or that of 0 if that is exactly 0;
+        and write whether this is a zero like all that was added up.
         """
         lane, builder = self.lane, self.lane.builder
+        row, v = divmod(cell, VECTORS)
+        nothing = x.is_("==", 0.0)
+        unsigned = builder.and_(nothing, self.total(cell).is_("==", 0.0))
+        bits = builder.zext(builder.bitcast(unsigned, ir.IntType(lane.lanes)), ir.IntType(32))
+        place = builder.gep(self.pointers["unsigned"], [_SIZE(row)])
+        if v > 0:
+            bits = builder.shl(bits, ir.IntType(32)(v * lane.lanes))
+            bits = builder.or_(bits, builder.load(place))
+        builder.store(bits, place)
+        return x.constant(0.0).where(nothing, result.signed_as(x))
+
+    def in_blocks(self, start, stop, size):
+        """Take in the terms; if something is kept beside the sums, so many at a time."""
+        lane, builder = self.lane, self.lane.builder
+
+        def in_turn(low, high, cells):
+            with cgutils.for_range_slice(builder, low, high, _ONE, _SIZE) as (k, _):
+                self.term(k, cells)
+
+        if not (self.running or lane.kinds["overflow"] is Watched):
+            in_turn(start, stop, self.cells)
+            return
         with cgutils.for_range_slice(builder, start, stop, size, _SIZE) as (low, _):
             high = self._end(low, size, stop)
-            # Two sums an output are too many for 16 registers, but for half of a tile at a time.
-            parts = 2 if self.running and not WIDE else 1
-            for part in range(parts):
-                size_of_part = len(self.cells) // parts
-                cells = self.cells[size_of_part * part : size_of_part * (part + 1)]
-                self.in_turn(low, high, cells)
-                for running in self.running[cells.start : cells.stop]:
-                    running.flush()
-            for v in range(VECTORS if lane.kinds["overflow"] is Watched else 0):
-                place = _SIZE(v * lane.lanes)
-                seen = load(builder, self.pointers["watch"], place, lane.bits, lane.lanes)
-                for r in range(self.rows):
-                    seen = seen.largest(self.total(r * VECTORS + v))
-                store(seen, self.pointers["watch"], place)
+            self.take_in(lambda cells: in_turn(low, high, cells))
 
-    def note_infinite(self):
-        """Make the watch of a column NaN if a sum of it is infinite or NaN."""
+    def take_in(self, terms):
+        """Let all cells take in the same terms, then add up what is kept beside the sums, and of
+        those that are watched the largest magnitude in each column.
+        """
         lane, builder = self.lane, self.lane.builder
-        for v in range(VECTORS):
+        # Two sums an output are too many for 16 registers, but for half of a tile at a time.
+        parts = 2 if self.running and not WIDE else 1
+        for part in range(parts):
+            size_of_part = len(self.cells) // parts
+            cells = self.cells[size_of_part * part : size_of_part * (part + 1)]
+            terms(cells)
+            for running in self.running[cells.start : cells.stop]:
+                running.flush()
+        for v in range(VECTORS if lane.kinds["overflow"] is Watched else 0):
             place = _SIZE(v * lane.lanes)
             seen = load(builder, self.pointers["watch"], place, lane.bits, lane.lanes)
             for r in range(self.rows):
-                seen = seen + self.total(r * VECTORS + v) * 0.0
+                seen = seen.largest(self.total(r * VECTORS + v))
             store(seen, self.pointers["watch"], place)
+
+    def note_infinite(self):
+        """Make the watch of a column NaN if a sum of it is infinite or NaN, and else 0."""
+        lane = self.lane
+        for v in range(VECTORS):
+            seen = self.total(v) * 0.0
+            for r in range(1, self.rows):
+                seen = seen + self.total(r * VECTORS + v) * 0.0
+            store(seen, self.pointers["watch"], _SIZE(v * lane.lanes))
 
     def _end(self, low, size, stop):
         beyond = self.lane.builder.add(low, size)
@@ -342,6 +314,25 @@ class _Tile:
 
 
 @intrinsic
+def exceeds(typing, spec, watch, limit):
+    """Whether a number of the watch is larger than the limit, or NaN."""
+    single = kinds_of(spec)["lane"] in (Single, SingleDirected)
+
+    def generate(context, builder, signature, arguments):
+        lane = Lane(builder, spec, 32 if single else 64)
+        pointer = _pointer(context, builder, watch, arguments[1])
+        most = spread(builder, arguments[2], lane.bits, lane.lanes)
+        within = ir.Constant(ir.VectorType(ir.IntType(1), lane.lanes), [True] * lane.lanes)
+        for v in range(VECTORS):
+            seen = load(builder, pointer, _SIZE(v * lane.lanes), lane.bits, lane.lanes)
+            within = builder.and_(within, seen.is_("<=", most))
+        bits = builder.bitcast(within, ir.IntType(lane.lanes))
+        return builder.icmp_unsigned("!=", bits, bits.type(-1))
+
+    return types.boolean(spec, watch, limit), generate
+
+
+@intrinsic
 def fold(typing, spec, outer, partial, rounding_key, keys, notes, totals):
     """Add a tile of partial sums to a tile of totals, rounded. All floats are binary64."""
 
@@ -373,7 +364,7 @@ def fold(typing, spec, outer, partial, rounding_key, keys, notes, totals):
             result = lane.in_range(x, grid, target)
             store(result, sums, offset)
             if lane.kinds["notes"] is Noted:
-                record = _Notes(lane, kept, offset)
+                record = Notes(lane, kept, offset)
                 record.rounding(x, grid, result, target)
                 record.add(1, abs(result))
                 record.save()
