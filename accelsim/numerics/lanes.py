@@ -87,15 +87,19 @@ def plan(
     if not _is_tiled(acc):
         return None
     chosen, sure = _at_first_glance(acc, *glance(a, b), paired, noted, running)
-    if not sure:
-        # Where the operands have their last bit matters: a longer look at them tells.
-        chosen = _chosen(acc, *_spans(a, b), paired, noted, running)
-    odd = chosen is not None and isinstance((chosen.hasty or chosen.careful).lane, specs.Odd)
-    if running or paired or not odd:
+    if sure and not _is_odd(chosen):
+        return chosen
+    # Where the operands have their last bit matters: a longer look at them tells.
+    left, right = _spans(a, b)
+    chosen = _chosen(acc, left, right, paired, noted, running)
+    if running or paired or not _is_odd(chosen):
         return chosen
     # The slowest lane: a sharper look at the operands may avoid it.
-    left, right = _spans(a, b)
     return _chosen(acc, left, right, paired, noted, running, lowest_product(a, b, left, right))
+
+
+def _is_odd(chosen: Plan | None) -> bool:
+    return chosen is not None and isinstance((chosen.hasty or chosen.careful).lane, specs.Odd)
 
 
 def _spans(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[Span, Span]:

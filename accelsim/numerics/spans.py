@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.numerics.formats import FixedFormat, Format
-from accelsim.numerics.kernels.scan import last_bit, magnitudes, magnitudes_of_both
+from accelsim.numerics.kernels.scan import (
+    last_bit,
+    magnitudes,
+    magnitudes_of_both,
+    smallest_of_terms,
+)
 
 _SINGLE_LOWEST_BIT = -149
 _MAX_EXPONENT = 128
@@ -74,9 +79,9 @@ class Span(NamedTuple):
 
 def lowest_product(a: NDArray[np.float32], b: NDArray[np.float32], left: Span, right: Span) -> int:
     """Return an L such that a_ik·b_kj is a multiple of 2^L, for all i, j, k."""
-    smallest = [np.where(x == 0, np.inf, abs(x)).min(axis) for x, axis in ((a, 0), (b, 1))]
-    meet = np.isfinite(smallest[0]) & np.isfinite(smallest[1])
-    exponents = np.frexp(smallest[0][meet])[1] + np.frexp(smallest[1][meet])[1]
+    smallest = smallest_of_terms(*(np.ascontiguousarray(x).view(np.uint32) for x in (a, b)))
+    meet = (smallest[0] > 0) & (smallest[1] > 0)
+    exponents = sum(np.frexp(x[meet].view(np.float32))[1] for x in smallest)
     bits = left.significant_bits + right.significant_bits
     return int(exponents.min(initial=2 * _MAX_EXPONENT)) - bits
 

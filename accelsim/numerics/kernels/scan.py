@@ -10,6 +10,7 @@ _MAGNITUDE = np.uint32(0x7FFFFFFF)
 _INFINITE = np.uint32(0x7F800000)
 _FRACTION = np.uint32(0x007FFFFF)
 _ONE = np.uint32(1)
+_NOTHING = np.uint32(0xFFFFFFFF)
 _STREAMS = 4
 
 
@@ -51,6 +52,23 @@ def magnitudes(bits):
 def magnitudes_of_both(a, b):
     """Return the `magnitudes` of two vectors."""
     return magnitudes(a), magnitudes(b)
+
+
+@kernel
+def smallest_of_terms(a, b):
+    """Return the smallest magnitude but zero in each column of a (M,K) and in each row of b (K,N).
+
+    All are binary32 read as integers; 0 where there is no number but zero.
+    """
+    terms = np.uint64(a.shape[1])
+    left, right = np.full(terms, _NOTHING), np.full(terms, _NOTHING)
+    for i in range(np.uint64(a.shape[0])):
+        for k in range(terms):
+            left[k] = min(left[k], np.uint32(np.uint32(a[i, k] & _MAGNITUDE) - _ONE))
+    for k in range(terms):
+        for j in range(np.uint64(b.shape[1])):
+            right[k] = min(right[k], np.uint32(np.uint32(b[k, j] & _MAGNITUDE) - _ONE))
+    return left + _ONE, right + _ONE
 
 
 @kernel
