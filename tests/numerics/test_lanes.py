@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -190,21 +191,65 @@ def test_binary32_is_its_own_lane() -> None:
     assert same(found, general(a, b, acc)[0])
 
 
+TINY = 2.0**-14
+ZEROS = list(itertools.product((0.0, -0.0, TINY, -TINY, 1.0, -1.0), repeat=2))
+
+
 @pytest.mark.parametrize("rounding", ["nearest-even", *DIRECTED])
 def test_zeros_have_their_sign(rounding: str) -> None:
     acc = Accumulator("e4m3fn", rounding, overflow="saturate")
-    tiny = 2.0**-14
-    last = [tiny, -tiny, tiny, -tiny, 0.0, -0.0, 1.0, -1.0]
-    before = [0.0, 0.0, -tiny, tiny, -tiny, tiny, -1.0, 1.0]
-    a = np.stack([np.zeros(8), np.array(before), np.array(last)], axis=1).astype(np.float32)
-    a = np.tile(a, (5, 1))
-    b = np.ones((3, 40), np.float32)
-    assert same(matmul(a, b, acc), general(a, b, acc)[0])
-    assert same(matmul(-a, b, acc), general(-a, b, acc)[0])
-    assert same(
-        matmul_at(a, b, np.arange(40), np.arange(40), acc),
-        np.diag(general(a, b, acc)[0]),
-    )
+    b, every = np.ones((3, 40), np.float32), np.arange(40)
+    hasty = 0
+    for before, last in ZEROS:
+        # All of a tile are alike: if one is computed again, so are the others.
+        a = np.tile(np.array([0.0, before, last], np.float32), (40, 1))
+        expected = general(a, b, acc)[0]
+        assert same(matmul(a, b, acc), expected), (before, last)
+        assert same(matmul_at(a, b, every, every, acc), np.diag(expected)), (before, last)
+        chosen = plan(acc, a, b)
+        assert chosen is not None
+        if chosen.hasty is not None:
+            found, doubts = swept(a, b, acc, chosen.hasty, chosen)
+            hasty += not doubts.any()
+            assert doubts.all() or same(found, expected), (before, last)
+    assert hasty > 20
+
+
+@pytest.mark.parametrize("rounding", ["nearest-even", "upward"])
+def test_one_zero_without_a_sign_is_enough_to_compute_its_tile_again(rounding: str) -> None:
+    acc = Accumulator("e4m3fn", rounding, overflow="saturate")
+    b = np.ones((3, 75), np.float32)
+    a = np.tile(np.array([0.0, -TINY, 1.0], np.float32), (19, 1))
+    for column in range(75):
+        of_column = b.copy()
+        of_column[2, column] = -0.0  # after what underflowed from below
+        assert np.signbit(matmul(a, of_column, acc)[:, column]).all(), column
+    for row in range(19):
+        of_row = a.copy()
+        of_row[row, 2] = -0.0
+        assert np.signbit(matmul(of_row, b, acc)[row]).all(), row
+
+
+# A sum, and the operands that leave 2^-153, 2^-155, 2^-160 or less of it, of one sign or the other.
+BARELY_CANCELLED = (
+    (2.0**-133, -(2.0**20 + 1.0) * 2.0**-80, 2.0**-73),
+    (2.0**-133, -(2.0**22 + 1.0) * 2.0**-80, 2.0**-75),
+    (2.0**-146, -(2.0**14 + 1.0) * 2.0**-80, 2.0**-80),
+    (2.0**-149, -(2.0**11 + 1.0) * 2.0**-80, 2.0**-80),
+    (2.0**-149, -(2.0**12 - 1.0) * 2.0**-81, 2.0**-80),
+)
+
+
+@pytest.mark.parametrize("name", ["bf16", "e8m20", "fp32"])
+@pytest.mark.parametrize("rounding", ["nearest-even", *DIRECTED, "stochastic"])
+def test_a_last_sum_too_small_for_its_lane_has_its_sign(name: str, rounding: str) -> None:
+    acc = Accumulator(name, rounding, overflow="saturate", random_bits=3)
+    b = np.zeros((2, 40), np.float32)
+    for total, x, y in BARELY_CANCELLED:
+        b[0], b[1] = total * 2.0**73, y
+        for sign in (1.0, -1.0):
+            a = np.tile(np.array([sign * 2.0**-73, sign * x], np.float32), (40, 1))
+            assert same(matmul(a, b, acc), general(a, b, acc)[0]), (total, x, sign)
 
 
 def test_a_span_holds_every_value() -> None:

@@ -20,6 +20,7 @@ from accelsim.numerics.kernels.spec import (
     ROWS,
     VECTORS,
     WIDE,
+    Downward,
     Exact,
     InGroups,
     Noted,
@@ -204,20 +205,26 @@ class _Tile:
                 builder.store(result.value, self.sums[cell])
 
     def _signed(self, result, x, cell):
-        """Give a sum the sign that it has before it is rounded, or that of 0 if that is exactly 0;
-        and write whether this is a zero like all that was added up.
+        """Give a sum the sign that it has before it is rounded, and write whether it is a zero like
+        all that was added up.
+
+        What cancels is +0, but where the processor rounds downward: there that is -0, and a
+        negative sum is never so small that it becomes 0.
         """
         lane, builder = self.lane, self.lane.builder
         row, v = divmod(cell, VECTORS)
-        nothing = x.is_("==", 0.0)
-        unsigned = builder.and_(nothing, self.total(cell).is_("==", 0.0))
+        zero = x.is_("==", 0.0)
+        unsigned = builder.and_(zero, self.total(cell).is_("==", 0.0))
         bits = builder.zext(builder.bitcast(unsigned, ir.IntType(lane.lanes)), ir.IntType(32))
         place = builder.gep(self.pointers["unsigned"], [_SIZE(row)])
         if v > 0:
             bits = builder.shl(bits, ir.IntType(32)(v * lane.lanes))
             bits = builder.or_(bits, builder.load(place))
         builder.store(bits, place)
-        return x.constant(0.0).where(nothing, result.signed_as(x))
+        result = result.signed_as(x)
+        if lane.kinds["rounding"] is Downward:
+            return x.constant(0.0).where(zero, result)
+        return result
 
     def in_blocks(self, start, stop, size):
         """Take in the terms; if something is kept beside the sums, so many at a time."""
