@@ -16,10 +16,11 @@ from accelsim.numerics.accumulator import (
     Accumulator,
     check_choice,
     check_overflow,
+    format_of,
     held_by_float32,
     integer,
 )
-from accelsim.numerics.formats import FloatFormat, Format, parse_format
+from accelsim.numerics.formats import FloatFormat, Format
 from accelsim.numerics.kernels import sums
 from accelsim.numerics.operands import (
     as_array,
@@ -66,7 +67,7 @@ def round_to(
     values float32 does not hold, float32 otherwise. Integers must be exact in float64.
     Raises ValueError, naming argument, value and what is allowed.
     """
-    parsed = parse_format(fmt)
+    parsed = format_of("fmt", fmt)
     check_choice("rounding", rounding, ROUNDINGS)
     check_choice("overflow", overflow, OVERFLOWS)
     check_overflow("fmt", parsed, overflow)

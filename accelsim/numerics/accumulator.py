@@ -104,7 +104,7 @@ class Accumulator:
                 )
         elif (chunk is None) != (outer is None):
             raise ValueError(f"chunk and outer go together, got chunk={chunk!r}, outer={outer!r}")
-        if outer is None and outer_rounding is not None:
+        if outer is None and outer_rounding not in (None, rounding):
             raise ValueError(
                 f"outer_rounding is {outer_rounding!r} without outer, allowed are both or neither"
             )
@@ -302,8 +302,16 @@ def held_by_float32(fmt: Format) -> bool:
     return fmt.max <= _FLOAT32_MAX and fmt.lowest_bit >= _FLOAT32_LOWEST_BIT
 
 
+def format_of(argument: str, fmt: str | Format) -> Format:
+    """Return the format that an argument names, or raise ValueError."""
+    try:
+        return parse_format(fmt)
+    except ValueError as error:
+        raise ValueError(f"{argument}: {error}") from None
+
+
 def _carried(argument: str, fmt: str | Format) -> Format:
-    parsed = parse_format(fmt)
+    parsed = format_of(argument, fmt)
     if isinstance(parsed, FloatFormat) and not held_by_float32(parsed):
         size = "largest" if parsed.max > _FLOAT32_MAX else "smallest"
         raise ValueError(f"{argument} is {parsed}, whose {size} values float32 does not hold")

@@ -92,11 +92,8 @@ def operand(
         rounded = round_values(fmt, exact, "nearest-even", overflow, 1, 0)
         if round_operands:
             values[block] = as_float(argument, rounded, np.float32)
-        elif not np.array_equal(rounded, exact, equal_nan=True):
-            raise ValueError(
-                f"{argument} holds values that {fmt} does not: round them first, with"
-                " accelsim.round_to, or ask for round_operands"
-            )
+        else:
+            _check_kept(argument, exact, rounded, fmt, ", or ask for round_operands")
     return values.reshape(array.shape) if round_operands else as_float(argument, array, np.float32)
 
 
@@ -138,13 +135,22 @@ def as_float(argument: str, array: NDArray[Any], dtype: Any) -> NDArray[Any]:
         for block in _blocks(array.size):
             exact = given[block] if array.dtype.kind != "V" else given[block].astype(np.float64)
             values[block] = exact
-            back = values[block].astype(exact.dtype)
-            if not np.array_equal(back, exact, equal_nan=exact.dtype.kind == "f"):
-                raise ValueError(
-                    f"{argument} holds values that {np.dtype(dtype).name} does not: round them"
-                    " first, with accelsim.round_to"
-                )
+            _check_kept(argument, exact, values[block].astype(exact.dtype), np.dtype(dtype).name)
     return values.reshape(array.shape)
+
+
+def _check_kept(
+    argument: str, exact: NDArray[Any], kept: NDArray[Any], holder: object, advice: str = ""
+) -> None:
+    """Raise, with the first of them, if there are values that are not kept as they are."""
+    other = kept != exact
+    if exact.dtype.kind == "f":
+        other &= ~np.isnan(exact)  # NaN is kept as NaN
+    if other.any():
+        raise ValueError(
+            f"{argument} holds {exact[other][0]}, which {holder} does not: round it"
+            f" first, with accelsim.round_to{advice}"
+        )
 
 
 def _blocks(size: int) -> Iterator[slice]:

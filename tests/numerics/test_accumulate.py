@@ -370,7 +370,7 @@ def test_contradictory_settings_are_refused(options: dict[str, Any], message: st
         (
             np.ones((1, 1)),
             np.full((1, 1), 0.1),
-            "b holds values that float32 does not: round them first, with accelsim.round_to",
+            "b holds 0.1, which float32 does not: round it first, with accelsim.round_to",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def test_an_accumulator_is_not_its_name() -> None:
 
 
 def test_the_arguments_of_a_convolution_have_their_own_names() -> None:
-    x, message = np.full((1, 1, 2, 2), 0.1), "values that float32 does not: round them first"
+    x, message = np.full((1, 1, 2, 2), 0.1), "0.1, which float32 does not: round it first"
     with pytest.raises(ValueError, match=f"^x holds {message}"):
         conv2d(x, np.ones((1, 1, 1, 1)), FP16)
     with pytest.raises(ValueError, match=f"^weights holds {message}"):
@@ -58,9 +58,11 @@ def test_the_arguments_of_a_convolution_have_their_own_names() -> None:
 def test_an_integer_that_float32_does_not_hold_is_refused_and_not_changed() -> None:
     acc = Accumulator("int32", overflow="wrap", operands="int32")
     assert matmul([[2**24]], [[1]], acc).tolist() == [[2**24]]
-    message = "a holds values that float32 does not: round them first, with accelsim.round_to"
+    message = (
+        r"^a holds 16777217(\.0)?, which float32 does not: round it first, with accelsim\.round_to$"
+    )
     for round_operands in (False, True):
-        with pytest.raises(ValueError, match=whole(message)):
+        with pytest.raises(ValueError, match=message):
             matmul([[2**24 + 1]], [[1]], acc, round_operands=round_operands)
 
 
@@ -93,7 +95,7 @@ def test_a_value_is_found_wherever_it_hides(dtype: Any) -> None:
     assert matmul(x[:, -4:], np.ones((4, 1)), FP16).tolist() == [[4.0]] * 3
     x[-1, -1] = 2**24 + 1
     for layout in (x, np.asfortranarray(x)):
-        with pytest.raises(ValueError, match=r"^a holds values that float32 does not"):
+        with pytest.raises(ValueError, match=r"^a holds 16777217(\.0)?, which float32 does not"):
             matmul(layout, np.ones((50_000, 1)), FP16)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -304,7 +305,7 @@ def test_operands_are_checked_and_rounded_only_if_asked() -> None:
     acc = Accumulator("fp16", operands="e4m3fn")
     a, b = np.array([[1.0625]]), np.array([[1.0]])
     message = (
-        "a holds values that e4m3fn does not: round them first, with accelsim.round_to,"
+        "a holds 1.0625, which e4m3fn does not: round it first, with accelsim.round_to,"
         " or ask for round_operands"
     )
     with pytest.raises(ValueError, match=whole(message)):
@@ -374,19 +375,29 @@ def test_a_format_without_infinity_or_nan_refuses_them() -> None:
         ),
         (
             {"format": "float8"},
-            "unknown format 'float8'; allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to 23), fp16,"
-            " bf16, tf32, fp32, intN, uintN, fixedN.F and ufixedN.F (N 1 to 32 bits, F of them"
-            " fraction)",
+            "format: unknown format 'float8'; allowed are eXmY and eXmYfn (X 2 to 8, Y 0 to 23),"
+            " fp16, bf16, tf32, fp32, intN, uintN, fixedN.F and ufixedN.F (N 1 to 32 bits, F of"
+            " them fraction)",
         ),
         (
             {"format": "int33"},
-            "unknown format 'int33': format: total_bits is 33, allowed are 1 to 32",
+            "format: unknown format 'int33': format: total_bits is 33, allowed are 1 to 32",
+        ),
+        (
+            {"format": "fp16", "product": "e9m3"},
+            "product: unknown format 'e9m3': format: exponent_bits is 9, allowed are 2 to 8",
         ),
     ],
 )
 def test_contradictory_settings_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=whole(message)):
         Accumulator(**options)
+
+
+def test_an_accumulator_is_replaced_in_part() -> None:
+    acc = Accumulator("fp16", "upward")
+    assert replace(acc, seed=3) == Accumulator("fp16", "upward", seed=3)
+    assert replace(Accumulator.preset("h100-e4m3"), operands=None).group == 32
 
 
 @pytest.mark.parametrize(
