@@ -231,7 +231,7 @@ llvm.get_host_cpu_features = lambda: features
 from accelsim.numerics.kernels import spec
 import pytest
 assert spec.FEW_REGISTERS
-tests = ["test_haste.py", "test_tiles.py::test_tiles_equal_the_general_kernel"]
+tests = ["test_haste.py", "test_lanes.py", "test_tiles.py::test_tiles_equal_the_general_kernel"]
 sys.exit(pytest.main(["-q", "-m", "not slow", "-p", "no:cacheprovider", *tests]))
 """
 
