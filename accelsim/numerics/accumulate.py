@@ -76,7 +76,7 @@ def round_to(
     array = as_array("x", x)
     values = as_float("x", array, np.float64)
     if not isinstance(parsed, FloatFormat):
-        check_finite("x", values, (parsed,))
+        check_finite("x", values, parsed)
     rounded = round_values(parsed, values, rounding, overflow, bits, seed)
     wide = array.dtype.itemsize > 4 or not held_by_float32(parsed)
     return rounded if wide else rounded.astype(np.float32)
@@ -301,7 +301,7 @@ def dot(
     addend = None
     if c is not None:
         addend = as_float("c", as_array("c", c), np.float32).astype(np.float64)
-        check_finite("c", addend, acc.mute_formats)
+        check_finite("c", addend, acc.mute_format)
         if addend.shape != left.shape[:1]:
             raise ValueError(f"c has shape {addend.shape}, expected {left.shape[:1]}")
     row = np.arange(left.shape[0])
@@ -343,9 +343,9 @@ def _operands(
     left, right = [
         operand(argument, x, acc.operands, round_operands) for argument, x in given.items()
     ]
-    if acc.mute_formats:
+    if acc.mute_format is not None:
         for argument, values in zip(given, (left, right), strict=True):
-            check_finite(argument, values, acc.mute_formats)
+            check_finite(argument, values, acc.mute_format)
     return left, right
 
 

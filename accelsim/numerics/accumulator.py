@@ -180,10 +180,12 @@ class Accumulator:
         return np.float32 if held_by_float32(self.outer_format) else np.float64
 
     @cached_property
-    def mute_formats(self) -> tuple[Format, ...]:
-        """The formats that have neither NaN nor infinities: operands that are say nothing there."""
+    def mute_format(self) -> Format | None:
+        """The first of the formats that has neither NaN nor infinities, and so can say nothing of
+        operands that are not finite; None if each has one of them.
+        """
         formats = [fmt for fmt in (self.format, self.product, self.outer) if fmt is not None]
-        return tuple(fmt for fmt in formats if not (fmt.has_nan or fmt.has_infinity))
+        return next((fmt for fmt in formats if not (fmt.has_nan or fmt.has_infinity)), None)
 
     @property
     def additions_per_term(self) -> int:

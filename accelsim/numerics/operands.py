@@ -85,10 +85,11 @@ def operand(
         if found is not None and found.within(fmt):
             return np.asarray(array, order="C")
     values = np.empty(array.size if round_operands else 0, np.float32)
-    overflow = "inf" if fmt.has_infinity or fmt.has_nan else "saturate"
+    mute = None if fmt.has_infinity or fmt.has_nan else fmt
+    overflow = "inf" if mute is None else "saturate"
     for block in _blocks(array.size):
         exact = as_float(argument, given[block], np.float64)
-        check_finite(argument, exact, (fmt,))
+        check_finite(argument, exact, mute)
         rounded = round_values(fmt, exact, "nearest-even", overflow, 1, 0)
         if round_operands:
             values[block] = as_float(argument, rounded, np.float32)
@@ -97,13 +98,11 @@ def operand(
     return values.reshape(array.shape) if round_operands else as_float(argument, array, np.float32)
 
 
-def check_finite(argument: str, values: NDArray[Any], formats: tuple[Format, ...]) -> None:
-    """Raise if an operand is not finite and one of the formats can say nothing about that."""
-    mute = [fmt for fmt in formats if not (fmt.has_nan or fmt.has_infinity)]
-    if mute and not np.isfinite(values).all():
+def check_finite(argument: str, values: NDArray[Any], mute: Format | None) -> None:
+    """Raise if a value is not finite and there is a format that has neither NaN nor infinities."""
+    if mute is not None and not np.isfinite(values).all():
         raise ValueError(
-            f"{argument} holds infinities or NaNs, allowed are finite numbers:"
-            f" {mute[0]} has neither"
+            f"{argument} holds infinities or NaNs, allowed are finite numbers: {mute} has neither"
         )
 
 
